@@ -1,0 +1,124 @@
+"""The interface between a learner and everything around it.
+
+An agent is a frozen dataclass of hyperparameters with pure methods over ONE stream of experience. What changes while it
+learns (parameters, eligibility traces, normaliser statistics) is a `State`, a nested dict of tensors that is passed in and
+returned, never hidden. `algorithms.lanes` runs many such streams side by side without the agent knowing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+# A nested dict whose leaves are tensors.
+State = dict[str, Any]
+Info = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Spaces:
+    """Sizes of one stream: what the environment shows and what it accepts.
+
+    `action_size` is the dimension of a continuous action, or the number of discrete ones. With `time_feature` the last
+    component of an observation tells the time within the episode and is not to be normalised.
+    """
+
+    obs_shape: tuple[int, ...]
+    action_size: int
+    discrete: bool = False
+    time_feature: bool = False
+
+
+class Transition(NamedTuple):
+    """One moment of experience, unbatched.
+
+    `acting_obs` is the observation the next action is chosen from: `next_obs` inside an episode, the first observation of
+    the new episode where one has ended. Observations, action and reward are raw, as the environment gave or took them.
+    """
+
+    obs: Tensor  # float64 [*obs_shape]
+    action: Tensor  # float32 [action_size], or int64 [] if discrete; as sampled, before any clipping
+    reward: Tensor  # float64 []
+    next_obs: Tensor  # float64 [*obs_shape]
+    terminated: Tensor  # bool []
+    truncated: Tensor  # bool []
+    acting_obs: Tensor  # float64 [*obs_shape]
+
+
+@dataclass(frozen=True)
+class NoiseSpec:
+    """How the random numbers of one step are drawn: `normal` N(0, 1) or `uniform` U[0, 1), float32."""
+
+    distribution: Literal["normal", "uniform"]
+    shape: tuple[int, ...]
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """A learner over one stream. Every method is pure and is written for a single, unbatched moment.
+
+    Fields of type `float` are scalar hyperparameters: `hyperparameters` puts them into the state as 0-d tensors, so that
+    lanes may differ in them without compiling again. All other fields are structure: they choose the code that runs.
+    """
+
+    def noise(self, spaces: Spaces) -> NoiseSpec:
+        """Say what random numbers one action needs."""
+        ...
+
+    def init(self, generator: torch.Generator, spaces: Spaces) -> State:
+        """Make the state of a learner that has seen nothing yet."""
+        ...
+
+    def start(self, state: State, obs: Tensor, noise: Tensor) -> tuple[State, Tensor]:
+        """See the first observation of all and choose the first action."""
+        ...
+
+    def step(self, state: State, transition: Transition, noise: Tensor) -> tuple[State, Tensor, Info]:
+        """Make exactly one learning update from exactly one transition, then choose the next action."""
+        ...
+
+
+def hyperparameters(agent: Any) -> dict[str, Tensor]:
+    """Return the float fields of an agent as float64 0-d tensors (the part of the state that lanes may differ in)."""
+    return {
+        f.name: torch.tensor(getattr(agent, f.name), dtype=torch.float64) for f in fields(agent) if f.type in (float, "float")
+    }
+
+
+def structure(agent: Any) -> tuple[Any, ...]:
+    """Return what two agents must share to be lanes of one engine: the class and all fields that are not float."""
+    return (
+        type(agent).__name__,
+        *((f.name, getattr(agent, f.name)) for f in fields(agent) if f.type not in (float, "float")),
+    )
+
+
+def as_float32(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Cast hyperparameters for use with float32 parameters; under vmap a float64 scalar would widen what it touches."""
+    return {name: value.to(torch.float32) for name, value in values.items()}
+
+
+def map_state(function: Callable[..., Tensor], *states: State) -> State:
+    """Apply a function leaf by leaf to states of equal structure."""
+    first = states[0]
+    return {
+        key: map_state(function, *(s[key] for s in states)) if isinstance(value, dict) else function(*(s[key] for s in states))
+        for key, value in first.items()
+    }
+
+
+def leaves(state: State) -> list[Tensor]:
+    """List the tensors of a state, in the order of its keys."""
+    found: list[Tensor] = []
+    for value in state.values():
+        found.extend(leaves(value) if isinstance(value, dict) else [value])
+    return found
+
+
+def state_bytes(state: State) -> int:
+    """Return the size of a state in bytes."""
+    return sum(leaf.numel() * leaf.element_size() for leaf in leaves(state))

@@ -1,0 +1,80 @@
+"""Checkpoints: a run's whole state at a step boundary, so that a killed run ends in the same bytes as one left alone.
+
+    STORE/checkpoints/RUN_ID/000000123000.ckpt
+
+One line of JSON (step, checksum, what is needed to continue exactly) and a pickle. Two are kept; a damaged one is passed
+over for the older one. They are private to the store they lie in and are removed when the run is published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.store import Store
+
+KEEP = 2
+
+
+class Checkpoint(NamedTuple):
+    """A restored state: the number of steps taken, and what the training loop had put in."""
+
+    step: int
+    payload: dict[str, Any]
+
+
+def save(store: Store, run_id: str, step: int, requires: dict[str, Any], payload: dict[str, Any]) -> None:
+    """Write a checkpoint whole or not at all, then drop all but the newest two.
+
+    `requires` names what must be equal where the run goes on (engine, package versions); see `latest`.
+    """
+    folder = store.checkpoints_path / run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    body = pickle.dumps(payload, protocol=pickle.HIGHEST_PROTOCOL)
+    header = json.dumps({"step": step, "sha256": hashlib.sha256(body).hexdigest(), "requires": requires}).encode()
+    temporary = folder / f".{os.getpid()}.{uuid.uuid4().hex[:12]}"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(header + b"\n" + body)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, folder / f"{step:012d}.ckpt")
+    finally:
+        temporary.unlink(missing_ok=True)
+    for old in _files(folder)[KEEP:]:
+        old.unlink(missing_ok=True)
+
+
+def latest(store: Store, run_id: str, requires: dict[str, Any]) -> Checkpoint | None:
+    """Return the newest sound checkpoint that can be continued exactly here, or None: then the run starts over."""
+    for path in _files(store.checkpoints_path / run_id):
+        try:
+            header_line, _, body = path.read_bytes().partition(b"\n")
+            header = json.loads(header_line)
+            if hashlib.sha256(body).hexdigest() != header["sha256"] or header["requires"] != requires:
+                continue
+            return Checkpoint(header["step"], pickle.loads(body))
+        except (OSError, ValueError, KeyError):
+            continue
+    return None
+
+
+def latest_step(store: Store, run_id: str) -> int:
+    """Return the step of the newest checkpoint without reading it, 0 if there is none."""
+    files = _files(store.checkpoints_path / run_id)
+    return int(files[0].stem) if files else 0
+
+
+def discard(store: Store, run_id: str) -> None:
+    """Remove the checkpoints of a run that has been published."""
+    shutil.rmtree(store.checkpoints_path / run_id, ignore_errors=True)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.ckpt"), reverse=True)

@@ -1,0 +1,25 @@
+"""Errors that a person can mend, told in one sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class UserError(Exception):
+    """Something asked for cannot be done: the message names the thing and the remedy. Commands exit with code 2."""
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """Print a `UserError`, or a store that cannot be written, as one line on stderr and exit with code 2."""
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        place = error.filename or "the store"
+        print(f"error: cannot use {place}: {error.strerror or error}; free space or choose another --store.", file=sys.stderr)
+        raise SystemExit(2) from None

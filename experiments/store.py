@@ -1,0 +1,261 @@
+"""The run store: where finished runs are, and the rules by which they get there.
+
+    STORE/finished/RUN_ID/   config.json result.json TABLE.arrow ... provenance.json
+    STORE/claims/RUN_ID      who trains the run now, and the heartbeat of that owner
+    STORE/checkpoints/RUN_ID/
+    STORE/failures/RUN_ID    traceback of a run that raised
+
+A directory under `finished` is a finished run; nothing else is. It appears by one rename. `config.json`, `result.json` and
+the tables are a function of the configuration alone; `provenance.json` says how, where and when they were made, and holds
+their checksums.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import feather
+
+from experiments.errors import UserError
+from experiments.spec import Run
+
+# An owner on another machine that has been silent for so long is taken for dead.
+STALE_AFTER_SECONDS = 600.0
+
+Table = Mapping[str, np.ndarray]
+
+
+class Store:
+    """Finished runs, claims and failures under one root folder. Reading never writes; folders are made when needed."""
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
+        existing = next(p for p in (self.root, *self.root.absolute().parents) if p.exists())
+        if not existing.is_dir():
+            raise UserError(f"the store {self.root} is not a folder; choose another with --store.")
+        self.finished_path = self.root / "finished"
+        self.claims_path = self.root / "claims"
+        self.checkpoints_path = self.root / "checkpoints"
+        self.failures_path = self.root / "failures"
+
+    # Finished runs
+
+    def finished(self) -> set[str]:
+        """Return the ids of all finished runs."""
+        return _names(self.finished_path)
+
+    def publish(self, run: Run, tables: Mapping[str, Table], result: Mapping[str, Any], provenance: Mapping[str, Any]) -> bool:
+        """Make a finished run appear, whole or not at all. Return False if it was there already (the first one stays)."""
+        target = self.finished_path / run.run_id
+        self.finished_path.mkdir(parents=True, exist_ok=True)
+        temporary = self.root / "tmp" / f"{run.run_id}.{_unique()}"
+        temporary.mkdir(parents=True)
+        try:
+            _write_json(temporary / "config.json", run.config())
+            _write_json(temporary / "result.json", result)
+            for name, table in tables.items():
+                path = temporary / f"{name}.arrow"
+                feather.write_feather(pa.table(dict(table)), str(path), compression="zstd")
+                _sync(path)
+            checksums = {p.name: _sha256(p) for p in sorted(temporary.iterdir())}
+            _write_json(temporary / "provenance.json", {**provenance, "sha256": checksums})
+            _sync(temporary)
+            try:
+                os.replace(temporary, target)
+            except OSError:
+                if target.is_dir():
+                    return False
+                raise
+            _sync(self.finished_path)
+            return True
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def load(self, run_id: str, verify: bool = True) -> tuple[dict[str, Any], dict[str, Any], dict[str, pa.Table]]:
+        """Return result, provenance and tables of a finished run, checked against their checksums."""
+        path = self.finished_path / run_id
+        provenance = json.loads((path / "provenance.json").read_text())
+        if verify:
+            for name, expected in provenance["sha256"].items():
+                if not (path / name).exists() or _sha256(path / name) != expected:
+                    raise UserError(f"{path / name} is damaged; remove the folder {path} and run the experiment again.")
+        tables = {p.stem: feather.read_table(str(p), memory_map=False) for p in sorted(path.glob("*.arrow"))}
+        return json.loads((path / "result.json").read_text()), provenance, tables
+
+    def discard(self, run_id: str) -> None:
+        """Remove a finished run: for measurements taken anew, never for training."""
+        gone = self.root / "tmp" / f"{run_id}.{_unique()}"
+        gone.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(self.finished_path / run_id, gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+    # Claims
+
+    def claim(self, run_id: str, owner: Owner) -> bool:
+        """Take a run for training. Return False if it is finished or a living owner has it."""
+        self.claims_path.mkdir(parents=True, exist_ok=True)
+        path = self.claims_path / run_id
+        with self._locked():
+            if (self.finished_path / run_id).exists():
+                return False
+            holder = self.claimant(run_id)
+            if holder is not None and holder["alive"] and holder["owner"] != owner.name:
+                return False
+            temporary = self.claims_path / f".{run_id}.{_unique()}"
+            _write_json(temporary, owner.identity())
+            os.replace(temporary, path)
+            return True
+
+    def release(self, run_id: str, owner: Owner) -> None:
+        """Give a claimed run up; does nothing if somebody else holds it."""
+        with self._locked():
+            holder = self.claimant(run_id)
+            if holder is not None and holder["owner"] == owner.name:
+                (self.claims_path / run_id).unlink(missing_ok=True)
+
+    def claimant(self, run_id: str) -> dict[str, Any] | None:
+        """Return who holds a run, with `alive` and what the last heartbeat said (step, steps_per_second), or None."""
+        try:
+            holder: dict[str, Any] = json.loads((self.claims_path / run_id).read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        beat = self._heartbeat_path(holder["owner"])
+        try:
+            holder["heartbeat_age"] = max(0.0, time.time() - beat.stat().st_mtime)
+            holder.update(json.loads(beat.read_text()))
+        except (FileNotFoundError, json.JSONDecodeError):
+            holder["heartbeat_age"] = max(0.0, time.time() - holder["since"])
+        holder["alive"] = holder["heartbeat_age"] < STALE_AFTER_SECONDS
+        if holder["host"] == socket.gethostname():
+            holder["alive"] = holder["process"] == process_identity(holder["pid"])
+        return holder
+
+    def beat(self, owner: Owner, progress: Mapping[str, Any]) -> None:
+        """Tell that an owner is alive and how far it is."""
+        path = self._heartbeat_path(owner.name)
+        temporary = path.with_name(f"{path.name}.{_unique()}")
+        _write_json(temporary, progress, sync=False)
+        os.replace(temporary, path)
+
+    def forget(self, owner: Owner) -> None:
+        """Remove an owner's heartbeat when it has given up all claims."""
+        self._heartbeat_path(owner.name).unlink(missing_ok=True)
+
+    def _heartbeat_path(self, owner: str) -> Path:
+        return self.claims_path / f".heartbeat.{owner}"
+
+    @contextmanager
+    def _locked(self) -> Any:
+        # Replacing a dead owner's claim must not race with another starter doing the same.
+        import fcntl
+
+        with open(self.claims_path / ".lock", "a") as file:
+            with suppress(OSError):  # a file system without locks: claims are then only almost exclusive
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    # Failures
+
+    def failures(self) -> set[str]:
+        """Return the ids of all runs whose last attempt raised an exception."""
+        return _names(self.failures_path)
+
+    def fail(self, run_id: str, traceback: str) -> None:
+        """Keep the traceback of a failed run."""
+        self.failures_path.mkdir(parents=True, exist_ok=True)
+        temporary = self.failures_path / f".{run_id}.{_unique()}"
+        temporary.write_text(traceback)
+        os.replace(temporary, self.failures_path / run_id)
+
+    def failure(self, run_id: str) -> str:
+        """Return the traceback of a failed run."""
+        return (self.failures_path / run_id).read_text()
+
+    def forgive(self, run_id: str) -> None:
+        """Forget a failure, so that the run is tried again."""
+        (self.failures_path / run_id).unlink(missing_ok=True)
+
+
+class Owner:
+    """A process that trains: named so that no other process, here or elsewhere, has the same name."""
+
+    def __init__(self) -> None:
+        self.host = socket.gethostname()
+        self.pid = os.getpid()
+        self.name = f"{self.host}-{_unique()}"
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a claim says about its owner."""
+        return {
+            "owner": self.name,
+            "host": self.host,
+            "pid": self.pid,
+            "process": process_identity(self.pid),
+            "job": os.environ.get("SLURM_JOB_ID"),
+            "since": time.time(),
+        }
+
+
+def process_identity(pid: int) -> str | None:
+    """Return what tells a process from a later one of the same pid (its start time), or None if it is not running."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] == "Z" else f"{pid}@{fields[19]}"
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    if Path("/proc/self/stat").exists():
+        return None
+    try:  # no /proc (macOS): only whether the pid is in use
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return str(pid)
+
+
+def _names(path: Path) -> set[str]:
+    try:
+        return {entry.name for entry in os.scandir(path) if not entry.name.startswith(".")}
+    except FileNotFoundError:
+        return set()
+
+
+def _unique() -> str:
+    return f"{os.getpid()}.{uuid.uuid4().hex[:12]}"
+
+
+def _write_json(path: Path, content: Mapping[str, Any], sync: bool = True) -> None:
+    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    if sync:
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def missing(store: Store, runs: Iterable[Run]) -> list[Run]:
+    """Return the runs that are not finished."""
+    finished = store.finished()
+    return [run for run in runs if run.run_id not in finished]

@@ -1,0 +1,50 @@
+"""What a training loop is given by whoever runs it, and what it may raise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from experiments.store import Owner, Store
+
+BEAT_SECONDS = 2.0
+
+
+class Interrupted(Exception):
+    """Training was asked to stop; its state is in a checkpoint and the same command goes on from there."""
+
+
+@dataclass
+class Context:
+    """The store to publish to, how often to checkpoint, and how to tell the outside how far it is.
+
+    Attributes:
+        checkpoint_seconds: time between checkpoints.
+        stop_requested: asked at step boundaries; True after SIGTERM, SIGINT or SIGUSR1.
+        provenance: what is known of the machine and the code before training starts.
+    """
+
+    store: Store
+    owner: Owner
+    checkpoint_seconds: float = 60.0
+    stop_requested: Callable[[], bool] = lambda: False
+    compiled: bool | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    _last_beat: float = 0.0
+    _last_checkpoint: float = field(default_factory=time.monotonic)
+
+    def beat(self, step: int, steps_per_second: float, returns: float | None, force: bool = False) -> None:
+        """Tell the store how far the group is: step of each run, steps/s over all its runs, mean recent return."""
+        now = time.monotonic()
+        if force or now - self._last_beat >= BEAT_SECONDS:
+            self._last_beat = now
+            self.store.beat(self.owner, {"step": step, "steps_per_second": steps_per_second, "recent_return": returns})
+
+    def checkpoint_due(self) -> bool:
+        """Return whether it is time for a checkpoint, and if so start the next interval."""
+        if time.monotonic() - self._last_checkpoint < self.checkpoint_seconds:
+            return False
+        self._last_checkpoint = time.monotonic()
+        return True
