@@ -32,7 +32,7 @@ class Checkpoint(NamedTuple):
 def save(store: Store, run_id: str, step: int, requires: dict[str, Any], payload: dict[str, Any]) -> None:
     """Write a checkpoint whole or not at all, then drop all but the newest two.
 
-    `requires` names what must be equal where the run goes on (engine, package versions); see `latest`.
+    `requires` names what must be equal where the run goes on (engine, package versions); see `available`.
     """
     folder = store.checkpoints_path / run_id
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,18 +51,23 @@ def save(store: Store, run_id: str, step: int, requires: dict[str, Any], payload
         old.unlink(missing_ok=True)
 
 
-def latest(store: Store, run_id: str, requires: dict[str, Any]) -> Checkpoint | None:
-    """Return the newest sound checkpoint that can be continued exactly here, or None: then the run starts over."""
+def available(store: Store, run_id: str, requires: dict[str, Any]) -> list[Checkpoint]:
+    """Return the sound checkpoints that can be continued exactly here, newest first; none: the run starts over."""
+    found = []
     for path in _files(store.checkpoints_path / run_id):
         try:
             header_line, _, body = path.read_bytes().partition(b"\n")
             header = json.loads(header_line)
-            if hashlib.sha256(body).hexdigest() != header["sha256"] or header["requires"] != requires:
-                continue
-            return Checkpoint(header["step"], pickle.loads(body))
+            if hashlib.sha256(body).hexdigest() == header["sha256"] and header["requires"] == requires:
+                found.append(Checkpoint(header["step"], pickle.loads(body)))
         except (OSError, ValueError, KeyError):
             continue
-    return None
+    return found
+
+
+def latest(store: Store, run_id: str, requires: dict[str, Any]) -> Checkpoint | None:
+    """Return the newest of the checkpoints that can be continued exactly here."""
+    return next(iter(available(store, run_id, requires)), None)
 
 
 def latest_step(store: Store, run_id: str) -> int:

@@ -144,6 +144,7 @@ class Store:
 
     def beat(self, owner: Owner, progress: Mapping[str, Any]) -> None:
         """Tell that an owner is alive and how far it is."""
+        self.claims_path.mkdir(parents=True, exist_ok=True)
         path = self._heartbeat_path(owner.name)
         temporary = path.with_name(f"{path.name}.{_unique()}")
         _write_json(temporary, progress, sync=False)

@@ -18,6 +18,7 @@ from gymnasium.wrappers import FlattenObservation
 
 from algorithms.agent import Spaces
 from experiments.errors import UserError
+from experiments.streams import derive
 
 # Episodes of dm_control end inside dm_control, so Gymnasium knows no limit for them.
 DM_CONTROL_EPISODE_STEPS = 1000
@@ -86,7 +87,7 @@ class Environment(gymnasium.Env[np.ndarray, np.ndarray]):
         self.episode += 1
         self._return = 0.0
         self._actions = []
-        obs, info = self._inner.reset(seed=episode_seed(self._seed, self.episode))
+        obs, info = self._inner.reset(seed=derive(self._seed, "episode", self.episode) >> 32)  # 31 bits
         return self._with_time(obs, 0), info
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -132,11 +133,6 @@ class Environment(gymnasium.Env[np.ndarray, np.ndarray]):
         return extended
 
 
-def episode_seed(seed: int, episode: int) -> int:
-    """Return the reset seed of an episode, 31 bits."""
-    return int(np.random.SeedSequence([seed, episode]).generate_state(1)[0] >> 1)
-
-
 def _make(env_id: str) -> gymnasium.Env[Any, Any]:
     family = env_id.partition("/")[0] if "/" in env_id else None
     if family in PACKAGES:
@@ -150,7 +146,7 @@ def _make(env_id: str) -> gymnasium.Env[Any, Any]:
         if family == "dm_control":
             import shimmy
 
-            if f"{env_id}" not in gymnasium.registry:
+            if env_id not in gymnasium.registry:
                 gymnasium.register_envs(shimmy)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # -v4 is deprecated upstream, and is what the papers used

@@ -1,0 +1,136 @@
+"""Lanes: many independent streams of one agent in one process, in lockstep.
+
+States are stacked on a leading axis, `torch.func.vmap` runs the agent's pure step over it, the whole step is traced once
+into a graph, and the graph is compiled into one kernel that writes the new state over the old. Each lane remains a learner
+of its own with batch size 1: lanes share nothing but the clock, and lane i holds the same bits as the same run alone.
+
+Where there is no C++ compiler, or for runs too short to repay compiling, the traced graph itself is executed ("eager").
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from algorithms.agent import Agent, Spaces, State, Transition, leaves, map_state
+
+# Lanes are padded, so that a lane's bits do not depend on how many there are. A single lane is compiled into another form
+# than several; and eager kernels treat the elements after the last full SIMD vector (16 floats) differently.
+COMPILED_MINIMUM = 2
+EAGER_MULTIPLE = 16
+
+
+class Lanes:
+    """Independent learners side by side.
+
+    The arrays below are the engine's own memory, first axis = lane. A training loop writes what the environments gave into
+    `reward`, `next_obs`, `terminated`, `truncated`, `acting_obs` and `noise`, calls `step`, and reads `action` and `info`.
+
+    Attributes:
+        obs: observation that `action` was chosen from, float64 [lanes, *obs_shape].
+        action: action to take now, float32 [lanes, action_size] (int64 [lanes] if discrete).
+        info: diagnostics of the last update by name, such as td_error [lanes].
+    """
+
+    def __init__(self, agent: Agent, spaces: Spaces, states: Sequence[State], compiled: bool):
+        """Stack the states; `agent` gives the code, and lanes may differ in everything that is in their state."""
+        self.lanes = len(states)
+        count = max(self.lanes, COMPILED_MINIMUM) if compiled else -(-self.lanes // EAGER_MULTIPLE) * EAGER_MULTIPLE
+        padded = [*states, *[states[-1]] * (count - self.lanes)]
+        self._agent = agent
+        self._compiled = compiled
+        self._state: State = map_state(lambda *x: torch.stack(x).contiguous(), *padded)
+        noise = agent.noise(spaces)
+        action_shape = (count,) if spaces.discrete else (count, spaces.action_size)
+        self._transition = Transition(
+            obs=torch.zeros(count, *spaces.obs_shape, dtype=torch.float64),
+            action=torch.zeros(action_shape, dtype=torch.int64 if spaces.discrete else torch.float32),
+            reward=torch.zeros(count, dtype=torch.float64),
+            next_obs=torch.zeros(count, *spaces.obs_shape, dtype=torch.float64),
+            terminated=torch.zeros(count, dtype=torch.bool),
+            truncated=torch.zeros(count, dtype=torch.bool),
+            acting_obs=torch.zeros(count, *spaces.obs_shape, dtype=torch.float64),
+        )
+        self._noise = torch.zeros(count, *noise.shape)
+        views = {name: tensor.numpy()[: self.lanes] for name, tensor in self._transition._asdict().items()}
+        self.obs, self.action = views["obs"], views["action"]
+        self.reward, self.next_obs, self.acting_obs = views["reward"], views["next_obs"], views["acting_obs"]
+        self.terminated, self.truncated = views["terminated"], views["truncated"]
+        self.noise: np.ndarray = self._noise.numpy()[: self.lanes]
+        self.info: dict[str, np.ndarray] = {}
+        self._info_names: list[str] = []
+        self._inputs = [*leaves(self._state), *self._transition, self._noise]
+        self._kernel: Callable[..., Any] | None = None
+
+    def start(self) -> None:
+        """Let every lane see its first observation, `acting_obs`, and choose its first action."""
+        for lane in range(self.lanes):  # one by one: it happens once, and so the bits are those of a run alone
+            with torch.no_grad():
+                state, action = self._agent.start(self.state(lane), self._transition.acting_obs[lane], self._noise[lane])
+            map_state(lambda all_lanes, own, lane=lane: all_lanes[lane].copy_(own), self._state, state)
+            self._transition.action[lane] = action
+        self._transition.obs.copy_(self._transition.acting_obs)
+
+    def step(self) -> None:
+        """Make one learning update in every lane from the transition in the arrays, and choose the next actions."""
+        if self._kernel is None:
+            self._kernel = self._build()
+        with torch.no_grad():
+            outputs = self._kernel(*self._inputs)
+        self.info = {name: x.numpy()[: self.lanes] for name, x in zip(self._info_names, outputs, strict=True)}
+
+    def state(self, lane: int) -> State:
+        """Return a copy of one lane's state, as `agent.init` made it."""
+        return map_state(lambda x: x[lane].clone(), self._state)
+
+    def _build(self) -> Callable[..., Any]:
+        names: list[str] = []
+
+        def step(*inputs: Tensor) -> list[Tensor]:
+            values = iter(inputs)
+            state = map_state(lambda _: next(values), self._state)
+            transition = Transition(*(next(values) for _ in Transition._fields))
+            new_state, action, info = vmap(self._agent.step)(state, transition, next(values))
+            names[:] = list(info)
+            new_state = map_state(lambda _, new: new, state, new_state)
+            for old, new in zip(leaves(state), leaves(new_state), strict=True):
+                if old is not new:
+                    old.copy_(new)
+            transition.action.copy_(action)
+            transition.obs.copy_(transition.acting_obs)
+            return list(info.values())
+
+        with torch.no_grad():
+            # Traced on copies: tracing executes the step, which must not count as one.
+            graph = make_fx(step)(*(x.clone() for x in self._inputs))
+            self._info_names = names
+            return _compile(graph, self._inputs) if self._compiled else graph
+
+
+def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
+    # Inductor is called on the traced graph directly: shapes are fixed, so the guards that `torch.compile` would check at
+    # every call (a fifth of the step at 8 lanes) have nothing to guard.
+    from torch._inductor import compile as inductor_compile
+    from torch._inductor import config
+
+    with config.patch(compile_threads=1, size_asserts=False, alignment_asserts=False):
+        kernel: Callable[..., Any] = inductor_compile(graph, list(inputs))  # type: ignore[arg-type]
+        return kernel
+
+
+@cache
+def compiler_available() -> bool:
+    """Return whether there is a C++ compiler to compile lanes with."""
+    for name in ("g++", "clang++", "c++"):
+        if shutil.which(name) and subprocess.run([name, "--version"], capture_output=True).returncode == 0:
+            return True
+    return False

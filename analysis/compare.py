@@ -1,0 +1,306 @@
+"""Set our numbers beside the published ones: python -m analysis.compare NAME
+
+Reads the checked-in aggregates in `results/NAME/*/`, so it needs no run store. Like is compared with like: where the bins
+of the published curve are wider than ours, ours are pooled to its bins, and where no such comparison is possible the table
+says how wide both are. Nothing is extrapolated: a budget at which the paper shows nothing has no verdict.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from analysis import published
+from analysis.curves import pool
+from analysis.plot import short_steps
+from analysis.published import Published
+from analysis.statistics import Mean, mean_over_runs
+from experiments import spec
+from experiments.errors import UserError, told_plainly
+
+CHECKPOINTS = (100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000)
+TOLERANCE = 0.25
+# Under this share of the best published return of a task at a budget, a return is as good as none: ratios mean nothing there.
+NEAR_ZERO = 0.05
+NOT_PUBLISHED = "not published"
+# Wide enough for every table when the output is a file or a pipe.
+PIPED_WIDTH = 100
+
+COLUMNS = (
+    "env_id algorithm step bin_width ours ci90 n seeds diverged published published_figure published_bin_width published_ci90 "
+    "ratio verdict fig2_bar steps paper_steps paper_seeds"
+).split()
+
+
+@dataclass(frozen=True)
+class Aggregates:
+    """What `results/NAME/PRESET` holds of a report."""
+
+    curves: pd.DataFrame
+    summary: pd.DataFrame
+    manifest: dict[str, Any]
+
+
+def verdict(ours: Mean, paper: float, scale: float) -> str:
+    """Judge a mean against the published one.
+
+    Args:
+        ours: our mean and its interval.
+        paper: the published mean.
+        scale: how large returns are on this task at this budget.
+
+    Returns:
+        "both near zero" if both are under 5 % of the scale; "within 25 %" if the difference is under a quarter of the
+        published magnitude; else "below" or "above", with ", in CI" if the published mean is inside our 90 % interval.
+    """
+    if math.isnan(ours.mean):
+        return "no data"
+    if max(abs(ours.mean), abs(paper)) < NEAR_ZERO * scale:
+        return "both near zero"
+    if abs(ours.mean - paper) <= TOLERANCE * abs(paper):
+        return "within 25 %"
+    side = "below" if ours.mean < paper else "above"
+    return f"{side}, in CI" if abs(ours.mean - paper) <= ours.ci90 else side
+
+
+def ratio(ours: float, paper: float, scale: float) -> float:
+    """Return ours / published, or NaN where the published value is negative or too near zero for a ratio to say anything."""
+    return ours / paper if paper >= NEAR_ZERO * scale and paper > 0 else math.nan
+
+
+def compare(curves: pd.DataFrame, summary: pd.DataFrame, paper_budget: Mapping[str, Mapping[str, int]]) -> pd.DataFrame:
+    """Compare every arm on every environment at the checkpoints within its curve and at its last bin.
+
+    Args:
+        curves: per-run curves, as `analysis.curves.tabulate` gives them.
+        summary: one row per arm and environment, as `analysis.statistics.summarise` gives it.
+        paper_budget: by environment the `steps` and `seeds` of the published protocol, where known.
+    """
+    rows = []
+    by_arm = dict(iter(curves.groupby(["env_id", "algorithm"], sort=False, observed=True)))
+    for arm in summary.itertuples():
+        own = by_arm.get((arm.env_id, arm.algorithm), curves.iloc[:0])
+        budget = paper_budget.get(arm.env_id, {})
+        checkpoints = {c for c in CHECKPOINTS if c <= arm.final_step and c % arm.bin_width == 0}
+        for step in sorted({*checkpoints, arm.final_step}) if arm.seeds else [arm.final_step]:
+            paper = published.lookup(arm.env_id, arm.algorithm, step, arm.bin_width)
+            ours, width = _ours(own, step, arm.bin_width, paper)
+            last = step == arm.final_step
+            rows.append(
+                {
+                    **{"env_id": arm.env_id, "algorithm": arm.algorithm, "step": step, "bin_width": width},
+                    **{"ours": ours.mean, "ci90": ours.ci90, "n": ours.n, "seeds": arm.seeds, "diverged": arm.diverged},
+                    **_judged(arm.env_id, arm.algorithm, step, ours, paper),
+                    "fig2_bar": published.bar(arm.env_id, arm.algorithm) if last else None,
+                    **{"steps": arm.steps, "paper_steps": budget.get("steps"), "paper_seeds": budget.get("seeds")},
+                }
+            )
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    whole = ["published_bin_width", "paper_steps", "paper_seeds"]
+    return frame.astype({**dict.fromkeys(whole, "Int64"), "fig2_bar": "float64", "published_ci90": "float64"})
+
+
+def _ours(own: pd.DataFrame, step: int, width: int, paper: Published | None) -> tuple[Mean, int]:
+    if paper is not None and paper.bin_width > width and paper.bin_width % width == 0:
+        # The published bin ends at `step`, so ours up to there fill whole published bins.
+        width, own = paper.bin_width, pool(own[own["step"] <= step], paper.bin_width)
+    return mean_over_runs(own.loc[own["step"] == step, "mean_return"].to_numpy()), width
+
+
+def _judged(env_id: str, algorithm: str, step: int, ours: Mean, paper: Published | None) -> dict[str, Any]:
+    if paper is None:
+        ended = published.ends_at(env_id, algorithm)
+        task_goes_on = published.scale(env_id, step) is not None
+        early = ended is not None and ended < step and task_goes_on
+        return {
+            "published": math.nan,
+            "ratio": math.nan,
+            "verdict": f"ends at {short_steps(ended)}" if early and ended else NOT_PUBLISHED,
+        }
+    scale = published.scale(env_id, step) or abs(paper.value)
+    return {
+        "published": paper.value,
+        "published_figure": paper.figure,
+        "published_bin_width": paper.bin_width,
+        "published_ci90": paper.ci90,
+        "ratio": ratio(ours.mean, paper.value, scale),
+        "verdict": verdict(ours, paper.value, scale),
+    }
+
+
+# Printing
+
+
+def console() -> Console:
+    """Return a console that does not squeeze tables into 80 columns when nobody is looking."""
+    out = Console(highlight=False)
+    return out if out.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+
+
+def render(comparison: pd.DataFrame, summary: pd.DataFrame, manifest: Mapping[str, Any], width: int) -> Group:
+    """Return the tables of one preset: one per environment, under a line that states the budget."""
+    parts: list[RenderableType] = [
+        Text.assemble((f"{manifest['experiment']} / {manifest['folder']}", "bold"), f"  {manifest['title']}"),
+    ]
+    for env_id, rows in comparison.groupby("env_id", sort=False):
+        arms = summary[summary["env_id"] == env_id]
+        parts += [Text(), Text.assemble((str(env_id), "bold"), f"  {budget(arms, rows)}"), _table(rows, arms, width)]
+        parts += [Text(f"  {note}", style="yellow") for note in _notes(arms)]
+    parts += [Text(), *(Text(line, style="dim") for line in _legend(comparison))]
+    return Group(*parts)
+
+
+def budget(arms: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """State what ours was given of the published budget: `500k of 20M steps, 8 of 30 seeds (PPO 3)`."""
+    steps, most = arms["steps"].max(), arms["seeds"].max()
+    paper_steps, paper_seeds = rows["paper_steps"].iloc[0], rows["paper_seeds"].iloc[0]
+    fewer = [f"{label} {seeds}" for label, seeds in zip(arms["algorithm"], arms["seeds"], strict=True) if seeds < most]
+    text = short_steps(steps) + ("" if pd.isna(paper_steps) else f" of {short_steps(paper_steps)}") + " steps, "
+    text += f"{most}" + ("" if pd.isna(paper_seeds) else f" of {paper_seeds}") + (" seed" if most == 1 else " seeds")
+    return text + (f" ({', '.join(fewer)})" if fewer else "") + f", bins of {short_steps(arms['bin_width'].max())}"
+
+
+def _notes(arms: pd.DataFrame) -> Iterator[str]:
+    for arm in arms.itertuples():
+        if arm.diverged:
+            rest = "its means are over the runs that got so far" if arm.diverged < arm.seeds else "means end where they did"
+            yield f"{arm.algorithm}: {arm.diverged} of {arm.seeds} runs diverged; {rest}"
+        if arm.seeds < arm.planned:
+            yield f"{arm.algorithm}: {arm.planned - arm.seeds} of {arm.planned} runs not finished"
+
+
+def _legend(comparison: pd.DataFrame) -> Iterator[str]:
+    yield "ours: mean over seeds +- half-width of the 90 % t interval; n: seeds with an episode in the bin"
+    if _mixed_bins(comparison):
+        yield "bins: steps averaged over, ours/paper's; ours are pooled to the paper's bins where those are wider"
+    if comparison["verdict"].str.endswith("in CI").any():
+        yield "in CI: the published mean lies inside our interval"
+    if comparison["verdict"].eq("both near zero").any():
+        yield "both near zero: under 5 % of the best published return of the task at that budget"
+    if comparison["verdict"].str.startswith("ends at").any():
+        yield "ends at: the published curve stops there (some runs diverged)"
+    if comparison["fig2_bar"].notna().any():
+        yield "Fig2: the published bar, at 20M steps; 0 where some run diverged"
+
+
+def _mixed_bins(rows: pd.DataFrame) -> bool:
+    theirs = rows["published_bin_width"].dropna()
+    return bool(rows["bin_width"].nunique() > 1 or (theirs.astype(int) != rows.loc[theirs.index, "bin_width"]).any())
+
+
+def _table(rows: pd.DataFrame, arms: pd.DataFrame, width: int) -> Table:
+    mixed, bars = _mixed_bins(rows), rows["fig2_bar"].notna().any()
+    table = Table(box=None, padding=(0, 2 if width >= PIPED_WIDTH else 1, 0, 0), header_style="dim", pad_edge=False)
+    table.add_column("")
+    table.add_column("steps", justify="right", no_wrap=True)
+    if mixed:
+        table.add_column("bins", justify="right", no_wrap=True)
+    for name in ("ours", "", "n", "paper"):
+        table.add_column(name, justify="left" if name == "" else "right", no_wrap=True)
+    table.add_column("from", no_wrap=True)
+    table.add_column("ratio", justify="right", no_wrap=True)
+    table.add_column("verdict")
+    if bars:
+        table.add_column("Fig2", justify="right", no_wrap=True)
+    seeds = dict(zip(arms["algorithm"], arms["seeds"], strict=True))
+    before = None
+    for row in rows.itertuples():
+        label = Text(row.algorithm if row.algorithm != before else "", style="bold")
+        n = f"{row.n}/{seeds[row.algorithm]}" if row.n < seeds[row.algorithm] else f"{row.n}"
+        spread = "" if math.isnan(row.ci90) else f"\u00b1 {number(row.ci90, like=row.ours)}"
+        known = not math.isnan(row.published)
+        widths = short_steps(row.bin_width)
+        if known and row.published_bin_width != row.bin_width:
+            widths += f"/{short_steps(row.published_bin_width)}"
+        cells: list[RenderableType] = [label, short_steps(row.step), *([widths] if mixed else [])]
+        cells += [number(row.ours), spread, n, number(row.published), row.published_figure if known else ""]
+        cells += ["-" if math.isnan(row.ratio) else f"{row.ratio:.2f}", Text(row.verdict, style=_colour(row.verdict))]
+        table.add_row(*cells, *(["" if math.isnan(row.fig2_bar) else f"{row.fig2_bar:.0f}"] if bars else []))
+        before = row.algorithm
+    return table
+
+
+def _colour(text: str) -> str:
+    return {"within": "green", "below": "red", "above": "cyan"}.get(text.split(" ")[0].rstrip(","), "dim")
+
+
+def number(value: float, like: float | None = None) -> str:
+    """Return a number with as many decimals as its size (or that of `like`) deserves; `-` for none."""
+    if math.isnan(value):
+        return "-"
+    size = abs(value if like is None or math.isnan(like) else like)
+    return f"{value:.{0 if size >= 100 else 1 if size >= 10 else 2}f}"
+
+
+# Command
+
+
+def read_aggregates(folder: Path) -> Aggregates:
+    """Read what a report wrote."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        if manifest["measurement"]:
+            return Aggregates(pd.DataFrame(), pd.DataFrame(), manifest)
+        return Aggregates(pd.read_parquet(folder / "curves.parquet"), pd.read_csv(folder / "summary.csv"), manifest)
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing; draw {folder} again with `python -m analysis.report`.") from None
+    except ValueError as error:  # also of pyarrow, pandas and json
+        raise UserError(f"{folder} cannot be read ({error}); draw it again with `python -m analysis.report`.") from None
+
+
+def folders(name: str, results: Path, preset: str | None) -> list[Path]:
+    """Return the report folders of an experiment: the one asked for, or all that were not customised."""
+    base = results / name
+    there = sorted(p.name for p in base.iterdir() if p.name[0] != "." and (p / "manifest.json").exists()) if base.is_dir() else []
+    if not there:
+        spec.load_experiment(name)  # says so if the name is wrong
+        raise UserError(
+            f"there are no results of {name} in {results}; make some with `python -m experiments.run {name}` "
+            f"and `python -m analysis.report {name} --preset PRESET`."
+        )
+    chosen = [preset] if preset is not None else [folder for folder in there if "+" not in folder] or there
+    if chosen[0] not in there:
+        raise UserError(f"there are no results of {name} for {preset!r} in {results}; there are {', '.join(there)}.")
+    return [base / folder for folder in chosen]
+
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    name: Annotated[str, typer.Argument(help="Experiment, as `python -m experiments.list` names it.")],
+    preset: Annotated[str | None, typer.Option(help="Only this preset (or customised folder).")] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the checked-in aggregates.")] = Path("results"),
+) -> None:
+    """Print our numbers beside the published ones, with intervals, budgets and verdicts."""
+    with told_plainly():
+        out = console()
+        sets = [read_aggregates(folder) for folder in folders(name, results, preset)]
+        compared = [one for one in sets if not one.summary.empty]
+        if not compared:
+            raise UserError(f"{name} has no published numbers to compare with; see the figures in {results / name}.")
+        for i, one in enumerate(sorted(compared, key=lambda one: int(one.summary["steps"].max()))):
+            comparison = compare(one.curves, one.summary, paper_budget(one.manifest))
+            if i:
+                out.rule(style="dim")
+            out.print(render(comparison, one.summary, one.manifest, out.width))
+
+
+def paper_budget(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """Return by environment the steps and seeds of the published protocol, as the manifest has them."""
+    return {row["env_id"]: row["paper"] for row in manifest["rows"] if row["paper"]}
+
+
+if __name__ == "__main__":
+    app()

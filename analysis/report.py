@@ -1,0 +1,331 @@
+"""Turn finished runs into aggregates, a figure and a comparison: python -m analysis.report NAME --preset PRESET
+
+    results/NAME/PRESET/
+      curves.parquet   per seed: env_id, algorithm, seed, step (right edge of the bin), mean_return, episodes
+      summary.csv      per environment and algorithm: the last bin, intervals, seeds, diverged runs, budget
+      compare.csv      the same beside the published numbers
+      manifest.json    what was run, from which commits, where and when, and what is missing
+      figures/         NAME.png, NAME.svg and the plotted numbers as NAME.csv
+
+Overrides make another folder (`PRESET+key=value`), so a customised report never replaces a clean one. Everything is written
+beside its place and then moved there; the same runs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from analysis import load, plot
+from analysis.compare import compare, console, paper_budget, render
+from analysis.curves import bin_returns, tabulate
+from analysis.figures import FigureData, drawer
+from analysis.statistics import summarise
+from experiments import spec
+from experiments.errors import UserError, told_plainly
+from experiments.spec import Experiment, Preset, Value
+from experiments.store import Store
+
+PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib")
+LONGEST_NAME = 120
+WORD = re.compile(r'"[A-Za-z_][A-Za-z0-9_.-]*"')
+UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report made: where, and the frames that its files hold."""
+
+    folder: Path
+    files: list[Path]
+    runs: pd.DataFrame
+    summary: pd.DataFrame
+    comparison: pd.DataFrame
+    numbers: pd.DataFrame
+    manifest: dict[str, Any]
+
+
+def folder_name(preset_name: str, settings: Mapping[str, Value], seeds: int | None = None) -> str:
+    """Name the folder of a report: the preset, and what was changed in it. Different changes never share a name."""
+    exact = {key: json.dumps(value) for key, value in sorted(settings.items())} | ({"seeds": str(seeds)} if seeds else {})
+    if not exact:
+        return preset_name
+    # Words need no quotes in a file name; all else that cannot stand there is replaced, and a digest keeps it distinct.
+    bare = {key: value.strip('"') if WORD.fullmatch(value) else value for key, value in exact.items()}
+    safe = {re.sub(UNSAFE, "_", key): re.sub(UNSAFE, "_", value) for key, value in bare.items()}
+    name = "+".join([preset_name, *(f"{key}={value}" for key, value in safe.items())])
+    if safe != bare or len(name) > LONGEST_NAME:
+        digest = hashlib.sha256(json.dumps(exact).encode()).hexdigest()[:8]
+        name = f"{name[:LONGEST_NAME]}~{digest}"
+    return name
+
+
+def build(
+    experiment: Experiment,
+    preset_name: str,
+    store: Store,
+    results: Path,
+    settings: Mapping[str, Value] | None = None,
+    seeds: int | None = None,
+) -> Report:
+    """Aggregate and draw what is finished of a preset, and write it to `results/NAME/PRESET/`.
+
+    Raises:
+        UserError: no run is finished, or the experiment, preset or a setting does not exist.
+    """
+    settings = settings or {}
+    preset = experiment.preset(preset_name)
+    if settings or seeds is not None:
+        preset = spec.override(preset, settings, seeds)
+    folder = results / experiment.name / folder_name(preset_name, settings, seeds)
+    draw = drawer(experiment)
+
+    planned = load.planned(preset)
+    collected = _collect(planned, store, binned=not experiment.measurement)
+    runs = load.with_status(planned, collected.results, store.failures())
+    if not collected.results:
+        raise UserError(
+            f"no run of {experiment.name} / {preset_name} is finished in {store.root}; train them with "
+            f"`{_command('experiments.run', experiment, preset_name, settings, seeds)}`."
+        )
+    curves = tabulate(runs, collected.binned)
+    summary = pd.DataFrame() if experiment.measurement else summarise(runs, curves)
+    manifest = _manifest(experiment, preset_name, preset, settings, seeds, folder.name, runs, collected.provenances, store)
+    comparison = pd.DataFrame() if experiment.measurement else compare(curves, summary, paper_budget(manifest))
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name[:40]}.", dir=folder.parent) as temporary:
+        stem = Path(temporary) / "figures" / experiment.name
+        stem.parent.mkdir()
+        with plot.style():
+            figure, numbers = draw(FigureData(experiment, preset, store, runs, curves, summary))
+            plot.save(figure, stem)
+        _write_csv(numbers, stem.with_name(f"{stem.name}.csv"))
+        if not experiment.measurement:
+            curves.to_parquet(Path(temporary) / "curves.parquet", index=False, compression="zstd")
+            _write_csv(summary, Path(temporary) / "summary.csv")
+            _write_csv(comparison, Path(temporary) / "compare.csv")
+        (Path(temporary) / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+        files = _move(Path(temporary), folder)
+    return Report(folder, files, runs, summary, comparison, numbers, manifest)
+
+
+@dataclass(frozen=True)
+class _Collected:
+    results: dict[str, dict[str, Any]]
+    provenances: dict[str, dict[str, Any]]
+    binned: dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def _collect(planned: pd.DataFrame, store: Store, binned: bool) -> _Collected:
+    # Runs are binned as they are read, so that the episodes of a large preset need not fit into memory together.
+    finished = store.finished()
+    sizes = {run_id: (w, s) for run_id, w, s in zip(planned["run_id"], planned["bin_width"], planned["steps"], strict=True)}
+    out = _Collected({}, {}, {})
+    for run in load.read(store, (run_id for run_id in sizes if run_id in finished)):
+        out.results[run.run_id] = run.result
+        out.provenances[run.run_id] = run.provenance
+        if binned:
+            if not run.episodes:
+                raise UserError(
+                    f"{run.run_id} holds no episodes; remove the folder {store.finished_path / run.run_id} "
+                    "and run the experiment again."
+                )
+            width, steps = sizes[run.run_id]
+            out.binned[run.run_id] = bin_returns(run.episodes["step"], run.episodes["episodic_return"], width, steps)
+    return out
+
+
+def _write_csv(frame: pd.DataFrame, path: Path) -> None:
+    frame.to_csv(path, index=False, float_format="%.8g", lineterminator="\n")
+
+
+def _move(source: Path, target: Path) -> list[Path]:
+    # The manifest last: where it is, the rest is complete.
+    files = sorted((p.relative_to(source) for p in source.rglob("*") if p.is_file()), key=lambda p: (p.name == "manifest.json", p))
+    for file in files:
+        (target / file).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source / file, target / file)
+    return [target / file for file in files]
+
+
+# Manifest
+
+
+def _manifest(
+    experiment: Experiment,
+    preset_name: str,
+    preset: Preset,
+    settings: Mapping[str, Value],
+    seeds: int | None,
+    folder: str,
+    runs: pd.DataFrame,
+    provenances: Mapping[str, Mapping[str, Any]],
+    store: Store,
+) -> dict[str, Any]:
+    status = dict(zip(runs["run_id"], runs["status"], strict=True))
+    here = [provenances[run_id] for run_id in status if run_id in provenances]
+    dates = [date for date in (_date(p) for p in here) if date is not None]
+    return {
+        "experiment": experiment.name,
+        "title": experiment.title,
+        "source": experiment.source,
+        "measurement": experiment.measurement,
+        "preset": preset_name,
+        "settings": dict(settings),
+        "seeds": seeds,
+        "folder": folder,
+        "description": preset.description,
+        "rows": [_budget(experiment, preset, i) for i in range(len(preset.rows))],
+        "data_from": max(dates).isoformat() if dates else None,
+        "commits": _distinct(_find(p, "git_commit", "commit") for p in here),
+        "machines": _distinct(_machine(p) for p in here),
+        "run_versions": _distinct(_find(p, "versions", "packages") for p in here),
+        "report_versions": {
+            "python": platform.python_version(),
+            **{package: importlib.metadata.version(package) for package in PACKAGES},
+        },
+        "diverged": [run_id for run_id, state in status.items() if state == "diverged"],
+        "missing": [run_id for run_id, state in status.items() if state == "missing"],
+        "failed": {run_id: _last_line(store.failure(run_id)) for run_id, state in status.items() if state == "failed"},
+        "runs": [run_id for run_id, state in status.items() if state in ("finished", "diverged")],
+    }
+
+
+def _budget(experiment: Experiment, preset: Preset, index: int) -> dict[str, Any]:
+    row = preset.rows[index]
+    paper = experiment.presets.get("paper")
+    published = next((r for r in paper.rows if r.env_id == row.env_id), None) if paper else None
+    return {
+        "env_id": row.env_id,
+        "steps": row.steps,
+        "bin_width": row.bin_width,
+        "environment": dict(row.environment),
+        "arms": [
+            {
+                "label": arm.label,
+                "algorithm": arm.algorithm,
+                "hyperparameters": dict(arm.hyperparameters),
+                "seeds": row.seeds_of(arm),
+            }
+            for arm in row.arms
+        ],
+        "paper": {"steps": published.steps, "seeds": published.seeds} if published else None,
+    }
+
+
+def _find(provenance: Mapping[str, Any], *names: str) -> Any:
+    """Return the first of several entries that a run's provenance has, at its top or in one of its sections."""
+    sections = [provenance, *(part for part in provenance.values() if isinstance(part, Mapping))]
+    return next((part[name] for name in names for part in sections if part.get(name) is not None), None)
+
+
+def _machine(provenance: Mapping[str, Any]) -> dict[str, Any] | None:
+    machine = {key: _find(provenance, *names) for key, names in {"host": ("host", "hostname"), "cpu": ("cpu",)}.items()}
+    return machine if any(machine.values()) else None
+
+
+def _date(provenance: Mapping[str, Any]) -> datetime | None:
+    value = _find(provenance, "finished", "finished_at")
+    try:
+        if isinstance(value, str):
+            date = datetime.fromisoformat(value)
+            return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
+        return None if value is None else datetime.fromtimestamp(float(value), UTC).replace(microsecond=0)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    """Return the different values there are, in a fixed order, whatever order the runs were in."""
+    found = {json.dumps(value, sort_keys=True): value for value in values if value is not None}
+    return [found[key] for key in sorted(found)]
+
+
+def _last_line(traceback: str) -> str:
+    lines = traceback.strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+# Command
+
+
+def _command(
+    module: str, experiment: Experiment, preset_name: str, settings: Mapping[str, Value], seeds: int | None
+) -> str:
+    words = ["python", "-m", module, experiment.name, "--preset", preset_name]
+    words += [] if seeds is None else ["--seeds", str(seeds)]
+    for key, value in settings.items():
+        words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+    return " ".join(words)
+
+
+def _unfinished_lines(runs: pd.DataFrame) -> list[str]:
+    distinct = runs.drop_duplicates("run_id")
+    counts = distinct["status"].value_counts()
+    gone, failed = int(counts.get("missing", 0)), int(counts.get("failed", 0))
+    if not gone + failed:
+        return []
+    line = f"{gone + failed} of {len(distinct)} runs are not finished and not in this report"
+    return [f"{line} ({failed} failed: see `python -m experiments.status`)." if failed else f"{line}."]
+
+
+def _numbers_table(numbers: pd.DataFrame, title: str) -> Table:
+    table = Table(title=title, box=None, title_justify="left", header_style="dim", pad_edge=False)
+    for name, kind in numbers.dtypes.items():
+        table.add_column(str(name), justify="right" if pd.api.types.is_numeric_dtype(kind) else "left")
+    for row in numbers.itertuples(index=False):
+        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row))
+    return table
+
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    name: Annotated[str, typer.Argument(help="Experiment, as `python -m experiments.list` names it.")],
+    preset: Annotated[str | None, typer.Option(help="Preset to report on.")] = None,
+    store: Annotated[Path, typer.Option(help="Folder of the run store.")] = Path("runs"),
+    results: Annotated[Path, typer.Option(help="Folder to write aggregates and figures to.")] = Path("results"),
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds, as it was run.")] = None,
+    setting: Annotated[
+        Sequence[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as it was run; repeatable.")
+    ] = None,
+) -> None:
+    """Aggregate finished runs, draw the figure and print our numbers beside the published ones."""
+    with told_plainly():
+        experiment = spec.load_experiment(name)
+        if preset is None:
+            raise UserError(f"say which preset of {name}: --preset {' or '.join(experiment.presets)}.")
+        report = build(experiment, preset, Store(store), results, spec.parse_settings(list(setting or [])), seeds)
+        out = console()
+        if report.comparison.empty:
+            out.print(_numbers_table(report.numbers, experiment.title))
+        else:
+            out.print(render(report.comparison, report.summary, report.manifest, out.width))
+        for line in _unfinished_lines(report.runs):
+            out.print(Text(f"\n{line}", style="yellow"))
+        out.print()
+        for file in report.files:
+            out.print(Text(str(file)), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    app()

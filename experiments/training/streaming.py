@@ -1,0 +1,216 @@
+"""Train a group of streaming learners in lanes: one transition, one update, nothing stored.
+
+All lanes take their n-th step together; each has its own environment, its own noise and its own rows. Every run of the
+group publishes its own result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import gymnasium
+import mujoco
+import numpy as np
+import torch
+
+from algorithms.agent import Agent, State
+from algorithms.lanes import Lanes, compiler_available
+from experiments import checkpoint
+from experiments.environments import Environment
+from experiments.registry import make_learner
+from experiments.spec import Run
+from experiments.streams import BLOCK, NoiseStream, derive
+from experiments.training.context import Context, Interrupted
+
+# Below so many steps over all lanes compiling costs more than it gains.
+EAGER_BELOW_STEPS = 20_000
+
+
+class Stream:
+    """What one lane needs beside the learner: environment, noise, and the rows recorded so far."""
+
+    def __init__(self, run: Run, agent: Agent):
+        self.run = run
+        self.environment = Environment(run.env_id, run.seed, **dict(run.environment))  # type: ignore[arg-type]
+        self.noise = NoiseStream(run.seed, agent.noise(self.environment.spaces))
+        self.rows: list[tuple[int, float, int]] = []
+        self.diverged_at: int | None = None
+
+    def record(self, step: int) -> None:
+        """Note the episode that has just ended."""
+        assert self.environment.last_episode is not None
+        self.rows.append((step, *self.environment.last_episode))
+
+    def episodes(self) -> dict[str, np.ndarray]:
+        """Return the recorded episodes as columns."""
+        step, episodic_return, length = zip(*self.rows, strict=True) if self.rows else ((), (), ())
+        return {
+            "step": np.array(step, np.int64),
+            "episodic_return": np.array(episodic_return, np.float64),
+            "length": np.array(length, np.int32),
+        }
+
+
+def train(runs: Sequence[Run], context: Context) -> None:
+    """Train and publish runs that share structure and budget. Raise `Interrupted` when asked to stop."""
+    torch.set_num_threads(1)
+    compiled = context.compiled
+    if compiled is None:
+        compiled = runs[0].steps * len(runs) >= EAGER_BELOW_STEPS and compiler_available()
+    requires = {
+        "engine": "compiled" if compiled else "eager",
+        "torch": torch.__version__,
+        "gymnasium": gymnasium.__version__,
+        "mujoco": mujoco.__version__,
+    }
+    for group, checkpoints in _groups_at_one_step(runs, context, requires):
+        _train_group(group, checkpoints, compiled, requires, context)
+
+
+Restored = list[checkpoint.Checkpoint | None]
+
+
+def _groups_at_one_step(
+    runs: Sequence[Run], context: Context, requires: dict[str, Any]
+) -> list[tuple[list[Run], Restored]]:
+    # A kill while a group was writing its checkpoints leaves some lanes one checkpoint ahead; the older one is common.
+    found = {run: checkpoint.available(context.store, run.run_id, requires) for run in runs}
+    common = reduce(set.intersection, ({c.step for c in checkpoints} for checkpoints in found.values()))
+    if common:
+        at = max(common)
+        return [(list(runs), [next(c for c in found[run] if c.step == at) for run in runs])]
+    groups: dict[int, tuple[list[Run], Restored]] = {}
+    for run in runs:
+        newest = next(iter(found[run]), None)
+        group, restored = groups.setdefault(newest.step if newest else 0, ([], []))
+        group.append(run)
+        restored.append(newest)
+    return list(groups.values())
+
+
+def _train_group(
+    runs: list[Run], restored: Restored, compiled: bool, requires: dict[str, Any], context: Context
+) -> None:
+    agents: list[Agent] = [make_learner(run) for run in runs]
+    streams = [Stream(run, agent) for run, agent in zip(runs, agents, strict=True)]
+    begun_at = restored[0].step if restored[0] else 0
+    resumed_at: list[int] = []
+    if begun_at:
+        payloads = [c.payload for c in restored if c is not None]
+        lanes = _lanes(agents[0], streams, [p["state"] for p in payloads], compiled)
+        for lane, (stream, payload) in enumerate(zip(streams, payloads, strict=True)):
+            stream.rows, stream.diverged_at = payload["rows"], payload["diverged_at"]
+            if stream.diverged_at is None:
+                stream.environment.set_state(payload["environment"])
+            lanes.obs[lane], lanes.action[lane] = payload["obs"], payload["action"]
+        resumed_at = [*payloads[0]["resumed_at"], begun_at]
+    else:
+        states = [
+            agent.init(torch.Generator().manual_seed(derive(run.seed, "init")), stream.environment.spaces)
+            for run, agent, stream in zip(runs, agents, streams, strict=True)
+        ]
+        lanes = _lanes(agents[0], streams, states, compiled)
+        for lane, stream in enumerate(streams):
+            lanes.acting_obs[lane] = stream.environment.reset()[0]
+            lanes.noise[lane] = stream.noise.block(0)[0]
+        lanes.start()
+
+    def save(step: int) -> None:
+        for lane, stream in enumerate(streams):
+            payload = {
+                "state": lanes.state(lane),
+                "environment": stream.environment.get_state(),
+                "obs": lanes.obs[lane].copy(),
+                "action": lanes.action[lane].copy(),
+                "rows": stream.rows,
+                "diverged_at": stream.diverged_at,
+                "resumed_at": resumed_at,
+            }
+            checkpoint.save(context.store, stream.run.run_id, step, requires, payload)
+
+    began = time.monotonic()
+    pace = _loop(streams, lanes, begun_at, context, save)
+    seconds = time.monotonic() - began
+    for stream in streams:
+        steps = stream.run.steps
+        diverged = stream.diverged_at is not None
+        context.store.publish(
+            stream.run,
+            {"episodes": stream.episodes()},
+            {
+                "status": "diverged" if diverged else "finished",
+                "diverged_at": stream.diverged_at,
+                "steps": stream.diverged_at if diverged else steps,
+            },
+            {
+                **context.provenance,
+                "engine": requires["engine"],
+                "lanes": len(streams),
+                "threads": 1,
+                "steps_per_second": pace,
+                "train_seconds": seconds,
+                "resumed_at": resumed_at,
+            },
+        )
+        checkpoint.discard(context.store, stream.run.run_id)
+        stream.environment.close()
+
+
+def _lanes(agent: Agent, streams: Sequence[Stream], states: Sequence[State], compiled: bool) -> Lanes:
+    return Lanes(agent, streams[0].environment.spaces, states, compiled)
+
+
+def _loop(streams: list[Stream], lanes: Lanes, begun_at: int, context: Context, save: Any) -> float:
+    """Run all lanes from step `begun_at` to the end; return steps/s over all lanes, compiling left out."""
+    steps = streams[0].run.steps
+    alive = [(lane, s, s.environment) for lane, s in enumerate(streams) if s.diverged_at is None]
+    blocks = np.empty((BLOCK, *lanes.noise.shape), np.float32)
+    block_number = -1
+    warm_at, warm_step = time.monotonic(), begun_at
+    reward, next_obs, acting_obs = lanes.reward, lanes.next_obs, lanes.acting_obs
+    terminated, truncated, action = lanes.terminated, lanes.truncated, lanes.action
+    for step in range(begun_at + 1, steps + 1):
+        if step // BLOCK != block_number:
+            block_number = step // BLOCK
+            for lane, stream in enumerate(streams):
+                blocks[:, lane] = stream.noise.block(block_number)
+        lanes.noise[:] = blocks[step % BLOCK]
+        for lane, stream, environment in alive:
+            obs, reward[lane], ended, cut, _ = environment.step(action[lane])
+            next_obs[lane] = obs
+            terminated[lane], truncated[lane] = ended, cut
+            if ended or cut:
+                stream.record(step)
+                obs = environment.reset()[0]
+            acting_obs[lane] = obs
+        lanes.step()
+        if not np.isfinite(lanes.info["td_error"]).all() or not np.isfinite(action).all():
+            alive = _drop_diverged(alive, lanes, step)
+            if not alive:
+                break
+        if step == begun_at + 1:
+            warm_at, warm_step = time.monotonic(), step  # the first step compiles
+        if step % 64 == 0 or step == begun_at + 1:
+            pace = (step - warm_step) * len(alive) / max(1e-9, time.monotonic() - warm_at)
+            recent = [np.mean([r for _, r, _ in stream.rows[-10:]]) for _, stream, _ in alive if stream.rows]
+            context.beat(step, pace, float(np.mean(recent)) if recent else None)
+            if step < steps and context.stop_requested():
+                save(step)
+                raise Interrupted
+            if step < steps and context.checkpoint_due():
+                save(step)
+    return (step - warm_step) * len(alive) / max(1e-9, time.monotonic() - warm_at)
+
+
+def _drop_diverged(alive: list[Any], lanes: Lanes, step: int) -> list[Any]:
+    """Note which lanes have left the finite numbers; they are neither stepped nor looked at any more."""
+    kept = []
+    for lane, stream, environment in alive:
+        if np.isfinite(lanes.info["td_error"][lane]) and np.isfinite(lanes.action[lane]).all():
+            kept.append((lane, stream, environment))
+        else:
+            stream.diverged_at = step
+    return kept
