@@ -21,8 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis import published
+from analysis.budget import Budget, short_steps, stated
 from analysis.curves import pool
-from analysis.plot import short_steps
 from analysis.published import Published
 from analysis.statistics import Mean, mean_over_runs
 from experiments import spec
@@ -40,6 +40,8 @@ COLUMNS = (
     "env_id algorithm step bin_width ours ci90 n seeds diverged published published_figure published_bin_width published_ci90 "
     "ratio verdict fig2_bar steps paper_steps paper_seeds"
 ).split()
+
+PRINTED = ("", "steps", "bins", "ours", "\u00b1", "n", "paper", "from", "ratio", "verdict", "Fig2@20M")
 
 
 @dataclass(frozen=True)
@@ -60,22 +62,15 @@ def verdict(ours: Mean, paper: float, scale: float) -> str:
         scale: how large returns are on this task at this budget.
 
     Returns:
-        "both near zero" if both are under 5 % of the scale; "within 25 %" if the difference is under a quarter of the
-        published magnitude; else "below" or "above", with ", in CI" if the published mean is inside our 90 % interval.
+        "within 25 %" if the difference is under a quarter of the published magnitude; else "both near zero" if both are
+        under 5 % of the scale; else "below" or "above", with ", in CI" if the published mean is inside our 90 % interval.
     """
-    if math.isnan(ours.mean):
-        return "no data"
-    if max(abs(ours.mean), abs(paper)) < NEAR_ZERO * scale:
-        return "both near zero"
     if abs(ours.mean - paper) <= TOLERANCE * abs(paper):
         return "within 25 %"
+    if max(abs(ours.mean), abs(paper)) < NEAR_ZERO * scale:
+        return "both near zero"
     side = "below" if ours.mean < paper else "above"
     return f"{side}, in CI" if abs(ours.mean - paper) <= ours.ci90 else side
-
-
-def ratio(ours: float, paper: float, scale: float) -> float:
-    """Return ours / published, or NaN where the published value is negative or too near zero for a ratio to say anything."""
-    return ours / paper if paper >= NEAR_ZERO * scale and paper > 0 else math.nan
 
 
 def compare(curves: pd.DataFrame, summary: pd.DataFrame, paper_budget: Mapping[str, Mapping[str, int]]) -> pd.DataFrame:
@@ -100,7 +95,7 @@ def compare(curves: pd.DataFrame, summary: pd.DataFrame, paper_budget: Mapping[s
                 {
                     **{"env_id": arm.env_id, "algorithm": arm.algorithm, "step": step, "bin_width": width},
                     **{"ours": ours.mean, "ci90": ours.ci90, "n": ours.n, "seeds": arm.seeds, "diverged": arm.diverged},
-                    **_judged(arm.env_id, arm.algorithm, step, ours, paper),
+                    **_judged(arm, step, ours, paper),
                     "fig2_bar": published.bar(arm.env_id, arm.algorithm) if last else None,
                     **{"steps": arm.steps, "paper_steps": budget.get("steps"), "paper_seeds": budget.get("seeds")},
                 }
@@ -117,25 +112,28 @@ def _ours(own: pd.DataFrame, step: int, width: int, paper: Published | None) -> 
     return mean_over_runs(own.loc[own["step"] == step, "mean_return"].to_numpy()), width
 
 
-def _judged(env_id: str, algorithm: str, step: int, ours: Mean, paper: Published | None) -> dict[str, Any]:
+def _judged(arm: Any, step: int, ours: Mean, paper: Published | None) -> dict[str, Any]:
     if paper is None:
-        ended = published.ends_at(env_id, algorithm)
-        task_goes_on = published.scale(env_id, step) is not None
-        early = ended is not None and ended < step and task_goes_on
-        return {
-            "published": math.nan,
-            "ratio": math.nan,
-            "verdict": f"ends at {short_steps(ended)}" if early and ended else NOT_PUBLISHED,
-        }
-    scale = published.scale(env_id, step) or abs(paper.value)
+        ended = published.ends_at(arm.env_id, arm.algorithm)
+        # Beyond the end of this curve, yet others of the task go on: some run diverged.
+        stops = ended is not None and ended < step and published.scale(arm.env_id, step) is not None
+        judged = f"ends at {short_steps(ended)}" if stops and ended else NOT_PUBLISHED
+        return {"published": math.nan, "ratio": math.nan, "verdict": judged if ours.n else _absent(arm)}
+    scale = published.scale(arm.env_id, step) or abs(paper.value)
+    judged = verdict(ours, paper.value, scale) if ours.n else _absent(arm)
     return {
         "published": paper.value,
         "published_figure": paper.figure,
         "published_bin_width": paper.bin_width,
         "published_ci90": paper.ci90,
-        "ratio": ratio(ours.mean, paper.value, scale),
-        "verdict": verdict(ours, paper.value, scale),
+        # The ratio of two negative or of two negligible numbers would say nothing.
+        "ratio": ours.mean / paper.value if paper.value > 0 and judged != "both near zero" else math.nan,
+        "verdict": judged,
     }
+
+
+def _absent(arm: Any) -> str:
+    return "no run yet" if not arm.seeds else "diverged" if arm.diverged == arm.seeds else "no episode"
 
 
 # Printing
@@ -149,48 +147,46 @@ def console() -> Console:
 
 def render(comparison: pd.DataFrame, summary: pd.DataFrame, manifest: Mapping[str, Any], width: int) -> Group:
     """Return the tables of one preset: one per environment, under a line that states the budget."""
-    parts: list[RenderableType] = [
-        Text.assemble((f"{manifest['experiment']} / {manifest['folder']}", "bold"), f"  {manifest['title']}"),
-    ]
+    head = (f"{manifest['experiment']} / {manifest['folder']}", "bold")
+    parts: list[RenderableType] = [Text.assemble(head, f"  {manifest['title']}")]
+    columns = _columns(comparison, summary)
     for env_id, rows in comparison.groupby("env_id", sort=False):
         arms = summary[summary["env_id"] == env_id]
-        parts += [Text(), Text.assemble((str(env_id), "bold"), f"  {budget(arms, rows)}"), _table(rows, arms, width)]
+        title = Text.assemble((str(env_id), "bold"), f"  {_budget(arms, rows)}")
+        parts += [Text(), title, _table({name: cells.loc[rows.index] for name, cells in columns.items()}, columns, width)]
         parts += [Text(f"  {note}", style="yellow") for note in _notes(arms)]
     parts += [Text(), *(Text(line, style="dim") for line in _legend(comparison))]
     return Group(*parts)
 
 
-def budget(arms: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """State what ours was given of the published budget: `500k of 20M steps, 8 of 30 seeds (PPO 3)`."""
-    steps, most = arms["steps"].max(), arms["seeds"].max()
-    paper_steps, paper_seeds = rows["paper_steps"].iloc[0], rows["paper_seeds"].iloc[0]
-    fewer = [f"{label} {seeds}" for label, seeds in zip(arms["algorithm"], arms["seeds"], strict=True) if seeds < most]
-    text = short_steps(steps) + ("" if pd.isna(paper_steps) else f" of {short_steps(paper_steps)}") + " steps, "
-    text += f"{most}" + ("" if pd.isna(paper_seeds) else f" of {paper_seeds}") + (" seed" if most == 1 else " seeds")
-    return text + (f" ({', '.join(fewer)})" if fewer else "") + f", bins of {short_steps(arms['bin_width'].max())}"
+def _budget(arms: pd.DataFrame, rows: pd.DataFrame) -> str:
+    first = rows.iloc[0]
+    paper = None if pd.isna(first["paper_steps"]) else Budget(int(first["paper_steps"]), int(first["paper_seeds"]))
+    return f"{stated(arms, paper)}, bins of {short_steps(int(arms['bin_width'].max()))}"
 
 
 def _notes(arms: pd.DataFrame) -> Iterator[str]:
     for arm in arms.itertuples():
         if arm.diverged:
-            rest = "its means are over the runs that got so far" if arm.diverged < arm.seeds else "means end where they did"
+            rest = "means are over those that got so far" if arm.diverged < arm.seeds else "its means end there"
             yield f"{arm.algorithm}: {arm.diverged} of {arm.seeds} runs diverged; {rest}"
-        if arm.seeds < arm.planned:
-            yield f"{arm.algorithm}: {arm.planned - arm.seeds} of {arm.planned} runs not finished"
+    gone = [f"{a.algorithm} {a.planned - a.seeds} of {a.planned}" for a in arms.itertuples() if a.seeds < a.planned]
+    if gone:
+        yield f"not finished: {', '.join(gone)}"
 
 
 def _legend(comparison: pd.DataFrame) -> Iterator[str]:
-    yield "ours: mean over seeds +- half-width of the 90 % t interval; n: seeds with an episode in the bin"
+    yield "ours   mean over n seeds \u00b1 half-width of the 90 % t interval"
     if _mixed_bins(comparison):
-        yield "bins: steps averaged over, ours/paper's; ours are pooled to the paper's bins where those are wider"
+        yield "bins   steps averaged over; the paper's, to which ours are pooled, or ours/paper's"
     if comparison["verdict"].str.endswith("in CI").any():
-        yield "in CI: the published mean lies inside our interval"
+        yield "in CI  the published mean lies inside our interval"
     if comparison["verdict"].eq("both near zero").any():
-        yield "both near zero: under 5 % of the best published return of the task at that budget"
+        yield "both near zero: under 5 % of the task's highest published return at that step"
     if comparison["verdict"].str.startswith("ends at").any():
-        yield "ends at: the published curve stops there (some runs diverged)"
+        yield "ends at: the published curve stops there, as some runs diverged"
     if comparison["fig2_bar"].notna().any():
-        yield "Fig2: the published bar, at 20M steps; 0 where some run diverged"
+        yield "Fig2@20M: the published bar, after 20M steps; 0 where some run diverged"
 
 
 def _mixed_bins(rows: pd.DataFrame) -> bool:
@@ -198,35 +194,51 @@ def _mixed_bins(rows: pd.DataFrame) -> bool:
     return bool(rows["bin_width"].nunique() > 1 or (theirs.astype(int) != rows.loc[theirs.index, "bin_width"]).any())
 
 
-def _table(rows: pd.DataFrame, arms: pd.DataFrame, width: int) -> Table:
-    mixed, bars = _mixed_bins(rows), rows["fig2_bar"].notna().any()
-    table = Table(box=None, padding=(0, 2 if width >= PIPED_WIDTH else 1, 0, 0), header_style="dim", pad_edge=False)
-    table.add_column("")
-    table.add_column("steps", justify="right", no_wrap=True)
-    if mixed:
-        table.add_column("bins", justify="right", no_wrap=True)
-    for name in ("ours", "", "n", "paper"):
-        table.add_column(name, justify="left" if name == "" else "right", no_wrap=True)
-    table.add_column("from", no_wrap=True)
-    table.add_column("ratio", justify="right", no_wrap=True)
-    table.add_column("verdict")
-    if bars:
-        table.add_column("Fig2", justify="right", no_wrap=True)
-    seeds = dict(zip(arms["algorithm"], arms["seeds"], strict=True))
+def _columns(comparison: pd.DataFrame, summary: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return the printed cells by column, for all environments, so that their tables line up."""
+    seeds = {(arm.env_id, arm.algorithm): arm.seeds for arm in summary.itertuples()}
+    columns: dict[str, list[str]] = {name: [] for name in PRINTED}
     before = None
-    for row in rows.itertuples():
-        label = Text(row.algorithm if row.algorithm != before else "", style="bold")
-        n = f"{row.n}/{seeds[row.algorithm]}" if row.n < seeds[row.algorithm] else f"{row.n}"
-        spread = "" if math.isnan(row.ci90) else f"\u00b1 {number(row.ci90, like=row.ours)}"
+    for row in comparison.itertuples():
+        arm = (row.env_id, row.algorithm)
         known = not math.isnan(row.published)
         widths = short_steps(row.bin_width)
         if known and row.published_bin_width != row.bin_width:
             widths += f"/{short_steps(row.published_bin_width)}"
-        cells: list[RenderableType] = [label, short_steps(row.step), *([widths] if mixed else [])]
-        cells += [number(row.ours), spread, n, number(row.published), row.published_figure if known else ""]
-        cells += ["-" if math.isnan(row.ratio) else f"{row.ratio:.2f}", Text(row.verdict, style=_colour(row.verdict))]
-        table.add_row(*cells, *(["" if math.isnan(row.fig2_bar) else f"{row.fig2_bar:.0f}"] if bars else []))
-        before = row.algorithm
+        cells = {
+            "": row.algorithm if arm != before else "",
+            "steps": short_steps(row.step),
+            "bins": widths,
+            "ours": number(row.ours),
+            "\u00b1": "" if math.isnan(row.ci90) else number(row.ci90, like=row.ours),
+            "n": f"{row.n}/{seeds[arm]}" if row.n < seeds[arm] else f"{row.n}",
+            "paper": number(row.published),
+            "from": row.published_figure if known else "",
+            "ratio": "-" if math.isnan(row.ratio) else f"{row.ratio:.2f}",
+            "verdict": row.verdict,
+            "Fig2@20M": "" if math.isnan(row.fig2_bar) else f"{row.fig2_bar:.0f}",
+        }
+        for name, cell in cells.items():
+            columns[name].append(cell)
+        before = arm
+    shown = {name: pd.Series(cells, index=comparison.index, dtype=object) for name, cells in columns.items()}
+    if not _mixed_bins(comparison):
+        del shown["bins"]
+    if not comparison["fig2_bar"].notna().any():
+        del shown["Fig2@20M"]
+    return shown
+
+
+def _table(cells: Mapping[str, pd.Series], all_cells: Mapping[str, pd.Series], width: int) -> Table:
+    table = Table(box=None, padding=(0, 2 if width >= PIPED_WIDTH else 1, 0, 0), header_style="dim", pad_edge=False)
+    for name, column in all_cells.items():
+        widest = max([len(name), *(len(cell) for cell in column)])
+        style = "bold" if name == "" else None
+        left = name in ("", "from", "verdict")
+        table.add_column(name, justify="left" if left else "right", min_width=widest, no_wrap=name != "", style=style)
+    for row in zip(*cells.values(), strict=True):
+        named = zip(cells, row, strict=True)
+        table.add_row(*(Text(cell, style=_colour(cell) if name == "verdict" else "") for name, cell in named))
     return table
 
 
@@ -261,7 +273,9 @@ def read_aggregates(folder: Path) -> Aggregates:
 def folders(name: str, results: Path, preset: str | None) -> list[Path]:
     """Return the report folders of an experiment: the one asked for, or all that were not customised."""
     base = results / name
-    there = sorted(p.name for p in base.iterdir() if p.name[0] != "." and (p / "manifest.json").exists()) if base.is_dir() else []
+    there = (
+        sorted(p.name for p in base.iterdir() if p.name[0] != "." and (p / "manifest.json").exists()) if base.is_dir() else []
+    )
     if not there:
         spec.load_experiment(name)  # says so if the name is wrong
         raise UserError(
@@ -291,13 +305,13 @@ def main(
         if not compared:
             raise UserError(f"{name} has no published numbers to compare with; see the figures in {results / name}.")
         for i, one in enumerate(sorted(compared, key=lambda one: int(one.summary["steps"].max()))):
-            comparison = compare(one.curves, one.summary, paper_budget(one.manifest))
+            comparison = compare(one.curves, one.summary, budgets(one.manifest))
             if i:
                 out.rule(style="dim")
             out.print(render(comparison, one.summary, one.manifest, out.width))
 
 
-def paper_budget(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+def budgets(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     """Return by environment the steps and seeds of the published protocol, as the manifest has them."""
     return {row["env_id"]: row["paper"] for row in manifest["rows"] if row["paper"]}
 

@@ -1,6 +1,7 @@
 """Read finished runs out of the store into tidy frames.
 
-    runs      one row per run that a preset asks for: env_id, algorithm, seed, run_id, steps, bin_width, status, ended, diverged_at
+    runs      one row per run that a preset asks for: env_id, algorithm, seed, run_id, steps, bin_width, and how it ended:
+              status, ended (the steps it took), diverged_at
     episodes  one row per episode: env_id, algorithm, run_id, seed, step, episodic_return, length, status
 
 `algorithm` is the label of the arm. `status` is finished, diverged, failed (its last attempt raised) or missing.

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,9 +18,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from analysis.budget import short_steps
+
 INK = "#22262b"
 MUTED = "#6b7280"
 GRID = "#e5e7eb"
+MINUS = "\N{MINUS SIGN}"
 
 # After Okabe and Ito, muted. A method and its one-sample variant share a hue, the variant is lighter; streaming is the one
 # saturated blue. Luminances differ as well, so that the order survives a grey-scale print.
@@ -42,12 +46,12 @@ COLOURS = {
 # For arms that no paper knows, in the order in which a figure meets them.
 MORE_COLOURS = ("#a4508b", "#b59b1c", "#5b4fa2", "#5aa9d6", "#8c3b3b", "#4d4d4d")
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
-    "font.size": 7.5,
-    "axes.titlesize": 8.5,
+    "font.size": 8,
+    "axes.titlesize": 9,
     "axes.titleweight": "bold",
-    "axes.labelsize": 7.5,
+    "axes.labelsize": 8,
     "axes.linewidth": 0.7,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
@@ -65,13 +69,13 @@ STYLE = {
     "ytick.color": MUTED,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
     "xtick.major.width": 0.7,
     "ytick.major.width": 0.7,
     "xtick.major.size": 2.5,
     "ytick.major.size": 2.5,
-    "legend.fontsize": 7,
+    "legend.fontsize": 7.5,
     "legend.frameon": False,
     "lines.linewidth": 1.3,
     "lines.solid_capstyle": "round",
@@ -119,14 +123,6 @@ def band(axes: Axes, x: np.ndarray, mean: np.ndarray, half: np.ndarray, colour: 
         axes.plot(x, mean, color=colour, marker="o", markersize=2.5, zorder=order)
 
 
-def short_steps(steps: float) -> str:
-    """Return a number of steps as a person writes it: 50k, 1.5M, 20M."""
-    for size, unit in ((10**6, "M"), (10**3, "k")):
-        if abs(steps) >= size:
-            return f"{steps / size:.4g}{unit}"
-    return f"{steps:.4g}"
-
-
 def short_number(value: float) -> str:
     """Return a return in three or four digits, to stand above a bar."""
     if not math.isfinite(value):
@@ -134,7 +130,7 @@ def short_number(value: float) -> str:
     if abs(value) >= 10_000:
         return f"{value / 1000:.3g}k" if abs(value) < 1e6 else f"{value / 1e6:.3g}M"
     text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2g}"
-    return text.replace("-", "\u2212")
+    return text.replace("-", MINUS)
 
 
 def step_axis(axes: Axes) -> None:
@@ -144,7 +140,16 @@ def step_axis(axes: Axes) -> None:
 
 def return_axis(axes: Axes) -> None:
     """Label a y axis of returns, in thousands where they are large."""
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value) if value else "0"))
+
+    def text(value: float, _: int | None = None) -> str:
+        return (f"{value / 1000:g}k" if abs(value) >= 10_000 else f"{value:g}").replace("-", MINUS)
+
+    axes.yaxis.set_major_formatter(FuncFormatter(text))
+
+
+def set_title(axes: Axes, title: str) -> None:
+    """Put a title above a panel, in smaller letters if it is long (`dm_control/...`)."""
+    axes.set_title(title, pad=5, fontsize=9 if len(title) <= 20 else 8)
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:

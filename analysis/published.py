@@ -14,6 +14,7 @@ import pandas as pd
 PAPER = Path(__file__).parent / "paper"
 # Where figures overlap they agree to the reading error; the one with more of our algorithms comes first.
 FIGURES = ("Fig7", "Fig8", "Fig3", "Fig14", "Fig5", "Fig4", "Fig13", "Fig12", "Fig11", "Fig6")
+TEN_SEEDS = ("Fig6", "Fig11", "Fig12")
 TRACE_DECAY = "(0.8)"
 
 
@@ -37,6 +38,11 @@ class Curve:
     steps: tuple[int, ...]
     values: tuple[float, ...]
     ci90_at_end: float | None
+
+    @property
+    def seeds(self) -> int:
+        """Return over how many runs it is averaged (assumed for Fig. 7, where the paper does not say)."""
+        return 10 if self.figure in TEN_SEEDS else 30
 
     def at(self, step: int) -> Published | None:
         """Return the point at a step, if the curve has one exactly there."""
@@ -83,7 +89,7 @@ def curve(env_id: str, algorithm: str, bin_width: int) -> Curve | None:
 
 
 def lookup(env_id: str, algorithm: str, step: int, bin_width: int) -> Published | None:
-    """Return the published value at a step: from bins as wide as ours if there are such, else from the finest that end there."""
+    """Return the published value at a step: from bins as wide as ours if there are such, else from the finest."""
     values = [value for c in curves_of(env_id, algorithm) if (value := c.at(step)) is not None]
     return min(values, key=lambda v: (v.bin_width != bin_width, v.bin_width), default=None)
 

@@ -22,7 +22,6 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,13 +32,14 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis import load, plot
-from analysis.compare import compare, console, paper_budget, render
+from analysis.budget import paper_budget
+from analysis.compare import budgets, compare, console, render
 from analysis.curves import bin_returns, tabulate
 from analysis.figures import FigureData, drawer
 from analysis.statistics import summarise
 from experiments import spec
 from experiments.errors import UserError, told_plainly
-from experiments.spec import Experiment, Preset, Value
+from experiments.spec import Experiment, Preset, Row, Value
 from experiments.store import Store
 
 PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib")
@@ -107,7 +107,7 @@ def build(
     curves = tabulate(runs, collected.binned)
     summary = pd.DataFrame() if experiment.measurement else summarise(runs, curves)
     manifest = _manifest(experiment, preset_name, preset, settings, seeds, folder.name, runs, collected.provenances, store)
-    comparison = pd.DataFrame() if experiment.measurement else compare(curves, summary, paper_budget(manifest))
+    comparison = pd.DataFrame() if experiment.measurement else compare(curves, summary, budgets(manifest))
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name[:40]}.", dir=folder.parent) as temporary:
@@ -158,7 +158,8 @@ def _write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 def _move(source: Path, target: Path) -> list[Path]:
     # The manifest last: where it is, the rest is complete.
-    files = sorted((p.relative_to(source) for p in source.rglob("*") if p.is_file()), key=lambda p: (p.name == "manifest.json", p))
+    there = (path.relative_to(source) for path in source.rglob("*") if path.is_file())
+    files = sorted(there, key=lambda path: (path.name == "manifest.json", path))
     for file in files:
         (target / file).parent.mkdir(parents=True, exist_ok=True)
         os.replace(source / file, target / file)
@@ -181,7 +182,7 @@ def _manifest(
 ) -> dict[str, Any]:
     status = dict(zip(runs["run_id"], runs["status"], strict=True))
     here = [provenances[run_id] for run_id in status if run_id in provenances]
-    dates = [date for date in (_date(p) for p in here) if date is not None]
+    dates = [date for p in here if (date := p.get("finished") or p.get("started"))]
     return {
         "experiment": experiment.name,
         "title": experiment.title,
@@ -192,12 +193,12 @@ def _manifest(
         "seeds": seeds,
         "folder": folder,
         "description": preset.description,
-        "rows": [_budget(experiment, preset, i) for i in range(len(preset.rows))],
-        "data_from": max(dates).isoformat() if dates else None,
-        "commits": _distinct(_find(p, "git_commit", "commit") for p in here),
-        "machines": _distinct(_machine(p) for p in here),
-        "run_versions": _distinct(_find(p, "versions", "packages") for p in here),
-        "report_versions": {
+        "rows": [_row(experiment, row) for row in preset.rows],
+        "date": max(dates, default=None),
+        "code": _distinct(p.get("git") for p in here),
+        "machines": _distinct(p.get("machine") for p in here),
+        "packages": _distinct({"python": p["python"], **p["packages"]} for p in here if "python" in p and "packages" in p),
+        "report_packages": {
             "python": platform.python_version(),
             **{package: importlib.metadata.version(package) for package in PACKAGES},
         },
@@ -208,48 +209,25 @@ def _manifest(
     }
 
 
-def _budget(experiment: Experiment, preset: Preset, index: int) -> dict[str, Any]:
-    row = preset.rows[index]
-    paper = experiment.presets.get("paper")
-    published = next((r for r in paper.rows if r.env_id == row.env_id), None) if paper else None
+def _row(experiment: Experiment, row: Row) -> dict[str, Any]:
+    arms = [
+        {
+            "label": arm.label,
+            "algorithm": arm.algorithm,
+            "hyperparameters": dict(arm.hyperparameters),
+            "seeds": row.seeds_of(arm),
+        }
+        for arm in row.arms
+    ]
+    paper = paper_budget(experiment, row)
     return {
         "env_id": row.env_id,
         "steps": row.steps,
         "bin_width": row.bin_width,
         "environment": dict(row.environment),
-        "arms": [
-            {
-                "label": arm.label,
-                "algorithm": arm.algorithm,
-                "hyperparameters": dict(arm.hyperparameters),
-                "seeds": row.seeds_of(arm),
-            }
-            for arm in row.arms
-        ],
-        "paper": {"steps": published.steps, "seeds": published.seeds} if published else None,
+        "arms": arms,
+        "paper": {"steps": paper.steps, "seeds": paper.seeds} if paper else None,
     }
-
-
-def _find(provenance: Mapping[str, Any], *names: str) -> Any:
-    """Return the first of several entries that a run's provenance has, at its top or in one of its sections."""
-    sections = [provenance, *(part for part in provenance.values() if isinstance(part, Mapping))]
-    return next((part[name] for name in names for part in sections if part.get(name) is not None), None)
-
-
-def _machine(provenance: Mapping[str, Any]) -> dict[str, Any] | None:
-    machine = {key: _find(provenance, *names) for key, names in {"host": ("host", "hostname"), "cpu": ("cpu",)}.items()}
-    return machine if any(machine.values()) else None
-
-
-def _date(provenance: Mapping[str, Any]) -> datetime | None:
-    value = _find(provenance, "finished", "finished_at")
-    try:
-        if isinstance(value, str):
-            date = datetime.fromisoformat(value)
-            return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
-        return None if value is None else datetime.fromtimestamp(float(value), UTC).replace(microsecond=0)
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:
@@ -266,9 +244,7 @@ def _last_line(traceback: str) -> str:
 # Command
 
 
-def _command(
-    module: str, experiment: Experiment, preset_name: str, settings: Mapping[str, Value], seeds: int | None
-) -> str:
+def _command(module: str, experiment: Experiment, preset_name: str, settings: Mapping[str, Value], seeds: int | None) -> str:
     words = ["python", "-m", module, experiment.name, "--preset", preset_name]
     words += [] if seeds is None else ["--seeds", str(seeds)]
     for key, value in settings.items():
@@ -301,7 +277,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def main(
     name: Annotated[str, typer.Argument(help="Experiment, as `python -m experiments.list` names it.")],
-    preset: Annotated[str | None, typer.Option(help="Preset to report on.")] = None,
+    preset: Annotated[str, typer.Option(help="Size of the experiment.")] = "quick",
     store: Annotated[Path, typer.Option(help="Folder of the run store.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Folder to write aggregates and figures to.")] = Path("results"),
     seeds: Annotated[int | None, typer.Option(help="Number of seeds, as it was run.")] = None,
@@ -312,8 +288,6 @@ def main(
     """Aggregate finished runs, draw the figure and print our numbers beside the published ones."""
     with told_plainly():
         experiment = spec.load_experiment(name)
-        if preset is None:
-            raise UserError(f"say which preset of {name}: --preset {' or '.join(experiment.presets)}.")
         report = build(experiment, preset, Store(store), results, spec.parse_settings(list(setting or [])), seeds)
         out = console()
         if report.comparison.empty:

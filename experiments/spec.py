@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import json
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -155,7 +155,7 @@ def _filled(defaults: Mapping[str, Value], changes: Mapping[str, Value], owner: 
     merged = dict(defaults)
     for key, value in changes.items():
         if key not in defaults:
-            raise UserError(f"{owner} has no option {key!r}{did_you_mean(key, defaults)}.")
+            raise UserError(f"{owner} has no option {key!r}{closest_names(key, defaults)}.")
         merged[key] = typed(key, value, defaults[key])
     return tuple(sorted(merged.items()))
 
@@ -177,10 +177,10 @@ def typed(key: str, value: Value, like: Value) -> Value:
     return value
 
 
-def did_you_mean(word: str, known: Any) -> str:
-    """Return `; did you mean ...?` with the closest known names, or the list of all of them."""
+def closest_names(word: str, known: Any) -> str:
+    """Return `; the closest are ...` with the closest known names, or the list of all of them."""
     close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(close)}?" if close else f"; it knows {', '.join(known)}" if known else ""
+    return f"; the closest are {', '.join(close)}" if close else f"; there are {', '.join(known)}" if known else ""
 
 
 def experiment_names() -> list[str]:
@@ -191,7 +191,7 @@ def experiment_names() -> list[str]:
 def load_experiment(name: str) -> Experiment:
     """Return an experiment by name."""
     if name not in experiment_names():
-        hint = did_you_mean(name, experiment_names())
+        hint = closest_names(name, experiment_names())
         raise UserError(f"there is no experiment {name!r}{hint}. `python -m experiments.list` shows them all.")
     experiment: Experiment = importlib.import_module(f"experiments.specs.{name}").EXPERIMENT
     return experiment
@@ -226,13 +226,28 @@ def override(preset: Preset, settings: Mapping[str, Value], seeds: int | None = 
     return dataclasses.replace(preset, rows=rows)
 
 
+def parse_settings(pairs: Sequence[str]) -> dict[str, Value]:
+    """Read `key=value` pairs; a value is JSON (0.5, true, [64, 64]) or else a string."""
+    settings: dict[str, Value] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set wants key=value; {pair!r} has no key or no '='.")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        settings[key] = tuple(value) if isinstance(value, list) else value
+    return settings
+
+
 def _override_arms(rows: tuple[Row, ...], key: str, value: Value, defaults: Any) -> tuple[Row, ...]:
     algorithm, _, name = key.rpartition(".")
     algorithms = {arm.algorithm for row in rows for arm in row.arms}
     concerned = {a for a in algorithms if (not algorithm or a == algorithm) and name in defaults(a)}
     if not concerned:
         known = sorted({"steps", "bin_width", "env_id"} | {option for a in algorithms for option in defaults(a)})
-        raise UserError(f"--set knows no key {key!r}{did_you_mean(key, known)}.")
+        raise UserError(f"--set knows no key {key!r}{closest_names(key, known)}.")
 
     def changed(arm: Arm) -> Arm:
         if arm.algorithm not in concerned:

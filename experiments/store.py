@@ -19,7 +19,7 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,17 @@ class Store:
         self.claims_path = self.root / "claims"
         self.checkpoints_path = self.root / "checkpoints"
         self.failures_path = self.root / "failures"
+
+    def check_writable(self) -> None:
+        """Raise `OSError` unless a file can be written here, so that hours of training do not find out."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        probe = self.root / f".probe.{_unique()}"
+        try:
+            with open(probe, "wb") as file:
+                file.write(bytes(2**16))
+                os.fsync(file.fileno())
+        finally:
+            probe.unlink(missing_ok=True)
 
     # Finished runs
 
@@ -82,6 +93,14 @@ class Store:
             return True
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+    def provenance(self, run_id: str) -> dict[str, Any]:
+        """Return how a finished run came about; empty if it cannot be read."""
+        try:
+            content: dict[str, Any] = json.loads((self.finished_path / run_id / "provenance.json").read_text())
+            return content
+        except (OSError, json.JSONDecodeError):
+            return {}
 
     def load(self, run_id: str, verify: bool = True) -> tuple[dict[str, Any], dict[str, Any], dict[str, pa.Table]]:
         """Return result, provenance and tables of a finished run, checked against their checksums."""
@@ -255,8 +274,3 @@ def _sync(path: Path) -> None:
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
-
-def missing(store: Store, runs: Iterable[Run]) -> list[Run]:
-    """Return the runs that are not finished."""
-    finished = store.finished()
-    return [run for run in runs if run.run_id not in finished]

@@ -8,10 +8,14 @@ the learner (`algorithms.normalization`), which leaves the time feature alone.
 from __future__ import annotations
 
 import difflib
+import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import gymnasium
+import mujoco
 import numpy as np
 from gymnasium import spaces as gym_spaces
 from gymnasium.wrappers import FlattenObservation
@@ -137,6 +141,7 @@ def _make(env_id: str) -> gymnasium.Env[Any, Any]:
     family = env_id.partition("/")[0] if "/" in env_id else None
     if family in PACKAGES:
         module, pip_names = PACKAGES[family]
+        os.environ.setdefault("MUJOCO_GL", "disable")  # nothing is rendered; without it dm_control looks for a display
         try:
             __import__(module)
         except ImportError as error:
@@ -146,9 +151,8 @@ def _make(env_id: str) -> gymnasium.Env[Any, Any]:
         if family == "dm_control":
             import shimmy
 
-            if env_id not in gymnasium.registry:
-                gymnasium.register_envs(shimmy)
-    with warnings.catch_warnings():
+            gymnasium.register_envs(shimmy)
+    with warnings.catch_warnings(), _mujoco_quiet():
         warnings.simplefilter("ignore")  # -v4 is deprecated upstream, and is what the papers used
         level, gymnasium.logger.min_level = gymnasium.logger.min_level, gymnasium.logger.ERROR
         try:
@@ -160,13 +164,23 @@ def _make(env_id: str) -> gymnasium.Env[Any, Any]:
             ) from None
         except (gymnasium.error.UnregisteredEnv, gymnasium.error.Error, ModuleNotFoundError) as error:
             close = difflib.get_close_matches(env_id, list(gymnasium.registry), n=3, cutoff=0.6)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"({str(error).splitlines()[0]})"
-            raise UserError(f"there is no environment {env_id!r}; {hint}") from None
+            hint = f"the closest are {', '.join(close)}" if close else str(error).splitlines()[0].rstrip(".")
+            raise UserError(f"there is no environment {env_id!r}; {hint}.") from None
         finally:
             gymnasium.logger.min_level = level
     if not isinstance(env.observation_space, gym_spaces.Box) or len(env.observation_space.shape) != 1:
         env = FlattenObservation(env)
     return env
+
+
+@contextmanager
+def _mujoco_quiet() -> Iterator[None]:
+    # Loading the -v4 models warns of an old attribute, into a log file in the working directory.
+    mujoco.set_mju_user_warning(lambda message: None)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(None)
 
 
 def describe(env_id: str, **options: Any) -> Spaces:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from experiments.store import Owner, Store
 
@@ -14,6 +14,32 @@ BEAT_SECONDS = 2.0
 
 class Interrupted(Exception):
     """Training was asked to stop; its state is in a checkpoint and the same command goes on from there."""
+
+
+class Watcher(Protocol):
+    """What a training loop calls between steps."""
+
+    @property
+    def stop_requested(self) -> Callable[[], bool]: ...
+
+    def beat(self, step: int, steps_per_second: float, returns: float | None, force: bool = False) -> None: ...
+
+    def checkpoint_due(self) -> bool: ...
+
+
+class Unwatched:
+    """A watcher for loops that nobody watches, such as those whose speed is measured."""
+
+    def stop_requested(self) -> bool:
+        """Never."""
+        return False
+
+    def beat(self, step: int, steps_per_second: float, returns: float | None, force: bool = False) -> None:
+        """Tell nobody."""
+
+    def checkpoint_due(self) -> bool:
+        """Never."""
+        return False
 
 
 @dataclass

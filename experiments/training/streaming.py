@@ -7,7 +7,7 @@ group publishes its own result.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -16,14 +16,14 @@ import mujoco
 import numpy as np
 import torch
 
-from algorithms.agent import Agent, State
+from algorithms.agent import Agent
 from algorithms.lanes import Lanes, compiler_available
 from experiments import checkpoint
 from experiments.environments import Environment
 from experiments.registry import make_learner
 from experiments.spec import Run
 from experiments.streams import BLOCK, NoiseStream, derive
-from experiments.training.context import Context, Interrupted
+from experiments.training.context import Context, Interrupted, Watcher
 
 # Below so many steps over all lanes compiling costs more than it gains.
 EAGER_BELOW_STEPS = 20_000
@@ -94,29 +94,14 @@ def _groups_at_one_step(
 def _train_group(
     runs: list[Run], restored: Restored, compiled: bool, requires: dict[str, Any], context: Context
 ) -> None:
-    agents: list[Agent] = [make_learner(run) for run in runs]
-    streams = [Stream(run, agent) for run, agent in zip(runs, agents, strict=True)]
     begun_at = restored[0].step if restored[0] else 0
     resumed_at: list[int] = []
     if begun_at:
         payloads = [c.payload for c in restored if c is not None]
-        lanes = _lanes(agents[0], streams, [p["state"] for p in payloads], compiled)
-        for lane, (stream, payload) in enumerate(zip(streams, payloads, strict=True)):
-            stream.rows, stream.diverged_at = payload["rows"], payload["diverged_at"]
-            if stream.diverged_at is None:
-                stream.environment.set_state(payload["environment"])
-            lanes.obs[lane], lanes.action[lane] = payload["obs"], payload["action"]
+        streams, lanes = _restore(runs, payloads, compiled)
         resumed_at = [*payloads[0]["resumed_at"], begun_at]
     else:
-        states = [
-            agent.init(torch.Generator().manual_seed(derive(run.seed, "init")), stream.environment.spaces)
-            for run, agent, stream in zip(runs, agents, streams, strict=True)
-        ]
-        lanes = _lanes(agents[0], streams, states, compiled)
-        for lane, stream in enumerate(streams):
-            lanes.acting_obs[lane] = stream.environment.reset()[0]
-            lanes.noise[lane] = stream.noise.block(0)[0]
-        lanes.start()
+        streams, lanes = begin(runs, compiled)
 
     def save(step: int) -> None:
         for lane, stream in enumerate(streams):
@@ -132,47 +117,68 @@ def _train_group(
             checkpoint.save(context.store, stream.run.run_id, step, requires, payload)
 
     began = time.monotonic()
-    pace = _loop(streams, lanes, begun_at, context, save)
+    pace = advance(streams, lanes, begun_at, runs[0].steps, context, save)
     seconds = time.monotonic() - began
     for stream in streams:
-        steps = stream.run.steps
-        diverged = stream.diverged_at is not None
-        context.store.publish(
-            stream.run,
-            {"episodes": stream.episodes()},
-            {
-                "status": "diverged" if diverged else "finished",
-                "diverged_at": stream.diverged_at,
-                "steps": stream.diverged_at if diverged else steps,
-            },
-            {
-                **context.provenance,
-                "engine": requires["engine"],
-                "lanes": len(streams),
-                "threads": 1,
-                "steps_per_second": pace,
-                "train_seconds": seconds,
-                "resumed_at": resumed_at,
-            },
-        )
+        result = {
+            "status": "finished" if stream.diverged_at is None else "diverged",
+            "diverged_at": stream.diverged_at,
+            "steps": stream.run.steps if stream.diverged_at is None else stream.diverged_at,
+        }
+        provenance = {
+            **context.provenance,
+            "engine": requires["engine"],
+            "lanes": len(streams),
+            "threads": 1,
+            "steps_per_second": pace,
+            "train_seconds": seconds,
+            "resumed_at": resumed_at,
+        }
+        context.store.publish(stream.run, {"episodes": stream.episodes()}, result, provenance)
         checkpoint.discard(context.store, stream.run.run_id)
         stream.environment.close()
 
 
-def _lanes(agent: Agent, streams: Sequence[Stream], states: Sequence[State], compiled: bool) -> Lanes:
-    return Lanes(agent, streams[0].environment.spaces, states, compiled)
+def begin(runs: Sequence[Run], compiled: bool) -> tuple[list[Stream], Lanes]:
+    """Make fresh streams and learners, up to their first actions."""
+    agents: list[Agent] = [make_learner(run) for run in runs]
+    streams = [Stream(run, agent) for run, agent in zip(runs, agents, strict=True)]
+    spaces = streams[0].environment.spaces
+    states = [
+        agent.init(torch.Generator().manual_seed(derive(run.seed, "init")), spaces)
+        for run, agent in zip(runs, agents, strict=True)
+    ]
+    lanes = Lanes(agents[0], spaces, states, compiled)
+    for lane, stream in enumerate(streams):
+        lanes.acting_obs[lane] = stream.environment.reset()[0]
+        lanes.noise[lane] = stream.noise.block(0)[0]
+    lanes.start()
+    return streams, lanes
 
 
-def _loop(streams: list[Stream], lanes: Lanes, begun_at: int, context: Context, save: Any) -> float:
-    """Run all lanes from step `begun_at` to the end; return steps/s over all lanes, compiling left out."""
-    steps = streams[0].run.steps
+def _restore(runs: Sequence[Run], payloads: Sequence[dict[str, Any]], compiled: bool) -> tuple[list[Stream], Lanes]:
+    agents: list[Agent] = [make_learner(run) for run in runs]
+    streams = [Stream(run, agent) for run, agent in zip(runs, agents, strict=True)]
+    lanes = Lanes(agents[0], streams[0].environment.spaces, [p["state"] for p in payloads], compiled)
+    for lane, (stream, payload) in enumerate(zip(streams, payloads, strict=True)):
+        stream.rows, stream.diverged_at = payload["rows"], payload["diverged_at"]
+        if stream.diverged_at is None:
+            stream.environment.set_state(payload["environment"])
+        lanes.obs[lane], lanes.action[lane] = payload["obs"], payload["action"]
+    return streams, lanes
+
+
+def advance(
+    streams: list[Stream], lanes: Lanes, begun_at: int, end: int, watcher: Watcher, save: Callable[[int], None]
+) -> float:
+    """Take all lanes from step `begun_at` to step `end`; return steps/s over all lanes, compiling left out."""
     alive = [(lane, s, s.environment) for lane, s in enumerate(streams) if s.diverged_at is None]
     blocks = np.empty((BLOCK, *lanes.noise.shape), np.float32)
     block_number = -1
-    warm_at, warm_step = time.monotonic(), begun_at
+    warm_at, warm_step, step = time.monotonic(), begun_at, begun_at
     reward, next_obs, acting_obs = lanes.reward, lanes.next_obs, lanes.acting_obs
     terminated, truncated, action = lanes.terminated, lanes.truncated, lanes.action
-    for step in range(begun_at + 1, steps + 1):
+    for step in range(begun_at + 1, end + 1):
         if step // BLOCK != block_number:
             block_number = step // BLOCK
             for lane, stream in enumerate(streams):
@@ -194,15 +200,22 @@ def _loop(streams: list[Stream], lanes: Lanes, begun_at: int, context: Context, 
         if step == begun_at + 1:
             warm_at, warm_step = time.monotonic(), step  # the first step compiles
         if step % 64 == 0 or step == begun_at + 1:
-            pace = (step - warm_step) * len(alive) / max(1e-9, time.monotonic() - warm_at)
-            recent = [np.mean([r for _, r, _ in stream.rows[-10:]]) for _, stream, _ in alive if stream.rows]
-            context.beat(step, pace, float(np.mean(recent)) if recent else None)
-            if step < steps and context.stop_requested():
+            _tell(alive, step, _pace(alive, step - warm_step, warm_at), watcher)
+            if step < end and watcher.stop_requested():
                 save(step)
                 raise Interrupted
-            if step < steps and context.checkpoint_due():
+            if step < end and watcher.checkpoint_due():
                 save(step)
-    return (step - warm_step) * len(alive) / max(1e-9, time.monotonic() - warm_at)
+    return _pace(alive or streams, step - warm_step, warm_at)
+
+
+def _pace(alive: Sequence[object], steps: int, since: float) -> float:
+    return steps * len(alive) / max(1e-9, time.monotonic() - since)
+
+
+def _tell(alive: Sequence[Any], step: int, pace: float, watcher: Watcher) -> None:
+    recent = [float(np.mean([row[1] for row in stream.rows[-10:]])) for _, stream, _ in alive if stream.rows]
+    watcher.beat(step, pace, float(np.mean(recent)) if recent else None)
 
 
 def _drop_diverged(alive: list[Any], lanes: Lanes, step: int) -> list[Any]:

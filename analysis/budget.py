@@ -1,0 +1,54 @@
+"""State what our runs were given beside what the paper gave its runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis import published
+from experiments.spec import Experiment, Row
+
+
+def short_steps(steps: float) -> str:
+    """Return a number of steps as a person writes it: 50k, 1.5M, 20M."""
+    for size, unit in ((10**6, "M"), (10**3, "k")):
+        if abs(steps) >= size:
+            return f"{steps / size:.4g}{unit}"
+    return f"{steps:.4g}"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Steps and seeds of a protocol."""
+
+    steps: int
+    seeds: int
+
+
+def paper_budget(experiment: Experiment, row: Row) -> Budget | None:
+    """Return what the paper gave a task: by the preset `paper`, or else by its longest curve of one of the row's arms."""
+    paper = experiment.presets.get("paper")
+    for protocol in paper.rows if paper else ():
+        if protocol.env_id == row.env_id:
+            return Budget(protocol.steps, protocol.seeds)
+    curves = [curve for arm in row.arms for curve in published.curves_of(row.env_id, arm.label)]
+    longest = max(curves, key=lambda curve: curve.steps[-1], default=None)
+    return Budget(longest.steps[-1], longest.seeds) if longest else None
+
+
+def stated(arms: pd.DataFrame, paper: Budget | None, by_arm: bool = False) -> str:
+    """State a budget in words: `500k of 20M steps, 3 to 8 of 30 seeds`.
+
+    Args:
+        arms: the summary's rows of one environment.
+        paper: the published protocol, where known.
+        by_arm: name the arms that have fewer seeds than the others, instead of the range.
+    """
+    seeds = {str(label): int(n) for label, n in zip(arms["algorithm"], arms["seeds"], strict=True)}
+    fewest, most = min(seeds.values()), max(seeds.values())
+    count = f"{most}" if by_arm or fewest == most else f"{fewest} to {most}"
+    text = short_steps(int(arms["steps"].max())) + (f" of {short_steps(paper.steps)}" if paper else "") + " steps, "
+    text += count + (f" of {paper.seeds} seeds" if paper else " seed" if most == 1 else " seeds")
+    fewer = ", ".join(f"{label} {n}" for label, n in seeds.items() if n < most)
+    return f"{text} ({fewer})" if by_arm and fewer else text

@@ -1,0 +1,241 @@
+"""Batch baselines PPO and SAC, and their one-sample forms PPO1 and SAC1, on stable-baselines3.
+
+Source: CleanRL's `ppo_continuous_action` and `sac_continuous_action`. Stream-X (arXiv:2410.14606, appendix F.4) names CleanRL
+for PPO; for SAC nothing was published, so CleanRL's is our choice. PPO1 has mini-batch, rollout and epochs of 1; SAC1 has a
+buffer and a batch of 1.
+
+Truncation: PPO treats a time limit as a terminal state, as CleanRL does; `bootstrap_on_truncation` adds the value of the last
+observation, as stable-baselines3 does. SAC goes on from the last observation of a truncated episode, as both do.
+
+Deviations from CleanRL:
+1. PPO1 does not normalise advantages: one sample has no standard deviation.
+2. Steps after PPO's last full rollout are taken, and their episodes recorded, without learning from them; CleanRL stops there.
+3. CleanRL was written for the environment wrappers of Gymnasium 0.29; these are the installed ones, whose
+   NormalizeObservation returns float32.
+4. Initial weights follow the same laws, drawn in another order, so equal seeds are not equal runs.
+5. Adam and the norm of the gradient work on all parameters of a network as one vector: equal up to rounding.
+6. Every episode starts from a seed of its own, as in all environments of this suite.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.wrappers import (
+    DtypeObservation,
+    NormalizeObservation,
+    NormalizeReward,
+    TransformObservation,
+    TransformReward,
+)
+from gymnasium.wrappers.utils import RunningMeanStd
+from stable_baselines3.common.utils import LinearSchedule
+
+from baselines.stepwise import StepwisePPO, StepwiseSAC
+
+Env = gymnasium.Env[Any, Any]
+
+
+@dataclass(frozen=True)
+class PPO:
+    """Hyperparameters of PPO, CleanRL's for continuous actions."""
+
+    learning_rate: float = 3e-4
+    """Adam's step size, for policy and value network together."""
+    anneal_learning_rate: bool = True
+    """Lower the step size linearly to 0, rollout by rollout."""
+    adam_epsilon: float = 1e-5
+    """Adam's epsilon."""
+    rollout_steps: int = 2048
+    """Environment steps between two updates, and the size of the batch."""
+    minibatch_size: int = 64
+    """Samples per gradient step; CleanRL says 32 mini-batches."""
+    epochs: int = 10
+    """Passes over each rollout."""
+    gamma: float = 0.99
+    """Discount, of the return and of the reward normalisation."""
+    gae_lambda: float = 0.95
+    """Decay of the advantage estimate."""
+    clip_range: float = 0.2
+    """How far the ratio of probabilities, and the value, may move before the loss is clipped."""
+    clip_value_loss: bool = True
+    """Take the larger of the value loss and its clipped form."""
+    normalize_advantage: bool = True
+    """Standardise the advantages of each mini-batch."""
+    entropy_coefficient: float = 0.0
+    """Weight of the entropy bonus."""
+    value_coefficient: float = 0.5
+    """Weight of the value loss, which is half the squared error."""
+    max_grad_norm: float = 0.5
+    """Longest gradient of all parameters together; longer ones are shortened to it."""
+    bootstrap_on_truncation: bool = False
+    """Add the value of the last observation where a time limit ended the episode."""
+    normalize_obs: bool = True
+    """Standardise observations with running statistics, then clip them."""
+    obs_clip: float = 10.0
+    """Bound of a standardised observation."""
+    normalize_reward: bool = True
+    """Divide rewards by the running standard deviation of their discounted sum, then clip them."""
+    reward_clip: float = 10.0
+    """Bound of a normalised reward."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Width of each hidden layer, tanh, the same for policy and value network."""
+    time_feature: bool = False
+    """Append the time to the observation: CleanRL does not. Overrides the option of the environment."""
+
+
+@dataclass(frozen=True)
+class PPO1(PPO):
+    """PPO that learns once from each sample (Stream-X, appendix F.4)."""
+
+    rollout_steps: int = 1
+    """Environment steps between two updates."""
+    minibatch_size: int = 1
+    """Samples per gradient step."""
+    epochs: int = 1
+    """Passes over each sample."""
+    normalize_advantage: bool = False
+    """Off, since one sample has no standard deviation."""
+
+
+@dataclass(frozen=True)
+class SAC:
+    """Hyperparameters of SAC, CleanRL's for continuous actions."""
+
+    policy_learning_rate: float = 3e-4
+    """Adam's step size for the actor."""
+    q_learning_rate: float = 1e-3
+    """Adam's step size for the critics and for the entropy weight."""
+    buffer_size: int = 1_000_000
+    """Transitions kept."""
+    batch_size: int = 256
+    """Transitions per update."""
+    learning_starts: int = 5000
+    """Steps with uniformly random actions and without updates."""
+    gamma: float = 0.99
+    """Discount."""
+    tau: float = 0.005
+    """Fraction by which the target critics follow at each update."""
+    policy_frequency: int = 2
+    """Every so many steps the actor makes so many updates."""
+    target_network_frequency: int = 1
+    """Steps between two updates of the target critics."""
+    autotune: bool = True
+    """Learn the entropy weight; the target entropy is minus the number of action components."""
+    alpha: float = 0.2
+    """Entropy weight without `autotune`."""
+    log_std_min: float = -5.0
+    """Lower bound of the actor's log standard deviation."""
+    log_std_max: float = 2.0
+    """Upper bound of the actor's log standard deviation."""
+    hidden: tuple[int, ...] = (256, 256)
+    """Width of each hidden layer, ReLU, the same for actor and critics."""
+    time_feature: bool = False
+    """Append the time to the observation: CleanRL does not. Overrides the option of the environment."""
+
+
+@dataclass(frozen=True)
+class SAC1(SAC):
+    """SAC that learns from the newest transition only, one update per step (Stream-X, section 4.1)."""
+
+    buffer_size: int = 1
+    """Transitions kept."""
+    batch_size: int = 1
+    """Transitions per update."""
+    learning_starts: int = 1
+    """Steps with uniformly random actions and without updates."""
+
+
+def build(learner: PPO | SAC, env: Env, steps: int, seed: int) -> StepwisePPO | StepwiseSAC:
+    """Return a model at the start of its first episode, all global generators seeded for it.
+
+    `steps` is the length of the run, which the annealing depends on. Raise ValueError where the hyperparameters contradict
+    each other or the actions are not a bounded vector.
+    """
+    if not isinstance(env.action_space, gymnasium.spaces.Box):
+        raise ValueError(f"PPO and SAC choose a vector as action here; this environment wants {env.action_space}.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice on sizes and devices, which the hyperparameters have settled
+        return build_ppo(learner, env, steps, seed) if isinstance(learner, PPO) else build_sac(learner, env, steps, seed)
+
+
+def build_ppo(learner: PPO, env: Env, steps: int, seed: int) -> StepwisePPO:
+    """Return PPO on the environment with CleanRL's wrappers around it; see `build`."""
+    smallest = learner.rollout_steps % learner.minibatch_size or learner.minibatch_size
+    if learner.normalize_advantage and min(smallest, learner.rollout_steps) == 1:
+        raise ValueError("the advantages of a mini-batch of one sample cannot be normalised; set normalize_advantage to false.")
+    rate = learner.learning_rate
+    model = StepwisePPO(
+        "MlpPolicy",
+        normalized(learner, env),
+        learning_rate=LinearSchedule(rate, 0.0, 1.0) if learner.anneal_learning_rate else rate,
+        n_steps=learner.rollout_steps,
+        batch_size=learner.minibatch_size,
+        n_epochs=learner.epochs,
+        gamma=learner.gamma,
+        gae_lambda=learner.gae_lambda,
+        clip_range=learner.clip_range,
+        clip_range_vf=learner.clip_range if learner.clip_value_loss else None,
+        normalize_advantage=learner.normalize_advantage,
+        ent_coef=learner.entropy_coefficient,
+        vf_coef=learner.value_coefficient,
+        max_grad_norm=learner.max_grad_norm,
+        policy_kwargs={"net_arch": list(learner.hidden)},
+        seed=seed,
+        device="cpu",
+    )
+    model.begin(learner, steps)
+    return model
+
+
+def build_sac(learner: SAC, env: Env, steps: int, seed: int) -> StepwiseSAC:
+    """Return SAC on the environment as it is; see `build`."""
+    model = StepwiseSAC(
+        "MlpPolicy",
+        DtypeObservation(env, np.float32),
+        learning_rate=learner.policy_learning_rate,
+        buffer_size=min(learner.buffer_size, steps),  # what can never be filled need not be held
+        learning_starts=learner.learning_starts,
+        batch_size=learner.batch_size,
+        tau=learner.tau,
+        gamma=learner.gamma,
+        ent_coef="auto" if learner.autotune else learner.alpha,
+        target_update_interval=learner.target_network_frequency,
+        policy_kwargs={"net_arch": list(learner.hidden)},
+        seed=seed,
+        device="cpu",
+    )
+    model.begin(learner)
+    return model
+
+
+def normalized(learner: PPO, env: Env) -> Env:
+    """Wrap an environment as CleanRL does for PPO; actions are clipped and episodes recorded further inside."""
+    if learner.normalize_obs:
+        env = NormalizeObservation(env)
+        env.obs_rms = _One(env.obs_rms)
+        bound = learner.obs_clip
+        env = TransformObservation(env, lambda obs: obs.clip(-bound, bound), None)
+    else:
+        env = DtypeObservation(env, np.float32)
+    if learner.normalize_reward:
+        env = NormalizeReward(env, gamma=learner.gamma)
+        env.return_rms = _One(env.return_rms)
+        limit = learner.reward_clip
+        env = TransformReward(env, lambda reward: np.clip(reward, -limit, limit))
+    return env
+
+
+class _One(RunningMeanStd):
+    """Running statistics that take samples one at a time: the same numbers without averaging over a batch of one."""
+
+    def __init__(self, like: RunningMeanStd):
+        self.mean, self.var, self.count = like.mean, like.var, like.count
+
+    def update(self, x: np.ndarray) -> None:
+        """Take in a batch of one."""
+        self.update_from_moments(x[0], 0.0, 1)

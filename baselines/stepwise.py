@@ -1,0 +1,382 @@
+"""PPO and SAC on stable-baselines3 that go one environment step at a time, with CleanRL's update rules.
+
+From stable-baselines3 come the networks with their initial weights, the buffers, the advantage estimate and the seeding. Ours
+are the loop, so that a run can stop after any step and go on from there to the same result, and the updates, since
+stable-baselines3 differs from CleanRL: it clips the value loss without taking the larger one, anneals one rollout later,
+bootstraps PPO at a time limit, bounds SAC's deviation by clamping, has one step size for all of SAC, and updates SAC's entropy
+weight and actor at every step, before the critics.
+
+For one sample the cost is not in the arithmetic but in what surrounds it: hence no logger, no copies of observations and
+infos, no checked distributions, and parameters as vectors.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+import gymnasium
+import numpy as np
+import stable_baselines3 as sb3
+import torch
+from gymnasium.wrappers import NormalizeObservation, NormalizeReward
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from baselines.batch import PPO, SAC
+
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+Layers = list[tuple[Tensor, Tensor]]
+
+
+class Diverged(Exception):
+    """A loss, an action or a parameter is no longer a finite number."""
+
+
+class Stepwise(BaseAlgorithm):
+    """What the two models share: one stream, one step at a time, and a state that can be saved after each of them."""
+
+    vectors: dict[str, nn.Parameter]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    @staticmethod
+    def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> Any:
+        return BaseAlgorithm._wrap_env(env, verbose, monitor_wrapper=False)
+
+    def learn(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: the models advance by `step`."""
+        raise NotImplementedError("call step() once for each environment step")
+
+    def _start_stream(self) -> None:
+        self.stream: gymnasium.Env[Any, Any] = cast(Any, self.env).envs[0]  # stepped without the copies that the vector form makes
+        self._last_obs: np.ndarray = self.stream.reset()[0][None]
+        self._last_episode_starts: np.ndarray = np.ones(1, bool)
+
+    def _take(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
+        """Step the environment, [1, action_size]; return next observation [1, obs_size], reward, terminated, truncated."""
+        if not np.isfinite(action).all():
+            raise Diverged("action")
+        obs, reward, terminated, truncated, _ = self.stream.step(action[0])
+        self.num_timesteps += 1
+        next_obs = obs[None]
+        self._last_obs = self.stream.reset()[0][None] if terminated or truncated else next_obs
+        return next_obs, float(reward), terminated, truncated
+
+    def check(self) -> None:
+        """Raise `Diverged` if a parameter is not finite."""
+        if not all(vector.isfinite().all() for vector in self.vectors.values()):
+            raise Diverged("parameter")
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all that the rest of the run depends on, the environment inside the wrappers excepted."""
+        buffer, names = self._buffer()
+        return {
+            "counters": {name: getattr(self, name) for name in COUNTERS},
+            "vectors": {name: vector.detach().numpy() for name, vector in self.vectors.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "buffer": {name: getattr(buffer, name)[: buffer.size()] for name in names},
+            "position": (buffer.pos, buffer.full),
+            "statistics": [{name: getattr(part, name) for name in names} for part, names in self._statistics()],
+            "generators": {
+                "python": random.getstate(),
+                "numpy": np.random.get_state(),
+                "torch": torch.get_rng_state().numpy(),
+                "action_space": self.action_space.np_random.bit_generator.state,
+            },
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go to where `get_state` was called, in a model built from the same arguments."""
+        buffer, _ = self._buffer()
+        buffer.pos, buffer.full = state["position"]
+        for name, value in state["buffer"].items():
+            getattr(buffer, name)[: len(value)] = value
+        for name, value in state["counters"].items():
+            setattr(self, name, value)
+        for name, vector in self.vectors.items():
+            vector.data.copy_(torch.from_numpy(state["vectors"][name]))
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        for (part, _), values in zip(self._statistics(), state["statistics"], strict=True):
+            for name, value in values.items():
+                setattr(part, name, value)
+        generators = state["generators"]
+        random.setstate(generators["python"])
+        np.random.set_state(generators["numpy"])
+        torch.set_rng_state(torch.from_numpy(generators["torch"]))
+        self.action_space.np_random.bit_generator.state = generators["action_space"]
+
+    def _buffer(self) -> tuple[Any, tuple[str, ...]]:
+        raise NotImplementedError
+
+    def _statistics(self) -> list[tuple[Any, tuple[str, ...]]]:
+        """List what the wrappers remember: the objects that hold it and the names of their attributes."""
+        found: list[tuple[Any, tuple[str, ...]]] = []
+        env = self.stream
+        while isinstance(env, gymnasium.Wrapper):
+            if isinstance(env, NormalizeObservation):
+                found.append((env.obs_rms, ("mean", "var", "count")))
+            elif isinstance(env, NormalizeReward):
+                found += [(env.return_rms, ("mean", "var", "count")), (env, ("discounted_reward",))]
+            env = env.env
+        return found
+
+
+COUNTERS = ("num_timesteps", "_n_updates", "_current_progress_remaining", "_last_obs", "_last_episode_starts")
+
+
+class StepwisePPO(Stepwise, sb3.PPO):
+    """PPO with CleanRL's update."""
+
+    def begin(self, learner: PPO, steps: int) -> None:
+        """Prepare for a run of so many steps and see the first observation."""
+        self._bootstrap = learner.bootstrap_on_truncation
+        self._total_timesteps = steps // self.n_steps * self.n_steps
+        self.vectors = {"policy": as_vector(self.policy.parameters())}
+        self.policy.optimizer = adam(self.vectors["policy"], learner.learning_rate, learner.adam_epsilon)
+        self.optimizers = {"policy": self.policy.optimizer}
+        self._policy_layers = layers(self.policy.mlp_extractor.policy_net, self.policy.action_net)
+        self._value_layers = layers(self.policy.mlp_extractor.value_net, self.policy.value_net)
+        self._start_stream()
+
+    def step(self) -> bool:
+        """Take one step, and learn where it fills a rollout. Return whether it ended an episode; may raise `Diverged`."""
+        obs = self._last_obs
+        with torch.no_grad():
+            mean, value = self._forward(torch.tensor(obs))
+            action = mean + self.policy.log_std.exp() * torch.randn_like(mean)
+            log_prob = self._log_prob(mean, action)
+        next_obs, reward, terminated, truncated = self._take(action.numpy())
+        done = np.array([terminated or truncated])
+        if self._bootstrap and truncated and not terminated:
+            reward += self.gamma * self._value(next_obs).item()
+        self.rollout_buffer.add(obs, action.numpy(), np.array([reward]), self._last_episode_starts, value, log_prob)
+        self._last_episode_starts = done
+        if self.rollout_buffer.full:
+            self.rollout_buffer.compute_returns_and_advantage(self._value(self._last_obs), done)
+            # CleanRL takes the step size from the start of the rollout.
+            self._update_current_progress_remaining(self.num_timesteps - self.n_steps, self._total_timesteps)
+            self.train()
+            self.rollout_buffer.pos, self.rollout_buffer.full = 0, False
+        return bool(done[0])
+
+    def train(self) -> None:
+        """Learn from the rollout."""
+        buffer = self.rollout_buffer
+        columns = [
+            torch.tensor(column[:, 0])
+            for column in (
+                buffer.observations,
+                buffer.actions,
+                buffer.values,
+                buffer.log_probs,
+                buffer.advantages,
+                buffer.returns,
+            )
+        ]
+        for group in self.policy.optimizer.param_groups:
+            group["lr"] = self.lr_schedule(self._current_progress_remaining)
+        for _ in range(self.n_epochs):
+            order = torch.from_numpy(np.random.permutation(self.n_steps))
+            for rows in order.split(self.batch_size):
+                batch = columns if self.n_steps == 1 else [column[rows] for column in columns]
+                descend(self._loss(*batch), self.policy.optimizer, self.vectors["policy"], self.max_grad_norm)
+            self._n_updates += 1
+
+    def _loss(self, obs: Tensor, action: Tensor, old_value: Tensor, old_log_prob: Tensor, adv: Tensor, ret: Tensor) -> Tensor:
+        clip = cast(Any, self.clip_range)(self._current_progress_remaining)
+        mean, value = self._forward(obs)
+        if self.normalize_advantage:
+            adv = (adv - adv.mean()) / (adv.std() + 1e-8)
+        ratio = (self._log_prob(mean, action) - old_log_prob).exp()
+        policy_gain = torch.min(adv * ratio, adv * ratio.clamp(1 - clip, 1 + clip)).mean()
+        error = (value - ret) ** 2
+        if self.clip_range_vf is not None:
+            error = torch.max(error, (old_value + (value - old_value).clamp(-clip, clip) - ret) ** 2)
+        loss = self.vf_coef * 0.5 * error.mean() - policy_gain
+        if self.ent_coef:
+            loss = loss - self.ent_coef * (0.5 + HALF_LOG_2PI + self.policy.log_std).sum()
+        return loss
+
+    def _forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean of the action, [n, action_size], and the value, [n]."""
+        value = forward(self._value_layers, obs, torch.tanh).squeeze(1)
+        return forward(self._policy_layers, obs, torch.tanh), value
+
+    def _value(self, obs: np.ndarray) -> Tensor:
+        with torch.no_grad():
+            return forward(self._value_layers, torch.tensor(obs), torch.tanh).squeeze(1)
+
+    def _log_prob(self, mean: Tensor, action: Tensor) -> Tensor:
+        log_std = self.policy.log_std
+        return (-0.5 * ((action - mean) * (-log_std).exp()) ** 2 - log_std - HALF_LOG_2PI).sum(1)
+
+    def _buffer(self) -> tuple[Any, tuple[str, ...]]:
+        return self.rollout_buffer, ("observations", "actions", "rewards", "episode_starts", "values", "log_probs")
+
+
+class StepwiseSAC(Stepwise, sb3.SAC):
+    """SAC with CleanRL's update; replayed actions and the critics' inputs are in the units of the environment."""
+
+    def begin(self, learner: SAC) -> None:
+        """Lay out the parameters and see the first observation."""
+        self._learner = learner
+        low, high = (torch.tensor(bound, dtype=torch.float32) for bound in (self.action_space.low, self.action_space.high))
+        self._scale, self._bias = (high - low) / 2, (high + low) / 2
+        self.vectors = {
+            "actor": as_vector(self.actor.parameters()),
+            "critic": as_vector(self.critic.parameters()),
+            "target": as_vector(self.critic_target.parameters()),
+        }
+        self._actor_parameters = list(self.actor.parameters())
+        *self._latent_layers, self._mean_layer, self._std_layer = layers(
+            self.actor.latent_pi, self.actor.mu, cast(nn.Module, self.actor.log_std)
+        )
+        self._critic_layers = [layers(network) for network in self.critic.q_networks]
+        self._target_layers = [layers(network) for network in self.critic_target.q_networks]
+        self.actor.optimizer = adam(self.vectors["actor"], learner.policy_learning_rate)
+        self.critic.optimizer = adam(self.vectors["critic"], learner.q_learning_rate)
+        self.optimizers = {"actor": self.actor.optimizer, "critic": self.critic.optimizer}
+        if self.log_ent_coef is not None:
+            self.vectors["entropy"] = as_vector([cast(nn.Parameter, self.log_ent_coef)])
+            self.ent_coef_optimizer = adam(self.vectors["entropy"], learner.q_learning_rate)
+            self.optimizers["entropy"] = self.ent_coef_optimizer
+        self._start_stream()
+
+    def step(self) -> bool:
+        """Take one step and learn from a batch. Return whether the step ended an episode; may raise `Diverged`."""
+        step, obs = self.num_timesteps, self._last_obs
+        if step < self.learning_starts:
+            action = self.action_space.sample()[None]
+        else:
+            with torch.no_grad():
+                action = self._sample(torch.tensor(obs))[0].numpy()
+        next_obs, reward, terminated, truncated = self._take(action)
+        done = terminated or truncated
+        limit = [{"TimeLimit.truncated": truncated and not terminated}]
+        cast(Any, self.replay_buffer).add(obs, next_obs, action, reward, done, limit)
+        if step > self.learning_starts:
+            self.train(gradient_steps=1, batch_size=self.batch_size)
+        return done
+
+    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
+        """Update critics, then actor and entropy weight where it is their turn, then target critics."""
+        for _ in range(gradient_steps):
+            self._update(cast(Any, self.replay_buffer).sample(batch_size), self.num_timesteps - 1)
+            self._n_updates += 1
+
+    def _update(self, batch: Any, step: int) -> None:
+        obs = batch.observations
+        alpha = self._entropy_weight()
+        with torch.no_grad():
+            next_action, next_log_prob = self._sample(batch.next_observations)
+            next_value = self._least(self._target_layers, batch.next_observations, next_action) - alpha * next_log_prob
+            target = batch.rewards[:, 0] + (1 - batch.dones[:, 0]) * self.gamma * next_value
+        q1, q2 = self._values(self._critic_layers, obs, batch.actions)
+        critic_loss = ((q1 - target) ** 2).mean() + ((q2 - target) ** 2).mean()
+        descend(critic_loss, self.critic.optimizer, self.vectors["critic"])
+
+        if step % self._learner.policy_frequency == 0:
+            for _ in range(self._learner.policy_frequency):  # as many updates as steps were left out
+                action, log_prob = self._sample(obs)
+                actor_loss = (self._entropy_weight() * log_prob - self._least(self._critic_layers, obs, action)).mean()
+                descend(actor_loss, self.actor.optimizer, self.vectors["actor"], inputs=self._actor_parameters)
+                if self.log_ent_coef is not None:
+                    self._update_entropy_weight(obs)
+
+        if step % self.target_update_interval == 0:
+            self.vectors["target"].data.lerp_(self.vectors["critic"].data, self.tau)
+
+    def _update_entropy_weight(self, obs: Tensor) -> None:
+        with torch.no_grad():
+            excess = self._sample(obs)[1].mean() + cast(float, self.target_entropy)
+            # The loss is -exp(log alpha) * excess, and so is its derivative by log alpha.
+            vector = self.vectors["entropy"]
+            vector.grad = -vector.exp() * excess
+        self.optimizers["entropy"].step()
+
+    def _entropy_weight(self) -> float:
+        return self._learner.alpha if self.log_ent_coef is None else self.vectors["entropy"].exp().item()
+
+    def _sample(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw an action, [n, action_size], and return it with the log of its density, [n]."""
+        latent = torch.relu(forward(self._latent_layers, obs, torch.relu))
+        mean = F.linear(latent, *self._mean_layer)
+        low, high = self._learner.log_std_min, self._learner.log_std_max
+        log_std = low + 0.5 * (high - low) * (torch.tanh(F.linear(latent, *self._std_layer)) + 1)
+        noise = torch.randn_like(mean)
+        squashed = torch.tanh(mean + log_std.exp() * noise)
+        stretch = torch.log(self._scale * (1 - squashed**2) + 1e-6)
+        log_prob = (-0.5 * noise**2 - log_std - HALF_LOG_2PI - stretch).sum(1)
+        return squashed * self._scale + self._bias, log_prob
+
+    def _values(self, critics: list[Layers], obs: Tensor, action: Tensor) -> list[Tensor]:
+        pair = torch.cat([obs, action], 1)
+        return [forward(critic, pair, torch.relu).squeeze(1) for critic in critics]
+
+    def _least(self, critics: list[Layers], obs: Tensor, action: Tensor) -> Tensor:
+        q1, q2 = self._values(critics, obs, action)
+        return torch.min(q1, q2)
+
+    def _buffer(self) -> tuple[Any, tuple[str, ...]]:
+        return self.replay_buffer, ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+
+
+def layers(*modules: nn.Module) -> Layers:
+    """List weight and bias of all linear layers."""
+    return [(part.weight, part.bias) for module in modules for part in module.modules() if isinstance(part, nn.Linear)]
+
+
+def forward(layers: Layers, x: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
+    """Apply layers with an activation between them; for one sample the modules' own call costs as much as the arithmetic."""
+    for weight, bias in layers[:-1]:
+        x = activation(F.linear(x, weight, bias))
+    return F.linear(x, *layers[-1])
+
+
+def as_vector(parameters: Iterable[nn.Parameter]) -> nn.Parameter:
+    """Lay parameters and their gradients out in one vector, of which they become views.
+
+    Clipping, Adam and averaging are then one operation each instead of one per layer, several times faster for small networks.
+    """
+    parameters = list(parameters)
+    vector = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
+    gradient = torch.zeros_like(vector)
+    vector.grad = gradient
+    for parameter, part, slope in zip(parameters, _views(vector.data, parameters), _views(gradient, parameters), strict=True):
+        parameter.data, parameter.grad = part, slope
+    return vector
+
+
+def _views(vector: Tensor, like: list[nn.Parameter]) -> list[Tensor]:
+    parts = vector.split([parameter.numel() for parameter in like])
+    return [part.view_as(parameter) for part, parameter in zip(parts, like, strict=True)]
+
+
+def adam(vector: nn.Parameter, learning_rate: float, epsilon: float = 1e-8) -> torch.optim.Adam:
+    """Return Adam over a vector of parameters."""
+    return torch.optim.Adam([vector], lr=learning_rate, eps=epsilon, fused=True)
+
+
+def descend(
+    loss: Tensor,
+    optimizer: torch.optim.Optimizer,
+    vector: nn.Parameter,
+    max_norm: float | None = None,
+    inputs: list[nn.Parameter] | None = None,
+) -> None:
+    """Make one gradient step; `inputs` are the parameters to differentiate by where the loss depends on others too."""
+    if not math.isfinite(loss.item()):
+        raise Diverged("loss")
+    gradient = vector.grad
+    assert gradient is not None
+    gradient.zero_()
+    loss.backward(inputs=inputs)
+    if max_norm is not None:
+        gradient *= (max_norm / (torch.linalg.vector_norm(gradient) + 1e-6)).clamp(max=1.0)
+    optimizer.step()

@@ -1,0 +1,63 @@
+"""What the commands have in common: resolving what was asked for, before anything is touched."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from typer.exceptions import TyperException
+
+from experiments.errors import UserError
+from experiments.registry import check_hyperparameters
+from experiments.spec import Experiment, Preset, Run, load_experiment, override, parse_settings
+
+DEFAULT_PRESET = "quick"
+DEFAULT_STORE = "runs"
+
+
+@dataclass(frozen=True)
+class Request:
+    """An experiment with one of its presets, overrides applied, and the runs they expand to."""
+
+    experiment: Experiment
+    preset_name: str
+    preset: Preset
+    runs: list[Run]
+
+
+def resolve_request(name: str, preset_name: str, settings: Sequence[str], seeds: int | None) -> Request:
+    """Turn the words of a command line into runs; raise `UserError` where they mean nothing."""
+    experiment = load_experiment(name)
+    preset = override(experiment.preset(preset_name), parse_settings(settings), seeds)
+    runs = experiment.runs(preset)
+    for run in runs:
+        check_hyperparameters(run)
+    return Request(experiment, preset_name, preset, runs)
+
+
+def positive(name: str, number: float | None) -> None:
+    """Raise `UserError` unless a number is positive (or absent)."""
+    if number is not None and not (number > 0 and math.isfinite(number)):
+        raise UserError(f"{name} must be positive; {number:g} is not.")
+
+
+def run_app(app: typer.Typer) -> None:
+    """Run a command; words it cannot read become one sentence and exit code 2, as every other bad input."""
+    command = typer.main.get_command(app)
+    try:
+        command.main(standalone_mode=False)
+    except TyperException as error:
+        print(f"error: {error.format_message().rstrip(".")}. `{command_name()} --help` shows the options.", file=sys.stderr)
+        raise SystemExit(2) from None
+    except typer.Abort:
+        raise SystemExit(130) from None
+
+
+def command_name() -> str:
+    """Return how the running module was called."""
+    spec = sys.modules["__main__"].__spec__
+    return f"python -m {spec.name}" if spec else Path(sys.argv[0]).name

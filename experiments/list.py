@@ -1,0 +1,33 @@
+"""List the experiments there are, with their presets.
+
+python -m experiments.list
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.errors import told_plainly
+from experiments.spec import experiment_names, labelled_runs, load_experiment
+
+
+def main() -> None:
+    """Print a table of experiments."""
+    console = Console(highlight=False)
+    table = Table(box=None)
+    for column in ("experiment", "reproduces", "preset", "runs", "steps"):
+        table.add_column(column, justify="right" if column in ("runs", "steps") else "left")
+    with told_plainly():
+        for name in experiment_names():
+            experiment = load_experiment(name)
+            for number, (preset_name, preset) in enumerate(experiment.presets.items()):
+                first = (name, experiment.source) if number == 0 else ("", "")
+                runs = {run.run_id: run for _, _, run in labelled_runs(preset)}
+                steps = sum(run.steps for run in runs.values())
+                table.add_row(*first, preset_name, str(len(runs)), f"{steps / 1e6:,.1f}M")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""From runs to work: what is missing, which runs share a group of lanes, and what it will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+
+import torch
+
+from algorithms.agent import Spaces, state_bytes, structure
+from experiments import checkpoint
+from experiments.environments import describe
+from experiments.registry import make_learner, training_kind
+from experiments.spec import Run
+from experiments.store import Store
+
+# Lanes share the processor's cache; past this much state they stop paying.
+LANE_BYTES = 5 * 2**20
+MOST_LANES = 16
+
+# Steps/s of one core for an environment stepped by Stream AC at 8 lanes, and for a learner on HalfCheetah-v4, used until
+# the store holds measured ones. Read off `results/throughput/`.
+ENVIRONMENT_SPEED = {"HalfCheetah": 8000, "Hopper": 4500, "Walker2d": 4500, "Ant": 2500, "Humanoid": 1500}
+DM_CONTROL_SPEED = {"cheetah": 6000, "dog": 700}
+LEARNER_SPEED = {"ppo": 1700, "sac": 64, "ppo1": 430, "sac1": 210}
+UNKNOWN_SPEED = 2000
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs trained together by one worker: lanes of one engine, or a single batch learner or measurement."""
+
+    runs: tuple[Run, ...]
+    steps_per_second: float
+    steps_left: int
+
+    @property
+    def kind(self) -> str:
+        """Return which training loop runs the group."""
+        return training_kind(self.runs[0].algorithm)
+
+    @property
+    def title(self) -> str:
+        """Return a line for a person."""
+        run = self.runs[0]
+        numbers = [r.seed for r in self.runs]
+        together = numbers == list(range(numbers[0], numbers[-1] + 1)) and len(numbers) > 2
+        seeds = f"{numbers[0]}-{numbers[-1]}" if together else ",".join(map(str, numbers))
+        return f"{run.algorithm} {run.env_id} {'seed' if len(self.runs) == 1 else 'seeds'} {seeds}"
+
+    @property
+    def seconds(self) -> float:
+        """Return the estimated time on one core, start-up left out."""
+        return self.steps_left / self.steps_per_second
+
+
+def plan(store: Store, runs: Sequence[Run], workers: int, lanes: int | None = None) -> list[Group]:
+    """Pack runs into groups, longest first.
+
+    Groups are as large as the cache allows, or smaller where there would be fewer groups than workers.
+    """
+    families: dict[tuple[object, ...], list[Run]] = {}
+    for run in runs:
+        if training_kind(run.algorithm) == "streaming":
+            key: tuple[object, ...] = (structure(make_learner(run)), run.env_id, run.environment, run.steps)
+        else:
+            key = (run.run_id,)
+        families.setdefault(key, []).append(run)
+    most = {key: lanes or (most_lanes(family[0]) if len(family) > 1 else 1) for key, family in families.items()}
+    if lanes is None:
+        while sum(-(-len(f) // most[k]) for k, f in families.items()) < workers and any(m > 2 for m in most.values()):
+            most = {key: max(2, m // 2) if m > 1 else 1 for key, m in most.items()}
+    groups = [group for key, family in families.items() for group in _split(store, family, most[key])]
+    return sorted(groups, key=lambda group: -group.seconds)
+
+
+def _split(store: Store, runs: list[Run], most: int) -> Iterable[Group]:
+    count = -(-len(runs) // most)
+    speed = expected_speed(store, runs[0])
+    rest = iter(runs)
+    for number in range(count):
+        size = len(runs) // count + (number < len(runs) % count)  # groups of nearly equal size
+        members = tuple(islice(rest, size))
+        left = sum(run.steps - checkpoint.latest_step(store, run.run_id) for run in members)
+        yield Group(members, speed, left)
+
+
+def most_lanes(run: Run) -> int:
+    """Return how many learners of this kind share a core's cache, a power of two."""
+    return _most_lanes(run.algorithm, run.hyperparameters, spaces_of(run.env_id, run.environment))
+
+
+@cache
+def _most_lanes(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Spaces) -> int:
+    run = Run(algorithm, hyperparameters, "", (), 0, 0)  # type: ignore[arg-type]
+    size = state_bytes(make_learner(run).init(torch.Generator(), spaces))
+    fitting = 1
+    while fitting < MOST_LANES and 2 * fitting * size <= LANE_BYTES:
+        fitting *= 2
+    return max(2, fitting)
+
+
+@cache
+def spaces_of(env_id: str, environment: tuple[tuple[str, object], ...]) -> Spaces:
+    """Return the sizes of an environment; raise `UserError` if it cannot be made here."""
+    return describe(env_id, **dict(environment))
+
+
+def expected_speed(store: Store, run: Run) -> float:
+    """Return steps/s on one core: measured by finished runs of the same kind in this store, or else estimated."""
+    prefix = f"{run.algorithm}-{run.env_id.replace('/', '.')}-"
+    same = [run_id for run_id in store.finished() if run_id.startswith(prefix)]
+    measured = [store.provenance(run_id).get("steps_per_second") for run_id in sorted(same)[:8]]
+    speeds = [speed for speed in measured if speed]
+    if speeds:
+        return float(sum(speeds) / len(speeds))
+    if run.env_id.startswith("dm_control/"):
+        environment = _by_prefix(DM_CONTROL_SPEED, run.env_id.removeprefix("dm_control/"))
+    else:
+        environment = _by_prefix(ENVIRONMENT_SPEED, run.env_id)
+    learner = LEARNER_SPEED.get(run.algorithm)
+    return environment if learner is None else 1 / (1 / learner + 1 / (2 * environment))
+
+
+def _by_prefix(speeds: Mapping[str, int], name: str) -> float:
+    return float(next((speed for prefix, speed in speeds.items() if name.startswith(prefix)), UNKNOWN_SPEED))
+
+
+def wall_seconds(groups: Sequence[Group], workers: int) -> float:
+    """Return the estimated time until the last of the groups is done, longest first on equal workers."""
+    busy_until = [0.0] * workers
+    for group in groups:
+        first = busy_until.index(min(busy_until))
+        busy_until[first] += group.seconds
+    return max(busy_until)
+
+
+def disk_bytes(runs: Iterable[Run]) -> int:
+    """Return the estimated size of the finished runs: some 6 KB each, and 12 bytes for an episode of 200 steps."""
+    return sum(6_000 + 12 * run.steps // 200 for run in runs)

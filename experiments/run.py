@@ -1,0 +1,167 @@
+"""Train what is missing of an experiment, then draw its figure and print its table.
+
+python -m experiments.run stream_barrier --preset quick
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, positive, resolve_request, run_app
+from experiments.errors import UserError, told_plainly
+from experiments.executor import Job, run_local
+from experiments.plan import Group, disk_bytes, plan, spaces_of, wall_seconds
+from experiments.progress import Progress, clock
+from experiments.provenance import available_cores, provenance
+from experiments.spec import Run
+from experiments.store import Store
+from experiments.worker import Options
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    name: Annotated[str, typer.Argument(help="An experiment; `python -m experiments.list` shows them.")],
+    preset: Annotated[str, typer.Option(help="Size of the experiment.")] = DEFAULT_PRESET,
+    store: Annotated[Path, typer.Option(help="Folder of finished runs and checkpoints.")] = Path(DEFAULT_STORE),
+    results: Annotated[Path, typer.Option(help="Folder that figures and tables are written to.")] = Path("results"),
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds of every arm, instead of the preset's.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes of one thread each; default: one per core.")] = None,
+    lanes: Annotated[int | None, typer.Option(help="Streams per worker; default: what fits the cache.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: steps, env_id, a hyperparameter.")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Train runs again that have failed.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Take measurements anew (never for training).")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show runs, groups and cost, and do nothing.")] = False,
+    checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.")] = 60.0,
+) -> None:
+    """Train what is missing of an experiment, then draw its figure and print its table."""
+    console = Console(highlight=False)
+    with told_plainly():
+        for option, number in (("--workers", workers), ("--lanes", lanes), ("--checkpoint-seconds", checkpoint_seconds)):
+            positive(option, number)
+        request = resolve_request(name, preset, set_ or [], seeds)
+        runs_store = Store(store)
+        if request.experiment.measurement:
+            workers = 1  # a neighbour would be measured as well
+        elif again:
+            raise UserError(f"--again is for measurements; finished runs of {name} do not change, choose other seeds or keys.")
+        workers = workers or available_cores()
+        todo, failed, taken = _missing(request, runs_store, retry, again)
+        for env_id, environment in dict.fromkeys((run.env_id, run.environment) for run in todo):
+            spaces_of(env_id, environment)  # raises where it cannot be made, before anything is touched
+        groups = plan(runs_store, todo, workers, lanes)
+        _print_plan(console, request, todo, groups, workers, details=dry_run)
+        if dry_run:
+            return
+        if taken and not todo:
+            console.print(f"{len(taken)} runs are being trained by {_holders(runs_store, taken)}; nothing to do here.")
+            return
+        if groups:
+            runs_store.check_writable()
+            if again:
+                for run in todo:
+                    if run.run_id in runs_store.finished():
+                        runs_store.discard(run.run_id)
+            for run in todo:
+                runs_store.forgive(run.run_id)
+            jobs = _train(console, groups, runs_store, workers, checkpoint_seconds)
+            failed |= {run.run_id for job in jobs if job.state == "failed" for run in job.group.runs}
+    _report(request, store, results, seeds, set_ or [])
+    if failed:
+        words = " ".join(shlex.quote(word) for word in sys.argv[1:] if word != "--retry")
+        console.print(
+            f"[red]{len(failed)} runs failed[/]; `python -m experiments.status {name} --preset {preset}` shows why, "
+            f"`python -m experiments.run {words} --retry` tries again.",
+            soft_wrap=True,
+        )
+        raise SystemExit(1)
+
+
+def _missing(request: Request, store: Store, retry: bool, again: bool) -> tuple[list[Run], set[str], set[str]]:
+    """Return the runs to train, the ids of failed ones that are left alone, and of those that others are training."""
+    finished = set() if again else store.finished()
+    failed = store.failures()
+    todo, left_alone, taken = [], set(), set()
+    for run in request.runs:
+        if run.run_id in finished:
+            continue
+        holder = store.claimant(run.run_id)
+        if holder is not None and holder["alive"]:
+            taken.add(run.run_id)
+        elif run.run_id in failed and not retry:
+            left_alone.add(run.run_id)
+        else:
+            todo.append(run)
+    return todo, left_alone, taken
+
+
+def _holders(store: Store, run_ids: set[str]) -> str:
+    holders = {f"process {h['pid']} on {h['host']}" for h in map(store.claimant, run_ids) if h is not None}
+    return ", ".join(sorted(holders)) or "another process"
+
+
+def _print_plan(
+    console: Console, request: Request, todo: Sequence[Run], groups: Sequence[Group], workers: int, details: bool
+) -> None:
+    done = len(request.runs) - len(todo)
+    console.print(
+        f"{request.experiment.title} ({request.experiment.source}), preset {request.preset_name}: "
+        f"{len(request.runs)} runs, {done} finished or taken, {len(todo)} to train.",
+        soft_wrap=True,
+    )
+    if not groups:
+        return
+    if details:
+        table = Table(box=None)
+        for column in ("group", "runs", "steps left", "expected steps/s", "core time"):
+            table.add_column(column, justify="left" if column == "group" else "right")
+        for group in groups:
+            table.add_row(
+                group.title,
+                str(len(group.runs)),
+                f"{group.steps_left:,}",
+                f"{group.steps_per_second:,.0f}",
+                clock(group.seconds),
+            )
+        console.print(table)
+    core_hours = sum(group.seconds for group in groups) / 3600
+    console.print(
+        f"{len(groups)} groups on {workers} {'worker' if workers == 1 else 'workers'}: about {core_hours:,.1f} core-hours, "
+        f"{clock(wall_seconds(groups, workers))} by the clock, {disk_bytes(todo) / 1e6:,.1f} MB of disk.",
+        soft_wrap=True,
+    )
+
+
+def _train(console: Console, groups: list[Group], store: Store, workers: int, checkpoint_seconds: float) -> list[Job]:
+    options = Options(checkpoint_seconds=checkpoint_seconds, provenance=provenance())
+    try:
+        with Progress(console, workers) as progress:
+            return run_local(groups, store, options, workers, progress)
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on from the checkpoints.")
+        raise SystemExit(130) from None
+
+
+def _report(request: Request, store: Path, results: Path, seeds: int | None, settings: Sequence[str]) -> None:
+    # In a process of its own: analysis reads the store and imports nothing of the training.
+    command = [sys.executable, "-m", "analysis.report", request.experiment.name, "--preset", request.preset_name]
+    command += ["--store", str(store), "--results", str(results)]
+    command += [] if seeds is None else ["--seeds", str(seeds)]
+    command += [word for setting in settings for word in ("--set", setting)]
+    code = subprocess.run(command).returncode
+    if code:
+        raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    run_app(app)

@@ -1,0 +1,60 @@
+"""Stream-X Fig. 2, the stream barrier: batch methods fail at batch size 1, classic streaming fails, Stream AC learns.
+
+Bars are the mean return of the last bin of the learning curve. SAC's implementation was not published; CleanRL's
+hyperparameters are our choice (PPO is CleanRL in the paper too). Atari joins as two more rows.
+"""
+
+from experiments.spec import Arm, Experiment, Preset, Row
+
+CONTINUOUS_CONTROL = ("Hopper-v4", "Walker2d-v4", "dm_control/dog-stand-v0", "dm_control/cheetah-run-v0")
+
+CLASSIC_AC, PPO1, SAC1 = Arm("Classic AC", "classic_ac"), Arm("PPO1", "ppo1"), Arm("SAC1", "sac1")
+STREAM_AC, PPO, SAC = Arm("Stream AC", "stream_ac"), Arm("PPO", "ppo"), Arm("SAC", "sac")
+ARMS = (CLASSIC_AC, PPO1, SAC1, STREAM_AC, PPO, SAC)  # the order of the bars
+
+EXPERIMENT = Experiment(
+    name="stream_barrier",
+    title="The stream barrier",
+    source="Stream-X (arXiv:2410.14606v2), Fig. 2",
+    figure="stream_barrier",
+    presets={
+        "paper": Preset(
+            "the published protocol: 20M steps, 30 seeds, bins of 500k steps",
+            tuple(Row(env_id, ARMS, steps=20_000_000, seeds=30, bin_width=500_000) for env_id in CONTINUOUS_CONTROL),
+        ),
+        "laptop": Preset(
+            "all algorithms and tasks, 200k steps; fewer seeds for the slow batch learners",
+            tuple(
+                Row(
+                    env_id,
+                    ARMS,
+                    steps=200_000,
+                    seeds=8,
+                    bin_width=50_000,
+                    fewer_seeds={"PPO1": 2, "SAC1": 2, "PPO": 2, "SAC": 1},
+                )
+                for env_id in CONTINUOUS_CONTROL
+            ),
+        ),
+        "quick": Preset(
+            "the message in minutes: streaming learners on one task, 40k steps",
+            (
+                Row(
+                    "Walker2d-v4",
+                    (CLASSIC_AC, PPO1, SAC1, STREAM_AC),
+                    steps=40_000,
+                    seeds=8,
+                    bin_width=10_000,
+                    fewer_seeds={"PPO1": 2, "SAC1": 2},
+                ),
+            ),
+        ),
+        "anchors": Preset(
+            "is the learner right? Stream AC where the paper's Fig. 7 shows its first 500k steps",
+            tuple(
+                Row(env_id, (STREAM_AC,), steps=500_000, seeds=8, bin_width=50_000)
+                for env_id in ("HalfCheetah-v4", "Hopper-v4", "Walker2d-v4", "Ant-v4")
+            ),
+        ),
+    },
+)

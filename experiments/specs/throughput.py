@@ -1,0 +1,51 @@
+"""How fast: steps/s of each learner, of its update alone and of the bare environment, on one core, and of several workers.
+
+Every quantity of an arm is measured in turn within one process, `steps` times over; read ratios before absolute numbers.
+"""
+
+from experiments.spec import Arm, Experiment, Preset, Row
+
+
+def lanes(number: int, learner: str = "stream_ac", name: str = "Stream AC") -> Arm:
+    return Arm(f"{name}, {number} lane{'s' * (number > 1)}", "throughput", {"learner": learner, "lanes": number})
+
+
+def workers(number: int) -> Arm:
+    label = f"Stream AC, {number} worker{'s' * (number > 1)} of 8 lanes"
+    return Arm(label, "throughput", {"lanes": 8, "workers": number})
+
+
+STREAMING = (lanes(1), lanes(8), lanes(16), lanes(8, "classic_ac", "Classic AC"))
+BATCH = tuple(
+    Arm(name, "throughput", {"learner": learner, "lanes": 1, "seconds": 4.0})
+    for name, learner in (("PPO1", "ppo1"), ("SAC1", "sac1"), ("PPO", "ppo"))
+)
+SCALING = (workers(2), workers(4))
+
+
+def row(env_id: str, arms: tuple[Arm, ...], repeats: int = 7) -> Row:
+    return Row(env_id, arms, steps=repeats, seeds=1, bin_width=1)
+
+
+EXPERIMENT = Experiment(
+    name="throughput",
+    title="Throughput",
+    source="ours",
+    figure="throughput",
+    measurement=True,
+    presets={
+        "paper": Preset(
+            "all learners on HalfCheetah-v4, Stream AC on the other tasks, and 1, 2, 4 workers",
+            (
+                row("HalfCheetah-v4", STREAMING + BATCH + SCALING),
+                *(row(env_id, (lanes(1), lanes(8))) for env_id in ("Ant-v4", "Hopper-v4", "Walker2d-v4", "Humanoid-v4")),
+                *(row(f"dm_control/{task}-v0", (lanes(8),), repeats=3) for task in ("cheetah-run", "dog-stand")),
+            ),
+        ),
+        "laptop": Preset(
+            "HalfCheetah-v4 and Ant-v4",
+            (row("HalfCheetah-v4", STREAMING + BATCH + SCALING), row("Ant-v4", (lanes(1), lanes(8)))),
+        ),
+        "quick": Preset("Stream AC on HalfCheetah-v4 and Ant-v4", tuple(row(e, (lanes(8),), 3) for e in ("HalfCheetah-v4", "Ant-v4"))),
+    },
+)

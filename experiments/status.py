@@ -1,0 +1,84 @@
+"""Show how far an experiment is: finished, running, failed and missing runs.
+
+python -m experiments.status stream_barrier --preset laptop
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, resolve_request, run_app
+from experiments.errors import told_plainly
+from experiments.executor import last_line
+from experiments.progress import clock
+from experiments.spec import labelled_runs
+from experiments.store import Store
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    name: Annotated[str, typer.Argument(help="An experiment.")],
+    preset: Annotated[str, typer.Option(help="Size of the experiment.")] = DEFAULT_PRESET,
+    store: Annotated[Path, typer.Option(help="Folder of finished runs and checkpoints.")] = Path(DEFAULT_STORE),
+    seeds: Annotated[int | None, typer.Option(help="As given to experiments.run.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="As given to experiments.run.")] = None,
+) -> None:
+    """Show how far an experiment is: finished, running, failed and missing runs."""
+    console = Console(highlight=False)
+    with told_plainly():
+        request = resolve_request(name, preset, set_ or [], seeds)
+        runs_store = Store(store)
+        finished, failed = runs_store.finished(), runs_store.failures()
+        counts: dict[tuple[str, str], Counter[str]] = {}
+        owners: dict[str, tuple[dict[str, Any], list[str]]] = {}
+        for row, arm, run in labelled_runs(request.preset):
+            state = "missing"
+            if run.run_id in finished:
+                state = "finished"
+            elif (holder := runs_store.claimant(run.run_id)) is not None and holder["alive"]:
+                state = "running"
+                owners.setdefault(holder["owner"], (holder, []))[1].append(f"{arm.label} {run.env_id} seed {run.seed}")
+            elif run.run_id in failed:
+                state = "failed"
+            counts.setdefault((row.env_id, arm.label), Counter())[state] += 1
+        console.print(_counts_table(counts))
+        for holder, titles in owners.values():
+            console.print(_running_line(holder, titles), soft_wrap=True)
+        for run in request.runs:
+            if run.run_id in failed and run.run_id not in finished:
+                message = last_line(runs_store.failure(run.run_id).strip())
+                console.print(f"failed {run.run_id}: {message}", soft_wrap=True, markup=False)
+
+
+def _counts_table(counts: dict[tuple[str, str], Counter[str]]) -> Table:
+    table = Table(box=None, show_footer=True)
+    total: Counter[str] = sum(counts.values(), start=Counter())
+    states = ("finished", "running", "failed", "missing")
+    table.add_column("environment", "all")
+    table.add_column("algorithm")
+    for state in states:
+        table.add_column(state, str(total[state]), justify="right")
+    for (env_id, label), count in counts.items():
+        table.add_row(env_id, label, *(str(count[state] or "") for state in states))
+    return table
+
+
+def _running_line(holder: dict[str, Any], titles: list[str]) -> str:
+    where = f"process {holder['pid']} on {holder['host']}" + (f", job {holder['job']}" if holder["job"] else "")
+    more = f" and {len(titles) - 1} more" if len(titles) > 1 else ""
+    return (
+        f"running {titles[0]}{more}: step {holder.get('step', 0):,}, {holder.get('steps_per_second', 0):,.0f} steps/s, "
+        f"{where}, heard of {clock(holder['heartbeat_age'])} ago"
+    )
+
+
+if __name__ == "__main__":
+    run_app(app)

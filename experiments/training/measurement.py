@@ -1,0 +1,167 @@
+"""Measure speed: steps/s of the bare environment, of a learner's update alone, and of both together.
+
+The three are taken in turn, several times over, in one process on one core, so that their ratios hold while the machine's
+speed drifts. With `workers` above 1 as many processes, each on a core of its own, train side by side between barriers.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from experiments import registry
+from experiments.environments import Environment
+from experiments.provenance import available_cores
+from experiments.measurements import Throughput
+from experiments.spec import Arm, Row, Run, resolve
+from experiments.training.context import Context, Unwatched
+
+if TYPE_CHECKING:
+    from algorithms.lanes import Lanes
+
+# What is measured, as the table names it; the update of a batch learner cannot be told from its loop.
+BARE, UPDATE, TOGETHER = "environment alone", "update alone", "learner and environment"
+
+# Steps of a learner that are not counted: compiling, caches, and statistics of the first episodes.
+WARM_UP_STEPS = 300
+
+
+def measure(run: Run, context: Context) -> None:
+    """Measure and publish a table with columns repeat, quantity, steps_per_second (summed over workers)."""
+    settings = Throughput(**dict(run.hyperparameters))  # type: ignore[arg-type]
+    torch.set_num_threads(1)
+    if settings.workers > 1:
+        rows = _measure_side_by_side(run, settings)
+    else:
+        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+        try:
+            if cores:
+                os.sched_setaffinity(0, {max(cores)})
+            rows = _measure_alone(run, settings)
+        finally:
+            if cores:
+                os.sched_setaffinity(0, cores)
+    repeat, quantity, rate = zip(*rows, strict=True)
+    table = {"repeat": np.array(repeat), "quantity": np.array(quantity), "steps_per_second": np.array(rate)}
+    result = {"status": "finished", "steps": run.steps, "diverged_at": None}
+    context.store.publish(run, {"throughput": table}, result, {**context.provenance, "threads": 1})
+
+
+Rows = list[tuple[int, str, float]]
+
+
+def _measure_alone(run: Run, settings: Throughput) -> Rows:
+    environment = Environment(run.env_id, seed=1_000_000, **dict(run.environment))  # type: ignore[arg-type]
+    quantities: dict[str, Callable[[int], int]] = {BARE: lambda n: _step_randomly(environment, n)}
+    if registry.training_kind(settings.learner) == "streaming":
+        step_together, lanes = _streaming_learner(run, settings)
+        quantities[UPDATE] = lambda n: _update_only(lanes, n)
+    else:
+        step_together = _batch_learner(run, settings)
+    quantities[TOGETHER] = step_together
+    step_together(WARM_UP_STEPS)
+    return [
+        (repeat, name, _rate(take, settings.seconds)) for repeat in range(run.steps) for name, take in quantities.items()
+    ]
+
+
+def _rate(take: Callable[[int], int], seconds: float) -> float:
+    """Return steps/s; `take(n)` goes on for n more ticks of its loop and returns how many environment steps that were."""
+    ticks, done, began = 16, 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - began) < seconds:
+        done += take(ticks)
+        ticks = min(2 * ticks, 1024)
+    return done / elapsed
+
+
+def _step_randomly(environment: Environment, ticks: int) -> int:
+    actions = environment.action_space
+    if environment.episode < 0:
+        environment.reset()
+    chosen = [actions.sample() for _ in range(16)]
+    for tick in range(ticks):
+        _, _, terminated, truncated, _ = environment.step(chosen[tick % 16])
+        if terminated or truncated:
+            environment.reset()
+    return ticks
+
+
+def _update_only(lanes: Lanes, ticks: int) -> int:
+    for _ in range(ticks):
+        lanes.step()
+    return ticks * lanes.lanes
+
+
+def _learner_run(run: Run, settings: Throughput, seed: int) -> Run:
+    # Long enough that schedules which depend on the length of a run stand at their beginning.
+    row = Row(run.env_id, (), steps=10**9, seeds=1, bin_width=1, environment=dict(run.environment))
+    return resolve(row, Arm("", settings.learner), seed)
+
+
+def _streaming_learner(run: Run, settings: Throughput) -> tuple[Callable[[int], int], Lanes]:
+    from algorithms.lanes import compiler_available
+    from experiments.training import streaming
+
+    seeds = range(run.seed * settings.lanes, (run.seed + 1) * settings.lanes)
+    streams, lanes = streaming.begin([_learner_run(run, settings, seed) for seed in seeds], compiler_available())
+    unwatched, step = Unwatched(), 0
+
+    def take(ticks: int) -> int:
+        nonlocal step
+        streaming.advance(streams, lanes, step, step + ticks, unwatched, lambda _: None)
+        step += ticks
+        return ticks * len(streams)
+
+    return take, lanes
+
+
+def _batch_learner(run: Run, settings: Throughput) -> Callable[[int], int]:
+    from experiments.training import batch
+
+    take_steps = batch.stepper(_learner_run(run, settings, run.seed))
+
+    def take(ticks: int) -> int:
+        take_steps(ticks)
+        return ticks
+
+    return take
+
+
+def _measure_side_by_side(run: Run, settings: Throughput) -> Rows:
+    if settings.workers > available_cores():
+        raise RuntimeError(f"{settings.workers} workers want as many cores; this machine lends {available_cores()}")
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(settings.workers)
+    rates = spawn.Queue()
+    processes = [
+        spawn.Process(target=_one_of_many, args=(run, settings, number, barrier, rates)) for number in range(settings.workers)
+    ]
+    for process in processes:
+        process.start()
+    found: dict[int, float] = dict.fromkeys(range(run.steps), 0.0)
+    for _ in range(settings.workers * run.steps):
+        repeat, rate = rates.get(timeout=600)
+        found[repeat] += rate
+    for process in processes:
+        process.join()
+    return [(repeat, TOGETHER, rate) for repeat, rate in found.items()]
+
+
+def _one_of_many(run: Run, settings: Throughput, number: int, barrier: Any, rates: Any) -> None:
+    torch.set_num_threads(1)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[number]})
+    if registry.training_kind(settings.learner) == "streaming":
+        take, _ = _streaming_learner(run, settings)
+    else:
+        take = _batch_learner(run, settings)
+    take(WARM_UP_STEPS)
+    for repeat in range(run.steps):
+        barrier.wait(timeout=600)
+        rates.put((repeat, _rate(take, settings.seconds)))

@@ -1,0 +1,111 @@
+"""One worker: claims the runs of a group, trains them on one thread, and leaves nothing behind but results.
+
+    python -m experiments.worker STORE    with the group and its options as a pickle on standard input
+
+Exit codes: 0 done, 1 training raised (traceback kept in the store), 74 the store cannot be written, 75 stopped on request
+with its state in a checkpoint.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.errors import UserError
+from experiments.spec import Run
+from experiments.store import Owner, Store
+from experiments.training.context import Context, Interrupted
+
+DONE, FAILED, STORE_UNWRITABLE, STOPPED = 0, 1, 74, 75
+STORE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train, none of which changes a result."""
+
+    checkpoint_seconds: float = 60.0
+    compiled: bool | None = None
+    provenance: Any = None
+
+
+def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_requested: Callable[[], bool]) -> int:
+    """Claim, train and publish runs; return an exit code. Runs that others hold or have finished are left out."""
+    from experiments.registry import training_kind
+
+    owner = Owner()
+    claimed = [run for run in runs if store.claim(run.run_id, owner)]
+    if not claimed:
+        return DONE
+    context = Context(
+        store=store,
+        owner=owner,
+        checkpoint_seconds=options.checkpoint_seconds,
+        stop_requested=stop_requested,
+        compiled=options.compiled,
+        provenance=options.provenance or {},
+    )
+    try:
+        context.beat(0, 0.0, None, force=True)
+        kind = training_kind(claimed[0].algorithm)
+        if kind == "streaming":
+            from experiments.training import streaming
+
+            streaming.train(claimed, context)
+        elif kind == "batch":
+            from experiments.training import batch
+
+            for run in claimed:
+                batch.train(run, context)
+        else:
+            from experiments.training import measurement
+
+            for run in claimed:
+                measurement.measure(run, context)
+        return DONE
+    except Interrupted:
+        return STOPPED
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in STORE_ERRORS:
+            print(f"{error.filename or store.root}: {error.strerror}", file=sys.stderr)
+            return STORE_UNWRITABLE
+        message = f"error: {error}\n" if isinstance(error, UserError) else traceback.format_exc()
+        finished = store.finished()
+        for run in claimed:
+            if run.run_id not in finished:
+                store.fail(run.run_id, message)
+        print(message.strip().splitlines()[-1], file=sys.stderr)
+        return FAILED
+    finally:
+        try:
+            for run in claimed:
+                store.release(run.run_id, owner)
+            store.forget(owner)
+        except OSError:
+            pass  # a store that cannot be written keeps the claims; they are stale once this process is gone
+
+
+def main() -> None:
+    """Train the group on standard input."""
+    asked_to_stop: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, lambda got, _: asked_to_stop.append(got))
+    parent = os.getppid()
+
+    def stop_requested() -> bool:
+        # An orphan stops as well: whoever started it is gone, and the same command will go on from its checkpoint.
+        return bool(asked_to_stop) or os.getppid() != parent
+
+    runs, options = pickle.load(sys.stdin.buffer)
+    sys.exit(train_runs(runs, Store(sys.argv[1]), options, stop_requested))
+
+
+if __name__ == "__main__":
+    main()
