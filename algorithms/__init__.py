@@ -1,0 +1,1 @@
+"""The learners of the papers: pure functions of one stream of experience."""

@@ -123,7 +123,7 @@ def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[
     from torch._inductor import config
 
     with config.patch(compile_threads=1, size_asserts=False, alignment_asserts=False):
-        kernel: Callable[..., Any] = inductor_compile(graph, list(inputs))  # type: ignore[arg-type]
+        kernel: Callable[..., Any] = inductor_compile(graph, list(inputs))
         return kernel
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ class MLP(nn.Module):
     def __init__(self, in_features: int, hidden: Sequence[int], heads: Mapping[str, int], layer_norm: bool = True):
         super().__init__()
         sizes = [in_features, *hidden]
-        self.hidden = nn.ModuleList(Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.hidden = nn.ModuleList(Linear(a, b) for a, b in pairwise(sizes))
         self.heads = nn.ModuleDict({name: Linear(sizes[-1], size) for name, size in heads.items()})
         self.layer_norm = layer_norm
 
@@ -75,7 +76,7 @@ def init_parameters(
 ) -> dict[str, Tensor]:
     """Return fresh parameters of a network by name: sparse weights (dense LeCun uniform at sparsity 0), zero biases."""
     parameters = {name: torch.empty_like(p, device="cpu", requires_grad=False) for name, p in network.named_parameters()}
-    for name, p in parameters.items():
+    for p in parameters.values():
         if p.ndim > 1:
             sparse_init(p, generator, sparsity, same_inputs_for_all_units)
         else:

@@ -215,5 +215,6 @@ class StreamAC:
 def _select(condition: Tensor, a: Tensor | dict[str, Tensor], b: Tensor | dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
     if isinstance(a, dict) and isinstance(b, dict):
         return {key: torch.where(condition, a[key], b[key]) for key in a}
-    assert isinstance(a, Tensor) and isinstance(b, Tensor)
+    assert isinstance(a, Tensor)
+    assert isinstance(b, Tensor)
     return torch.where(condition, a, b)

@@ -1,0 +1,1 @@
+"""What the learners of the papers are compared with."""

@@ -1,0 +1,1 @@
+"""From a declared experiment to finished runs: specs, plan, workers, store."""

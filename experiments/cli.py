@@ -51,7 +51,8 @@ def run_app(app: typer.Typer) -> None:
     try:
         command.main(standalone_mode=False)
     except TyperException as error:
-        print(f"error: {error.format_message().rstrip(".")}. `{command_name()} --help` shows the options.", file=sys.stderr)
+        message = error.format_message().rstrip(".")
+        print(f"error: {message}; `{command_name()} --help` shows the options.", file=sys.stderr)
         raise SystemExit(2) from None
     except typer.Abort:
         raise SystemExit(130) from None

@@ -23,9 +23,7 @@ from experiments.store import Store
 from experiments.worker import DONE, FAILED, STOPPED, STORE_UNWRITABLE, Options, train_runs
 
 # Threads of every library that would start more than one per worker.
-ONE_THREAD = {
-    name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 
 
 @dataclass
@@ -84,7 +82,7 @@ def run_local(
 
 
 def _start(job: Job, store: Store, options: Options) -> None:
-    job.errors = tempfile.TemporaryFile()
+    job.errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the worker has ended)
     job.process = subprocess.Popen(
         [sys.executable, "-m", "experiments.worker", str(store.root)],
         stdin=subprocess.PIPE,
@@ -103,7 +101,8 @@ def _start(job: Job, store: Store, options: Options) -> None:
 
 
 def _look_after(job: Job, store: Store) -> None:
-    assert job.process is not None and job.errors is not None
+    assert job.process is not None
+    assert job.errors is not None
     job.seconds = time.monotonic() - job.began
     code = job.process.poll()
     if code is None:

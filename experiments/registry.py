@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from algorithms.stream_ac import StreamAC
 from baselines.batch import PPO, PPO1, SAC, SAC1
@@ -23,7 +23,7 @@ def hyperparameter_defaults(algorithm: str) -> dict[str, Value]:
     """Return every hyperparameter of an algorithm with its default."""
     if algorithm not in ALGORITHMS:
         raise UserError(f"there is no algorithm {algorithm!r}{closest_names(algorithm, ALGORITHMS)}.")
-    return {f.name: f.default for f in dataclasses.fields(ALGORITHMS[algorithm])}
+    return {f.name: cast(Value, f.default) for f in dataclasses.fields(ALGORITHMS[algorithm])}
 
 
 def environment_defaults() -> dict[str, Value]:

@@ -132,9 +132,7 @@ class Experiment:
 
 def labelled_runs(preset: Preset) -> list[tuple[Row, Arm, Run]]:
     """Expand a preset into runs, each with the row and the arm that asked for it; two arms may share a run."""
-    return [
-        (row, arm, resolve(row, arm, seed)) for row in preset.rows for arm in row.arms for seed in range(row.seeds_of(arm))
-    ]
+    return [(row, arm, resolve(row, arm, seed)) for row in preset.rows for arm in row.arms for seed in range(row.seeds_of(arm))]
 
 
 def resolve(row: Row, arm: Arm, seed: int) -> Run:
@@ -213,7 +211,7 @@ def override(preset: Preset, settings: Mapping[str, Value], seeds: int | None = 
             number = typed(key, value, 0)
             if not isinstance(number, int) or number <= 0:
                 raise UserError(f"{key} must be a positive whole number; {value!r} is not.")
-            rows = tuple(dataclasses.replace(row, **{key: number}) for row in rows)
+            rows = tuple(dataclasses.replace(row, **{key: number}) for row in rows)  # type: ignore[arg-type]
         elif key in environment_defaults():
             rows = tuple(dataclasses.replace(row, environment={**row.environment, key: value}) for row in rows)
         else:

@@ -46,6 +46,8 @@ EXPERIMENT = Experiment(
             "HalfCheetah-v4 and Ant-v4",
             (row("HalfCheetah-v4", STREAMING + BATCH + SCALING), row("Ant-v4", (lanes(1), lanes(8)))),
         ),
-        "quick": Preset("Stream AC on HalfCheetah-v4 and Ant-v4", tuple(row(e, (lanes(8),), 3) for e in ("HalfCheetah-v4", "Ant-v4"))),
+        "quick": Preset(
+            "Stream AC on HalfCheetah-v4 and Ant-v4", tuple(row(e, (lanes(8),), 3) for e in ("HalfCheetah-v4", "Ant-v4"))
+        ),
     },
 )

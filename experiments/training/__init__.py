@@ -1,0 +1,1 @@
+"""Training loops: streaming learners in lanes, batch learners, measurements."""

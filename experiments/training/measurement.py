@@ -17,8 +17,8 @@ import torch
 
 from experiments import registry
 from experiments.environments import Environment
-from experiments.provenance import available_cores
 from experiments.measurements import Throughput
+from experiments.provenance import available_cores
 from experiments.spec import Arm, Row, Run, resolve
 from experiments.training.context import Context, Unwatched
 
@@ -66,9 +66,7 @@ def _measure_alone(run: Run, settings: Throughput) -> Rows:
         step_together = _batch_learner(run, settings)
     quantities[TOGETHER] = step_together
     step_together(WARM_UP_STEPS)
-    return [
-        (repeat, name, _rate(take, settings.seconds)) for repeat in range(run.steps) for name, take in quantities.items()
-    ]
+    return [(repeat, name, _rate(take, settings.seconds)) for repeat in range(run.steps) for name, take in quantities.items()]
 
 
 def _rate(take: Callable[[int], int], seconds: float) -> float:

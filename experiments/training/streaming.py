@@ -73,9 +73,7 @@ def train(runs: Sequence[Run], context: Context) -> None:
 Restored = list[checkpoint.Checkpoint | None]
 
 
-def _groups_at_one_step(
-    runs: Sequence[Run], context: Context, requires: dict[str, Any]
-) -> list[tuple[list[Run], Restored]]:
+def _groups_at_one_step(runs: Sequence[Run], context: Context, requires: dict[str, Any]) -> list[tuple[list[Run], Restored]]:
     # A kill while a group was writing its checkpoints leaves some lanes one checkpoint ahead; the older one is common.
     found = {run: checkpoint.available(context.store, run.run_id, requires) for run in runs}
     common = reduce(set.intersection, ({c.step for c in checkpoints} for checkpoints in found.values()))
@@ -91,9 +89,7 @@ def _groups_at_one_step(
     return list(groups.values())
 
 
-def _train_group(
-    runs: list[Run], restored: Restored, compiled: bool, requires: dict[str, Any], context: Context
-) -> None:
+def _train_group(runs: list[Run], restored: Restored, compiled: bool, requires: dict[str, Any], context: Context) -> None:
     begun_at = restored[0].step if restored[0] else 0
     resumed_at: list[int] = []
     if begun_at:

@@ -1,0 +1,184 @@
+"""Train one batch learner on one environment, a step at a time, so that it can stop and go on anywhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import torch
+
+from baselines.batch import build
+from baselines.stepwise import Diverged
+from experiments import checkpoint
+from experiments.environments import Environment
+from experiments.errors import UserError
+from experiments.registry import make_learner
+from experiments.spec import Run
+from experiments.training.context import Context, Interrupted, Watcher
+
+# A replay buffer can take gigabytes: the time between two checkpoints is at least so many times what the last one took.
+REST_AFTER_SAVING = 20
+
+# A checkpoint of another version of these could be read, and would end in other bytes.
+EXACT_PACKAGES = ("torch", "stable-baselines3", "gymnasium", "mujoco", "dm-control", "numpy")
+
+
+class Stream:
+    """A run under way: its environment, its model, and the rows recorded so far."""
+
+    def __init__(self, run: Run):
+        learner = make_learner(run)
+        # The learner decides about the time feature: it belongs to Stream-X, not to what CleanRL's learners see.
+        options: dict[str, Any] = {**dict(run.environment), "time_feature": learner.time_feature}
+        self.environment = Environment(run.env_id, run.seed, **options)
+        try:
+            self.model = build(learner, self.environment, run.steps, run.seed)
+        except ValueError as error:
+            raise UserError(f"{run.algorithm} cannot run on {run.env_id}: {error}") from None
+        self.rows: list[tuple[int, float, int]] = []
+        self.diverged_at: int | None = None
+        self.seconds = 0.0
+        self.resumed_at: list[int] = []
+
+    @property
+    def steps(self) -> int:
+        """Environment steps taken."""
+        return self.model.num_timesteps
+
+    def step(self) -> None:
+        """Take one environment step, learn, and note an episode that ended or a number that is no longer finite."""
+        episode = self.environment.episode
+        try:
+            self.model.step()
+        except Diverged:
+            self.diverged_at = self.steps
+        if self.environment.episode != episode:
+            assert self.environment.last_episode is not None
+            self.rows.append((self.steps, *self.environment.last_episode))
+
+    def recent_return(self) -> float | None:
+        """Return the mean of the last ten episodes."""
+        return float(np.mean([row[1] for row in self.rows[-10:]])) if self.rows else None
+
+    def episodes(self) -> dict[str, np.ndarray]:
+        """Return the recorded episodes as columns."""
+        step, episodic_return, length = zip(*self.rows, strict=True) if self.rows else ((), (), ())
+        return {
+            "step": np.array(step, np.int64),
+            "episodic_return": np.array(episodic_return, np.float64),
+            "length": np.array(length, np.int32),
+        }
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what the rest of the run depends on."""
+        return {
+            "model": self.model.get_state(),
+            "environment": self.environment.get_state(),
+            "rows": self.rows,
+            "seconds": self.seconds,
+            "resumed_at": self.resumed_at,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go to where `get_state` was called."""
+        self.environment.set_state(state["environment"])
+        self.model.set_state(state["model"])
+        self.rows, self.seconds = state["rows"], state["seconds"]
+        self.resumed_at = [*state["resumed_at"], self.steps]
+
+
+def train(run: Run, context: Context) -> None:
+    """Train and publish a run. Raise `Interrupted` when asked to stop, with the state in a checkpoint."""
+    torch.set_num_threads(1)
+    requires = {package: _version(package) for package in EXACT_PACKAGES}
+    restored = checkpoint.latest(context.store, run.run_id, requires)
+    unusable = restored is None and checkpoint.latest_step(context.store, run.run_id) > 0
+    stream = Stream(run)
+    if restored is not None:
+        stream.set_state(restored.payload)
+
+    advance(
+        stream,
+        run.steps,
+        context,
+        lambda: checkpoint.save(context.store, run.run_id, stream.steps, requires, stream.get_state()),
+    )
+
+    result = {
+        "status": "finished" if stream.diverged_at is None else "diverged",
+        "steps": stream.steps,
+        "diverged_at": stream.diverged_at,
+    }
+    provenance = {
+        **context.provenance,
+        "implementation": f"stable-baselines3 {requires['stable-baselines3']}",
+        "threads": 1,
+        "steps_per_second": _pace(stream.steps, stream.seconds),
+        "train_seconds": stream.seconds,
+        "resumed_at": stream.resumed_at,
+    }
+    if unusable:
+        provenance["resume"] = "restarted from the beginning: its checkpoints are damaged or of other package versions"
+    context.store.publish(run, {"episodes": stream.episodes()}, result, provenance)
+    checkpoint.discard(context.store, run.run_id)
+    stream.environment.close()
+
+
+def advance(stream: Stream, end: int, watcher: Watcher, save: Callable[[], None]) -> None:
+    """Go on to step `end`, or to where the learner diverges; raise `Interrupted` when asked to stop."""
+    began, before = time.monotonic(), stream.seconds
+    first, rested_at = stream.steps, began
+
+    def timed_save() -> float:
+        started = time.monotonic()
+        stream.seconds = before + started - began
+        save()
+        return time.monotonic() - started
+
+    while stream.steps < end and stream.diverged_at is None:
+        if watcher.stop_requested():
+            timed_save()
+            raise Interrupted
+        if watcher.checkpoint_due() and time.monotonic() >= rested_at:
+            rested_at = REST_AFTER_SAVING * timed_save() + time.monotonic()
+        stream.step()
+        if stream.steps % 64 == 0:
+            pace = _pace(stream.steps - first, time.monotonic() - began)
+            watcher.beat(stream.steps, pace, stream.recent_return())
+    if stream.diverged_at is None:
+        _check_parameters(stream)
+    stream.seconds = before + time.monotonic() - began
+
+
+def stepper(run: Run) -> Callable[[int], None]:
+    """Return a function that takes so many more steps of a run from its beginning, for measuring speed."""
+    torch.set_num_threads(1)
+    stream = Stream(run)
+
+    def take(steps: int) -> None:
+        for _ in range(steps):
+            stream.step()
+
+    return take
+
+
+def _check_parameters(stream: Stream) -> None:
+    # The last update of a run is followed by no action or loss that would show what became of the parameters.
+    try:
+        stream.model.check()
+    except Diverged:
+        stream.diverged_at = stream.steps
+
+
+def _pace(steps: int, seconds: float) -> float:
+    return steps / max(1e-9, seconds)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
