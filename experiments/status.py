@@ -52,10 +52,13 @@ def main(
         console.print(_counts_table(counts))
         for holder, titles in owners.values():
             console.print(_running_line(holder, titles), soft_wrap=True)
+        messages: dict[str, list[str]] = {}
         for run in request.runs:
             if run.run_id in failed and run.run_id not in finished:
-                message = last_line(runs_store.failure(run.run_id).strip())
-                console.print(f"failed {run.run_id}: {message}", soft_wrap=True, markup=False)
+                messages.setdefault(last_line(runs_store.failure(run.run_id).strip()), []).append(run.run_id)
+        for message, run_ids in messages.items():
+            path = runs_store.failures_path / run_ids[0]
+            console.print(f"{len(run_ids)} failed: {message} (traceback: {path})", soft_wrap=True, markup=False)
 
 
 def _counts_table(counts: dict[tuple[str, str], Counter[str]]) -> Table:
