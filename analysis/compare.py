@@ -36,11 +36,11 @@ NOT_PUBLISHED = "not published"
 # Wide enough for every table when the output is a file or a pipe.
 PIPED_WIDTH = 100
 
-COLUMNS = (
-    "env_id algorithm step bin_width ours ci90 n seeds diverged published published_figure published_bin_width published_ci90 "
-    "ratio verdict fig2_bar steps paper_steps paper_seeds"
-).split()
-
+COLUMNS = [
+    *("env_id", "algorithm", "step", "bin_width", "ours", "ci90", "n", "seeds", "diverged"),
+    *("published", "published_figure", "published_bin_width", "published_ci90", "ratio", "verdict", "fig2_bar"),
+    *("steps", "paper_steps", "paper_seeds"),
+]
 PRINTED = ("", "steps", "bins", "ours", "\u00b1", "n", "paper", "from", "ratio", "verdict", "Fig2@20M")
 
 

@@ -47,17 +47,16 @@ def tabulate(runs: pd.DataFrame, binned: Mapping[str, tuple[np.ndarray, np.ndarr
         runs: planned runs, as from `analysis.load.planned`.
         binned: by run id what `bin_returns` gave; runs that are not in it are left out.
     """
-    parts = []
     there = runs[[run_id in binned for run_id in runs["run_id"]]]
-    for env_id, algorithm, seed, run_id, steps, width in zip(
-        there["env_id"], there["algorithm"], there["seed"], there["run_id"], there["steps"], there["bin_width"], strict=True
-    ):
-        means, episodes = binned[run_id]
-        values = (env_id, algorithm, seed, edges(width, steps), means, episodes)
-        parts.append(pd.DataFrame(dict(zip(COLUMNS, values, strict=True))))
-    if not parts:
-        return pd.DataFrame({name: [] for name in COLUMNS})
-    return pd.concat(parts, ignore_index=True)
+    tables = [binned[run_id] for run_id in there["run_id"]]
+    counts = [len(means) for means, _ in tables]
+    ends = [edges(width, steps) for width, steps in zip(there["bin_width"], there["steps"], strict=True)]
+    repeated = there.loc[there.index.repeat(counts), ["env_id", "algorithm", "seed"]].reset_index(drop=True)
+    return repeated.assign(
+        step=np.concatenate([np.empty(0, np.int64), *ends]),
+        mean_return=np.concatenate([np.empty(0), *(means for means, _ in tables)]),
+        episodes=np.concatenate([np.empty(0, np.int64), *(episodes for _, episodes in tables)]),
+    )
 
 
 def pool(curves: pd.DataFrame, width: int) -> pd.DataFrame:

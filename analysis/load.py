@@ -24,7 +24,7 @@ from experiments.store import Store
 
 EPISODE_COLUMNS = ("step", "episodic_return", "length")
 # Reading is half file system and half decompression, both outside the interpreter lock.
-READERS = 4
+READERS = 8
 AHEAD = 64
 
 
@@ -51,11 +51,14 @@ class Loaded:
         return unfinished(self.runs)
 
 
-def planned(preset: Preset) -> pd.DataFrame:
-    """List the runs that a preset asks for, in the order of rows, arms and seeds; a run shared by two arms is listed twice."""
+def planned(preset: Preset, panels: bool = True) -> pd.DataFrame:
+    """List the runs that a preset asks for, in the order of rows, arms and seeds; a run shared by two arms is listed twice.
+
+    With `panels`, two rows of the same environment are an error: their runs could not be told apart by environment and arm.
+    """
     environments = [row.env_id for row in preset.rows]
     twice = sorted({env_id for env_id in environments if environments.count(env_id) > 1})
-    if twice:
+    if panels and twice:
         raise UserError(f"the preset has more than one row for {', '.join(twice)}; a figure has one panel per environment.")
     columns = ["env_id", "algorithm", "seed", "run_id", "steps", "bin_width"]
     rows = [
@@ -137,7 +140,8 @@ def _episodes_frame(runs: pd.DataFrame, episodes: dict[str, dict[str, np.ndarray
     def repeated(column: str) -> pd.Categorical:
         # A string per episode would cost more than the numbers: one code each instead.
         categories = pd.Index(there[column].unique())
-        return pd.Categorical.from_codes(np.repeat(categories.get_indexer(there[column]), counts), categories=categories)
+        codes = categories.get_indexer(there[column]).astype(np.min_scalar_type(-max(len(categories), 1)))
+        return pd.Categorical.from_codes(np.repeat(codes, counts), dtype=pd.CategoricalDtype(categories), validate=False)
 
     def joined(column: str, dtype: str) -> np.ndarray:
         return np.concatenate([table[column] for table in tables]) if tables else np.empty(0, dtype)
@@ -152,5 +156,6 @@ def _episodes_frame(runs: pd.DataFrame, episodes: dict[str, dict[str, np.ndarray
             "episodic_return": joined("episodic_return", "float64"),
             "length": joined("length", "int32"),
             "status": repeated("status"),
-        }
+        },
+        copy=False,
     )

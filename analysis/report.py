@@ -19,8 +19,9 @@ import json
 import os
 import platform
 import re
+import shlex
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,6 +45,7 @@ from experiments.store import Store
 
 PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib")
 LONGEST_NAME = 120
+DEFAULT_STORE = Path("runs")
 WORD = re.compile(r'"[A-Za-z_][A-Za-z0-9_.-]*"')
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -96,13 +98,13 @@ def build(
     folder = results / experiment.name / folder_name(preset_name, settings, seeds)
     draw = drawer(experiment)
 
-    planned = load.planned(preset)
+    planned = load.planned(preset, panels=not experiment.measurement)
     collected = _collect(planned, store, binned=not experiment.measurement)
     runs = load.with_status(planned, collected.results, store.failures())
     if not collected.results:
         raise UserError(
             f"no run of {experiment.name} / {preset_name} is finished in {store.root}; train them with "
-            f"`{_command('experiments.run', experiment, preset_name, settings, seeds)}`."
+            f"`{_command(experiment, preset_name, store, settings, seeds)}`."
         )
     curves = tabulate(runs, collected.binned)
     summary = pd.DataFrame() if experiment.measurement else summarise(runs, curves)
@@ -244,12 +246,14 @@ def _last_line(traceback: str) -> str:
 # Command
 
 
-def _command(module: str, experiment: Experiment, preset_name: str, settings: Mapping[str, Value], seeds: int | None) -> str:
-    words = ["python", "-m", module, experiment.name, "--preset", preset_name]
+def _command(experiment: Experiment, preset_name: str, store: Store, settings: Mapping[str, Value], seeds: int | None) -> str:
+    """Return the command that trains what a report is missing."""
+    words = ["python", "-m", "experiments.run", experiment.name, "--preset", preset_name]
+    words += [] if store.root == DEFAULT_STORE else ["--store", str(store.root)]
     words += [] if seeds is None else ["--seeds", str(seeds)]
     for key, value in settings.items():
         words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
-    return " ".join(words)
+    return shlex.join(words)
 
 
 def _unfinished_lines(runs: pd.DataFrame) -> list[str]:
@@ -278,17 +282,17 @@ app = typer.Typer(add_completion=False)
 def main(
     name: Annotated[str, typer.Argument(help="Experiment, as `python -m experiments.list` names it.")],
     preset: Annotated[str, typer.Option(help="Size of the experiment.")] = "quick",
-    store: Annotated[Path, typer.Option(help="Folder of the run store.")] = Path("runs"),
+    store: Annotated[Path, typer.Option(help="Folder of the run store.")] = DEFAULT_STORE,
     results: Annotated[Path, typer.Option(help="Folder to write aggregates and figures to.")] = Path("results"),
     seeds: Annotated[int | None, typer.Option(help="Number of seeds, as it was run.")] = None,
     setting: Annotated[
-        Sequence[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as it was run; repeatable.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as it was run; repeatable.")
     ] = None,
 ) -> None:
     """Aggregate finished runs, draw the figure and print our numbers beside the published ones."""
     with told_plainly():
         experiment = spec.load_experiment(name)
-        report = build(experiment, preset, Store(store), results, spec.parse_settings(list(setting or [])), seeds)
+        report = build(experiment, preset, Store(store), results, spec.parse_settings(setting or []), seeds)
         out = console()
         if report.comparison.empty:
             out.print(_numbers_table(report.numbers, experiment.title))

@@ -108,7 +108,8 @@ def _bars(axes: Axes, row: Row, summary: pd.DataFrame, colours: Mapping[str, str
         strong = plot.is_streaming(arm.algorithm)
         if arm.diverged or math.isnan(arm.bar):
             text = f"diverged {arm.diverged}/{arm.seeds}" if arm.diverged else "no episode" if arm.seeds else "no run yet"
-            _above(axes, x, 0.0, text, strong=False, rotation=90, color=MUTED)
+            # Beneath the line where all bars hang down.
+            _above(axes, x, 0.0, text, strong=False, below=high < -low / 2, rotation=90, color=MUTED)
             continue
         edge = INK if strong else "none"
         axes.bar(x, arm.bar, width=0.72, color=colours[arm.algorithm], edgecolor=edge, linewidth=0.7, zorder=2)
@@ -225,7 +226,7 @@ def _curve_limits(table: pd.DataFrame) -> tuple[float, float]:
     size = (high - low) or 1.0
     # As with the whiskers of the bars: a band of two or three seeds may leave the panel.
     top = min((values + spread).max(), high + (WHISKER_ROOM - 1) * size)
-    bottom = max((values - spread).min(), low - 0.12 * size)
+    bottom = max((values - spread).min(), low - (0.12 if low == 0 else WHISKER_ROOM - 1) * size)
     return min(bottom, low) - 0.04 * size, top + 0.04 * size
 
 
