@@ -226,7 +226,7 @@ def normalized(learner: PPO, env: Env) -> Env:
         env = NormalizeReward(env, gamma=learner.gamma)
         env.return_rms = _One(env.return_rms)
         limit = learner.reward_clip
-        env = TransformReward(env, lambda reward: np.clip(reward, -limit, limit))
+        env = TransformReward(env, lambda reward: float(np.clip(float(reward), -limit, limit)))
     return env
 
 

@@ -34,7 +34,7 @@ HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 Layers = list[tuple[Tensor, Tensor]]
 
 
-class Diverged(Exception):
+class Diverged(Exception):  # noqa: N818 - a result, not an error
     """A loss, an action or a parameter is no longer a finite number."""
 
 
@@ -48,12 +48,17 @@ class Stepwise(BaseAlgorithm):
     def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> Any:
         return BaseAlgorithm._wrap_env(env, verbose, monitor_wrapper=False)
 
+    def step(self) -> None:
+        """Take one environment step and learn where it is time to. May raise `Diverged`."""
+        raise NotImplementedError
+
     def learn(self, *args: Any, **kwargs: Any) -> Any:
         """Refuse: the models advance by `step`."""
         raise NotImplementedError("call step() once for each environment step")
 
     def _start_stream(self) -> None:
-        self.stream: gymnasium.Env[Any, Any] = cast(Any, self.env).envs[0]  # stepped without the copies that the vector form makes
+        # The one environment of SB3's vector form, stepped without the copies that the vector form makes.
+        self.stream: gymnasium.Env[Any, Any] = cast(Any, self.env).envs[0]
         self._last_obs: np.ndarray = self.stream.reset()[0][None]
         self._last_episode_starts: np.ndarray = np.ones(1, bool)
 
@@ -144,8 +149,8 @@ class StepwisePPO(Stepwise, sb3.PPO):
         self._value_layers = layers(self.policy.mlp_extractor.value_net, self.policy.value_net)
         self._start_stream()
 
-    def step(self) -> bool:
-        """Take one step, and learn where it fills a rollout. Return whether it ended an episode; may raise `Diverged`."""
+    def step(self) -> None:
+        """Take one environment step, and learn where it fills a rollout. May raise `Diverged`."""
         obs = self._last_obs
         with torch.no_grad():
             mean, value = self._forward(torch.tensor(obs))
@@ -163,7 +168,6 @@ class StepwisePPO(Stepwise, sb3.PPO):
             self._update_current_progress_remaining(self.num_timesteps - self.n_steps, self._total_timesteps)
             self.train()
             self.rollout_buffer.pos, self.rollout_buffer.full = 0, False
-        return bool(done[0])
 
     def train(self) -> None:
         """Learn from the rollout."""
@@ -226,7 +230,8 @@ class StepwiseSAC(Stepwise, sb3.SAC):
     def begin(self, learner: SAC) -> None:
         """Lay out the parameters and see the first observation."""
         self._learner = learner
-        low, high = (torch.tensor(bound, dtype=torch.float32) for bound in (self.action_space.low, self.action_space.high))
+        actions = cast(gymnasium.spaces.Box, self.action_space)
+        low, high = (torch.tensor(bound, dtype=torch.float32) for bound in (actions.low, actions.high))
         self._scale, self._bias = (high - low) / 2, (high + low) / 2
         self.vectors = {
             "actor": as_vector(self.actor.parameters()),
@@ -248,8 +253,8 @@ class StepwiseSAC(Stepwise, sb3.SAC):
             self.optimizers["entropy"] = self.ent_coef_optimizer
         self._start_stream()
 
-    def step(self) -> bool:
-        """Take one step and learn from a batch. Return whether the step ended an episode; may raise `Diverged`."""
+    def step(self) -> None:
+        """Take one environment step and learn from one batch. May raise `Diverged`."""
         step, obs = self.num_timesteps, self._last_obs
         if step < self.learning_starts:
             action = self.action_space.sample()[None]
@@ -262,7 +267,6 @@ class StepwiseSAC(Stepwise, sb3.SAC):
         cast(Any, self.replay_buffer).add(obs, next_obs, action, reward, done, limit)
         if step > self.learning_starts:
             self.train(gradient_steps=1, batch_size=self.batch_size)
-        return done
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
         """Update critics, then actor and entropy weight where it is their turn, then target critics."""

@@ -1,0 +1,407 @@
+"""Helpers of the algorithm tests: random streams, probe environments with known answers, and a second Stream AC.
+
+`ReferenceStreamAC` is written straight down from the description of the algorithm, in plain torch with autograd, modules
+and loops, and NumPy for the statistics. It shares no code with `algorithms/`, so that both would have to be wrong alike.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from algorithms.agent import Spaces, Transition, leaves, structure
+from algorithms.lanes import Lanes
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Engines and streams
+
+
+class SharedKernelLanes(Lanes):
+    """Lanes that take over the kernel of an earlier engine of the same form: compiling is what these tests spend time on."""
+
+    _kernels: dict = {}  # noqa: RUF012
+
+    def _build(self):
+        shapes = tuple(tuple(x.shape) for x in self._inputs)
+        key = (structure(self._agent), shapes, self._compiled)
+        if key not in self._kernels:
+            self._kernels[key] = super()._build(), list(self._info_names)
+        kernel, self._info_names = self._kernels[key]
+        return kernel
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+class RandomStream:
+    """A stream of random moments whose reward answers to the action, so that an error anywhere comes back.
+
+    Episodes end in terminations, truncations, and now and then both at once; the observation after the end is another one
+    than the last. Observations have unequal scales, offsets and a constant component; the time feature, if any, is last.
+    """
+
+    def __init__(self, spaces, seed, termination=0.08, truncation=0.08):
+        self.rng = np.random.default_rng([seed, 77])
+        self.spaces, self.termination, self.truncation = spaces, termination, truncation
+
+    def obs(self):
+        size = self.spaces.obs_shape[0]
+        obs = self.rng.normal(size=size) * np.linspace(0.3, 4.0, size) + np.linspace(-3.0, 2.0, size)
+        obs[0] = 1.5
+        if self.spaces.time_feature:
+            obs[-1] = self.rng.uniform(-0.5, 0.5)
+        return obs
+
+    def noise(self):
+        return self.rng.standard_normal(self.spaces.action_size).astype(np.float32)
+
+    def reset(self):
+        return self.obs()
+
+    def step(self, action):
+        """Return next_obs, reward, terminated, truncated."""
+        next_obs = self.obs()
+        reward = 2.0 * float(np.tanh(action.astype(np.float64)).sum()) + next_obs[1] + self.rng.normal()
+        terminated, truncated = self.rng.random(2) < (self.termination, self.truncation)
+        return next_obs, reward, bool(terminated), bool(truncated)
+
+
+def transition(obs, action, reward, next_obs, terminated=False, truncated=False, acting_obs=None):
+    """Make a `Transition` out of arrays and numbers."""
+    as_tensor = lambda x: torch.tensor(np.asarray(x), dtype=torch.float64)  # noqa: E731
+    return Transition(
+        obs=as_tensor(obs),
+        action=torch.tensor(np.asarray(action, np.float32)),
+        reward=as_tensor(reward),
+        next_obs=as_tensor(next_obs),
+        terminated=torch.tensor(terminated),
+        truncated=torch.tensor(truncated),
+        acting_obs=as_tensor(next_obs if acting_obs is None else acting_obs),
+    )
+
+
+def run_alone(agent, spaces, stream, steps, state):
+    """Step an agent through a stream without lanes; yield (state, action, transition, noise, info) for every update."""
+    obs = stream.reset()
+    state, action = agent.start(state, torch.tensor(obs), torch.tensor(stream.noise()))
+    for _ in range(steps):
+        next_obs, reward, terminated, truncated = stream.step(action.numpy())
+        acting_obs = stream.reset() if terminated or truncated else next_obs
+        moment = transition(obs, action.numpy(), reward, next_obs, terminated, truncated, acting_obs)
+        noise = torch.tensor(stream.noise())
+        with torch.no_grad():
+            state, action, info = agent.step(state, moment, noise)
+        obs = acting_obs
+        yield state, action, moment, noise, info
+
+
+def start_lanes(lanes, streams):
+    for i, stream in enumerate(streams):
+        lanes.acting_obs[i], lanes.noise[i] = stream.reset(), stream.noise()
+    lanes.start()
+
+
+def drive_lanes(lanes, streams, steps, disturb=None):
+    """Step lanes through their streams; return actions [steps, lanes, n] and TD errors [steps, lanes].
+
+    `disturb` may overwrite the inputs of a step: it is called with the engine before every step.
+    """
+    actions, td_errors = [], []
+    for _ in range(steps):
+        for i, stream in enumerate(streams):
+            obs, lanes.reward[i], terminated, truncated = stream.step(lanes.action[i])
+            lanes.next_obs[i], lanes.terminated[i], lanes.truncated[i] = obs, terminated, truncated
+            lanes.acting_obs[i] = stream.reset() if terminated or truncated else obs
+            lanes.noise[i] = stream.noise()
+        if disturb is not None:
+            disturb(lanes)
+        lanes.step()
+        actions.append(lanes.action.copy())
+        td_errors.append(lanes.info["td_error"].copy())
+    return np.stack(actions), np.stack(td_errors)
+
+
+def same_bits(a, b):
+    """Return whether two states, or two arrays, hold the same bits (NaNs included)."""
+    if isinstance(a, dict):
+        return all(same_bits(x.numpy(), y.numpy()) for x, y in zip(leaves(a), leaves(b), strict=True))
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A second Stream AC
+
+
+class ReferenceNetwork(nn.Module):
+    """Hidden layers Linear - LayerNorm without affine - LeakyReLU, then linear heads."""
+
+    def __init__(self, parameters, layer_norm):
+        super().__init__()
+        layers = []
+        while f"hidden.{len(layers)}.weight" in parameters:
+            layers.append(_linear(parameters, f"hidden.{len(layers)}"))
+        body = []
+        for layer in layers:
+            body += [layer, *([nn.LayerNorm(layer.out_features, elementwise_affine=False)] if layer_norm else []), nn.LeakyReLU()]
+        self.body = nn.Sequential(*body)
+        names = sorted({name.split(".")[1] for name in parameters if name.startswith("heads.")})
+        self.heads = nn.ModuleDict({name: _linear(parameters, f"heads.{name}") for name in names})
+        self.names = [f"hidden.{i}" for i in range(len(layers))] + [f"heads.{name}" for name in names]
+        self.linears = layers + [self.heads[name] for name in names]
+
+    def forward(self, x):
+        x = self.body(x)
+        return {name: head(x) for name, head in self.heads.items()}
+
+    def named(self):
+        """Return {name in the agent's state: own parameter}."""
+        return {f"{n}.{part}": getattr(m, part) for n, m in zip(self.names, self.linears, strict=True) for part in ("weight", "bias")}
+
+
+def _linear(parameters, name):
+    weight = parameters[f"{name}.weight"]
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(parameters[f"{name}.bias"])
+    return layer
+
+
+class ReferenceOptimizer:
+    """Trace and update of one network, by the name of the rule."""
+
+    def __init__(self, network, kind, alpha, kappa, decay, bias_correction):
+        self.parameters = network.named()
+        self.kind, self.alpha, self.kappa, self.decay, self.bias_correction = kind, alpha, kappa, decay, bias_correction
+        self.trace = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        self.moment = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        self.updates = 0
+        self.adam = torch.optim.Adam(self.parameters.values(), lr=alpha, betas=(0.9, 0.999), eps=1e-4)
+
+    def step(self, delta, reset):
+        """Take the gradients that `backward` has left, and move along delta z."""
+        for name, p in self.parameters.items():
+            self.trace[name] = self.decay * self.trace[name] + p.grad
+        self.updates += 1
+        if self.kind == "adam":
+            for name, p in self.parameters.items():
+                p.grad = -delta * self.trace[name]
+            self.adam.step()
+        else:
+            direction = {}
+            for name, z in self.trace.items():
+                direction[name] = z
+                if self.kind == "adaptive_obgd":
+                    self.moment[name] = 0.999 * self.moment[name] + 0.001 * (delta * z) ** 2
+                    corrected = self.moment[name] / (1 - 0.999**self.updates if self.bias_correction else 1.0)
+                    direction[name] = z / (corrected + 1e-8).sqrt()
+            norm = sum(d.abs().sum().item() for d in direction.values())
+            bound = self.alpha * self.kappa * max(abs(delta), 1.0) * norm
+            step_size = self.alpha / bound if bound > 1 else self.alpha
+            with torch.no_grad():
+                for name, p in self.parameters.items():
+                    p += step_size * delta * direction[name]
+        if reset:
+            self.trace = {name: torch.zeros_like(z) for name, z in self.trace.items()}
+        for p in self.parameters.values():
+            p.grad = None
+
+
+class ReferenceStreamAC:
+    """Stream AC(lambda) for one stream; observations and rewards are normalised outside the networks, in NumPy.
+
+    The statistics keep every sample and ask NumPy for mean and variance: slow, and hard to get wrong.
+    """
+
+    def __init__(
+        self,
+        state,
+        time_feature,
+        gamma=0.99,
+        lamda=0.8,
+        alpha_policy=1.0,
+        alpha_value=1.0,
+        kappa_policy=3.0,
+        kappa_value=2.0,
+        entropy=0.01,
+        layer_norm=True,
+        normalize_obs=True,
+        normalize_reward=True,
+        optimizer="obgd",
+        bootstrap_on_truncation=False,
+        reset_trace_on_truncation=True,
+        cut_reward_trace_on_truncation=True,
+        centered_reward_variance=True,
+        adaptive_bias_correction=True,
+    ):
+        self.actor = ReferenceNetwork(state["actor"], layer_norm)
+        self.critic = ReferenceNetwork(state["critic"], layer_norm)
+        self.gamma, self.entropy = gamma, entropy
+        self.time_feature, self.normalize_obs, self.normalize_reward = time_feature, normalize_obs, normalize_reward
+        self.bootstrap_on_truncation, self.reset_trace_on_truncation = bootstrap_on_truncation, reset_trace_on_truncation
+        self.cut_reward_trace_on_truncation = cut_reward_trace_on_truncation
+        self.centered_reward_variance = centered_reward_variance
+        decay = gamma * lamda
+        self.actor_optimizer, self.critic_optimizer = (
+            ReferenceOptimizer(network, optimizer, alpha, kappa, decay, adaptive_bias_correction)
+            for network, alpha, kappa in ((self.actor, alpha_policy, kappa_policy), (self.critic, alpha_value, kappa_value))
+        )
+        self.seen, self.reward_traces = [], []
+        self.obs = None
+
+    def take_over(self, state):
+        """Go on from the parameters and traces of an agent's state, so that rounding differences do not build up."""
+        for network, optimizer, name in ((self.actor, self.actor_optimizer, "actor"), (self.critic, self.critic_optimizer, "critic")):
+            own = state[f"{name}_optimizer"]
+            with torch.no_grad():
+                for key, p in network.named().items():
+                    p.copy_(state[name][key])
+                    optimizer.trace[key] = own["trace"][key].clone()
+                    if "moment" in own:
+                        optimizer.moment[key] = own["moment"][key].clone()
+
+    def start(self, obs, noise):
+        self.obs = self._normalize(obs)
+        return self._act(noise)
+
+    def step(self, action, reward, next_obs, terminated, truncated, acting_obs, noise):
+        """Learn from (own last observation, action, reward, next_obs); return the next action and the TD error."""
+        done = terminated or truncated
+        reward = self._scale(reward, terminated or (truncated and self.cut_reward_trace_on_truncation))
+        next_obs = self._normalize(next_obs)
+        bootstrap = not (terminated or (truncated and not self.bootstrap_on_truncation))
+
+        value = self.critic(self.obs)["value"].squeeze()
+        next_value = self.critic(next_obs)["value"].squeeze().item() if bootstrap else 0.0
+        delta = reward + self.gamma * next_value - value.item()
+
+        policy = self._policy(self.obs)
+        sign = (delta > 0) - (delta < 0)
+        (policy.log_prob(action).sum() + self.entropy * sign * policy.entropy().sum()).backward()
+        value.backward()
+        reset = terminated or (truncated and self.reset_trace_on_truncation)
+        self.actor_optimizer.step(delta, reset)
+        self.critic_optimizer.step(delta, reset)
+
+        self.obs = self._normalize(acting_obs) if done else next_obs
+        return self._act(noise), delta
+
+    def _normalize(self, obs):
+        if self.normalize_obs:
+            size = len(obs) - self.time_feature
+            self.seen.append(obs[:size])
+            variance = np.var(self.seen, axis=0, ddof=1) if len(self.seen) > 1 else np.ones(size)
+            standard = (obs[:size] - np.mean(self.seen, axis=0)) / np.sqrt(variance + 1e-8)
+            obs = np.concatenate([standard, obs[size:]])
+        return torch.tensor(obs, dtype=torch.float32)
+
+    def _scale(self, reward, cut):
+        if not self.normalize_reward:
+            return reward
+        before = self.reward_traces[-1] if self.reward_traces and not cut else 0.0
+        self.reward_traces.append(self.gamma * before + reward)
+        n = len(self.reward_traces)
+        variance = 1.0
+        if n > 1:
+            traces = np.array(self.reward_traces)
+            variance = np.var(traces, ddof=1) if self.centered_reward_variance else np.sum(traces**2) / (n - 1)
+        return reward / math.sqrt(variance + 1e-8)
+
+    def _policy(self, obs):
+        heads = self.actor(obs)
+        return torch.distributions.Normal(heads["mean"], nn.functional.softplus(heads["std"]))
+
+    def _act(self, noise):
+        with torch.no_grad():
+            policy = self._policy(self.obs)
+        return policy.mean + policy.stddev * noise
+
+
+def value_of(state, obs, layer_norm=True):
+    """Return v(obs) of an agent's state; `obs` as the critic sees it."""
+    with torch.no_grad():
+        return ReferenceNetwork(state["critic"], layer_norm)(torch.tensor(obs, dtype=torch.float32))["value"].item()
+
+
+def policy_of(state, obs, layer_norm=True):
+    """Return the action distribution of an agent's state; `obs` as the actor sees it."""
+    with torch.no_grad():
+        heads = ReferenceNetwork(state["actor"], layer_norm)(torch.tensor(obs, dtype=torch.float32))
+    return torch.distributions.Normal(heads["mean"], nn.functional.softplus(heads["std"]))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Probe environments: so small that what must be learnt is known. All have two observation components and one action, and
+# so run in one traced graph.
+
+PROBE_SPACES = Spaces(obs_shape=(2,), action_size=1)
+
+
+class Probe:
+    """An environment with two observation components and one action; subclasses say what happens."""
+
+    def __init__(self, seed):
+        self.rng = np.random.default_rng([seed, 99])
+
+    def noise(self):
+        return self.rng.standard_normal(1).astype(np.float32)
+
+
+class ConstantReward(Probe):
+    """One step, reward 1."""
+
+    def reset(self):
+        return np.array([1.0, 0.0])
+
+    def step(self, action):
+        return np.array([0.0, 1.0]), 1.0, True, False
+
+
+class RewardIsObservation(Probe):
+    """One step; the reward is +1 or -1 and the observation tells which."""
+
+    def reset(self):
+        self.sign = self.rng.choice([-1.0, 1.0])
+        return np.array([self.sign, 1.0])
+
+    def step(self, action):
+        return np.array([0.0, 1.0]), self.sign, True, False
+
+
+class DelayedReward(Probe):
+    """Two steps; the reward of 1 comes with the second."""
+
+    def reset(self):
+        self.first = True
+        return np.array([1.0, 0.0])
+
+    def step(self, action):
+        if self.first:
+            self.first = False
+            return np.array([0.0, 1.0]), 0.0, False, False
+        return np.array([0.0, 0.0]), 1.0, True, False
+
+
+class RewardIsAction(Probe):
+    """One step; the best action is 0.5."""
+
+    target = 0.5
+
+    def reset(self):
+        return np.array([1.0, 0.0])
+
+    def step(self, action):
+        return np.array([0.0, 1.0]), -((float(action[0]) - self.target) ** 2), True, False
+
+
+class RewardIsObservationAndAction(Probe):
+    """One step; the best action is +0.5 or -0.5 and the observation tells which."""
+
+    def reset(self):
+        self.sign = self.rng.choice([-1.0, 1.0])
+        return np.array([self.sign, 1.0])
+
+    def step(self, action):
+        return np.array([0.0, 1.0]), -((float(action[0]) - 0.5 * self.sign) ** 2), True, False

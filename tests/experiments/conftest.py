@@ -1,0 +1,31 @@
+"""Every test here runs in a folder of its own, so that none can reach the repository's `runs` or `results`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from experiment_support import ROOT, WorkerFactory, mounted_tmpfs
+
+MountTmpfs = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the worker processes that a test starts
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture(scope="module")
+def worker_factory() -> Iterator[WorkerFactory]:
+    with WorkerFactory() as factory:
+        yield factory
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[MountTmpfs]:
+    """Return a function that mounts an empty file system of a size such as `24k` and returns where it is."""
+    with mounted_tmpfs(tmp_path / "disk") as mount:
+        yield mount

@@ -1,0 +1,187 @@
+"""What the tests of runs share: small runs, real worker processes that start quickly, real disks that fill up."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, NamedTuple
+
+import pytest
+
+from experiments.cli import run_app
+from experiments.spec import Arm, Row, Run, resolve
+from experiments.store import Store
+from experiments.worker import Options
+
+ROOT = Path(__file__).parents[2]
+
+# Checkpoint as often as the training loop lets one.
+ALWAYS = 0.0
+NEVER = 1e9
+
+
+def make_run(
+    env_id: str = "Hopper-v4",
+    seed: int = 0,
+    steps: int = 200,
+    algorithm: str = "stream_ac",
+    environment: dict[str, Any] | None = None,
+    **hyperparameters: Any,
+) -> Run:
+    """Return a run of a small streaming learner."""
+    arm = Arm("arm", algorithm, {"hidden": (4,), **hyperparameters})
+    return resolve(Row(env_id, (arm,), steps, seeds=1, bin_width=1, environment=environment or {}), arm, seed)
+
+
+def eager(checkpoint_seconds: float = NEVER) -> Options:
+    return Options(checkpoint_seconds=checkpoint_seconds, compiled=False)
+
+
+def result_bytes(store: Store, runs: Sequence[Run]) -> dict[str, dict[str, bytes]]:
+    """Return all files of finished runs that are a function of the configuration alone."""
+    return {
+        run.run_id: {
+            path.name: path.read_bytes()
+            for path in sorted((store.finished_path / run.run_id).iterdir())
+            if path.name != "provenance.json"
+        }
+        for run in runs
+    }
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes | None]]:
+    """Return every path below a folder with its time of change and content."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None)
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 60.0, pause: float = 0.02) -> Any:
+    """Return the first true value of a condition; fail after so many seconds."""
+    until = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < until, f"still waiting after {seconds} s"
+        time.sleep(pause)
+    return value
+
+
+def in_child(function: Callable[[], Any]) -> int:
+    """Run a function in a forked process; return its exit code, negative for a signal."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            function()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+class Answer(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def ask(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, module: str, *words: str) -> Answer:
+    """Run `python -m experiments.MODULE WORDS` in this process, through the function that the module calls as a script."""
+    monkeypatch.setattr(sys, "argv", [f"{module}.py", *words])
+    command = importlib.import_module(f"experiments.{module}")
+    capfd.readouterr()
+    code = 0
+    try:
+        run_app(command.app) if hasattr(command, "app") else command.main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    return Answer(code, *capfd.readouterr())
+
+
+def python(*words: str, **options: Any) -> Answer:
+    """Run python in a process of its own."""
+    done = subprocess.run([sys.executable, "-W", "ignore", *words], capture_output=True, text=True, timeout=300, **options)
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+class Worker:
+    """A worker process; `poll` returns its exit code when it has ended, negative for a signal."""
+
+    def __init__(self, pid: int, codes: IO[bytes]):
+        self.pid = pid
+        self._codes = codes
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self) -> int:
+        return int(self._codes.readline())
+
+
+class WorkerFactory:
+    """Starts `experiments.worker` by forking a process that has imported everything: in 1 s instead of 4 s."""
+
+    def __enter__(self) -> WorkerFactory:
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", str(Path(__file__).with_name("worker_factory.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def kill(self) -> None:
+        """Kill the factory itself, which makes its worker an orphan."""
+        self._process.kill()
+        self._process.wait()
+
+    def start(self, store: Store, runs: Sequence[Run], options: Options) -> Worker:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        pickle.dump((str(store.root), tuple(runs), options), self._process.stdin)
+        self._process.stdin.flush()
+        return Worker(int(self._process.stdout.readline()), self._process.stdout)
+
+    def train(self, store: Store, runs: Sequence[Run], options: Options) -> int:
+        return self.start(store, runs, options).wait()
+
+
+@contextmanager
+def mounted_tmpfs(folder: Path) -> Iterator[Callable[[str], Path]]:
+    mounted = False
+
+    def mount(size: str) -> Path:
+        nonlocal mounted
+        folder.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True)
+        if done.returncode:
+            pytest.skip("this user may not mount file systems, so no disk can really be full or read-only")
+        mounted = True
+        return folder
+
+    try:
+        yield mount
+    finally:
+        if mounted:
+            subprocess.run(["umount", str(folder)], check=True)
+
+
+def remount(folder: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
