@@ -133,6 +133,13 @@ def short_number(value: float) -> str:
     return text.replace("-", MINUS)
 
 
+def plain_number(value: float) -> str:
+    """Return a number for a table: whole if large, with three decimals if small, empty if there is none."""
+    if not math.isfinite(value):
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def step_axis(axes: Axes) -> None:
     """Label an x axis of environment steps."""
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_steps(value) if value else "0"))

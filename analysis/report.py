@@ -271,7 +271,7 @@ def _numbers_table(numbers: pd.DataFrame, title: str) -> Table:
     for name, kind in numbers.dtypes.items():
         table.add_column(str(name), justify="right" if pd.api.types.is_numeric_dtype(kind) else "left")
     for row in numbers.itertuples(index=False):
-        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row))
+        table.add_row(*(plot.plain_number(value) if isinstance(value, float) else str(value) for value in row))
     return table
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -10,10 +12,11 @@ from analysis.figures import FigureData
 from experiments.spec import labelled_runs
 
 QUANTITIES = {
-    "environment alone": ("environment_alone", "#d5d9df"),
-    "update alone": ("update_alone", "#9db7d3"),
+    "environment alone": ("environment", "#d5d9df"),
+    "update alone": ("update", "#9db7d3"),
     "learner and environment": ("together", plot.COLOURS["Stream AC"]),
 }
+NONE = float("nan")
 ROW_INCHES, PANEL_INCHES, WIDTH_INCHES = 0.3, 0.55, 6.6
 
 
@@ -29,7 +32,7 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
         for offset, (name, (column, colour)) in zip((-0.27, 0.0, 0.27), QUANTITIES.items(), strict=True):
             axes.barh(rows.index + offset, rows[column], height=0.25, color=colour, label=name)
         for index, row in rows.iterrows():
-            share = f", {row['share_of_environment']:.0%} of the environment's" if row["share_of_environment"] > 0 else ""
+            share = f", {row['share']:.0%} of the environment's" if row["share"] > 0 else ""
             axes.annotate(
                 f"{row['together']:,.0f}{share}",
                 (row["together"], index + 0.27),
@@ -51,10 +54,10 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
 
 
 def summarise(data: FigureData) -> pd.DataFrame:
-    """Return one row per environment and learner.
+    """Return one row per environment and learner, medians over repeats in steps/s.
 
-    `share_of_environment` is the median over repeats of together / environment_alone, which were measured one after the
-    other; `workers` above 1 have no share, and `scaling` is their rate over workers times that of one worker of as many lanes.
+    `share` is the median over repeats of together / environment, which were measured one after the other. `scaling` is the
+    rate of several workers over that of as many times one worker with as many lanes.
     """
     finished = data.store.finished()
     rows = []
@@ -63,37 +66,27 @@ def summarise(data: FigureData) -> pd.DataFrame:
             continue
         _, _, tables = data.store.load(run.run_id)
         table = tables["throughput"].to_pandas().pivot(index="repeat", columns="quantity", values="steps_per_second")
-        settings = dict(run.hyperparameters)
-        found = {column: table[name].median() for name, (column, _) in QUANTITIES.items() if name in table}
-        share = float("nan")
-        if "environment alone" in table:
-            share = (table["learner and environment"] / table["environment alone"]).median()
+        together = table["learner and environment"]
+        medians = {column: table[name].median() if name in table else NONE for name, (column, _) in QUANTITIES.items()}
         rows.append(
             {
                 "env_id": row.env_id,
                 "learner": arm.label,
-                "lanes": settings["lanes"],
-                "workers": settings["workers"],
-                "environment_alone": found.get("environment_alone", float("nan")),
-                "update_alone": found.get("update_alone", float("nan")),
-                "together": found["together"],
-                "lowest": table["learner and environment"].min(),
-                "highest": table["learner and environment"].max(),
-                "share_of_environment": share,
-                "algorithm": settings["learner"],
-                "repeats": len(table),
+                **{column: round(rate) if rate == rate else NONE for column, rate in medians.items()},
+                "lowest": round(together.min()),
+                "highest": round(together.max()),
+                "share": round((together / table["environment alone"]).median(), 3) if "environment alone" in table else NONE,
+                "scaling": NONE,
+                "settings": dict(run.hyperparameters),
             }
         )
-    frame = pd.DataFrame(rows)
-    alone = frame[frame["workers"] == 1].set_index(["env_id", "algorithm", "lanes"])["together"]
-    keys = list(zip(frame["env_id"], frame["algorithm"], frame["lanes"], strict=True))
-    frame["scaling"] = [
-        rate / (workers * alone[key]) if workers > 1 and key in alone.index else float("nan")
-        for key, rate, workers in zip(keys, frame["together"], frame["workers"], strict=True)
-    ]
-    return frame.drop(columns="algorithm").round({"share_of_environment": 3, "scaling": 3} | dict.fromkeys(found_columns(), 0))
+    alone = {_kind(row): row["together"] for row in rows if row["settings"]["workers"] == 1}
+    for row in rows:
+        workers = row["settings"]["workers"]
+        if workers > 1 and _kind(row) in alone:
+            row["scaling"] = round(row["together"] / (workers * alone[_kind(row)]), 3)
+    return pd.DataFrame(rows).drop(columns="settings")
 
 
-def found_columns() -> list[str]:
-    """Return the columns that hold rates, shown without decimals."""
-    return [column for column, _ in QUANTITIES.values()] + ["lowest", "highest"]
+def _kind(row: dict[str, Any]) -> tuple[str, str, int]:
+    return row["env_id"], row["settings"]["learner"], row["settings"]["lanes"]
