@@ -81,7 +81,8 @@ class Store:
                 feather.write_feather(pa.table(dict(table)), str(path), compression="zstd")
                 _sync(path)
             checksums = {p.name: _sha256(p) for p in sorted(temporary.iterdir())}
-            _write_json(temporary / "provenance.json", {**provenance, "sha256": checksums})
+            finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            _write_json(temporary / "provenance.json", {**provenance, "finished": finished, "sha256": checksums})
             _sync(temporary)
             try:
                 os.replace(temporary, target)
