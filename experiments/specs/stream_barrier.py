@@ -52,7 +52,7 @@ EXPERIMENT = Experiment(
         "anchors": Preset(
             "is the learner right? Stream AC where the paper's Fig. 7 shows its first 500k steps",
             tuple(
-                Row(env_id, (STREAM_AC,), steps=500_000, seeds=8, bin_width=50_000)
+                Row(env_id, (STREAM_AC,), steps=500_000, seeds=16, bin_width=50_000)
                 for env_id in ("HalfCheetah-v4", "Hopper-v4", "Walker2d-v4", "Ant-v4")
             ),
         ),
