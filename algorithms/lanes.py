@@ -124,8 +124,13 @@ def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[
 
     # A value read more than once is kept in memory: by default LayerNorm and LeakyReLU, with a root and a division, would be
     # computed again for every row of the matrix that follows.
-    settings = {"realize_reads_threshold": 1, "realize_opcount_threshold": 10}
-    with config.patch(compile_threads=1, size_asserts=False, alignment_asserts=False, **settings):
+    with config.patch(
+        compile_threads=1,
+        size_asserts=False,
+        alignment_asserts=False,
+        realize_reads_threshold=1,
+        realize_opcount_threshold=10,
+    ):
         kernel: Callable[..., Any] = inductor_compile(graph, list(inputs))
         return kernel
 

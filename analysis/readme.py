@@ -5,7 +5,6 @@ Each table stands between `<!-- NAME -->` and `<!-- end -->`; a test checks that
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,9 +49,10 @@ TABLES: dict[str, Callable[[Path], str]] = {"learning": learning_table, "through
 def filled(text: str, results: Path) -> str:
     """Return a text with the tables between its markers made anew."""
     for name, table in TABLES.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        content = table(results)
-        text = pattern.sub(lambda match, content=content: f"{match[1]}{content}\n{match[2]}", text)
+        start, stop = f"<!-- {name} -->\n", "<!-- end -->"
+        before, _, rest = text.partition(start)
+        _, _, after = rest.partition(stop)
+        text = f"{before}{start}{table(results)}\n{stop}{after}"
     return text
 
 

@@ -60,7 +60,7 @@ def summarise(data: FigureData) -> pd.DataFrame:
     rate of several workers over that of as many times one worker with as many lanes.
     """
     finished = data.store.finished()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row, arm, run in labelled_runs(data.preset):
         if run.run_id not in finished:
             continue
@@ -80,13 +80,13 @@ def summarise(data: FigureData) -> pd.DataFrame:
                 "settings": dict(run.hyperparameters),
             }
         )
-    alone = {_kind(row): row["together"] for row in rows if row["settings"]["workers"] == 1}
-    for row in rows:
-        workers = row["settings"]["workers"]
-        if workers > 1 and _kind(row) in alone:
-            row["scaling"] = round(row["together"] / (workers * alone[_kind(row)]), 3)
+    alone = {_kind(found): found["together"] for found in rows if found["settings"]["workers"] == 1}
+    for found in rows:
+        workers = found["settings"]["workers"]
+        if workers > 1 and _kind(found) in alone:
+            found["scaling"] = round(found["together"] / (workers * alone[_kind(found)]), 3)
     return pd.DataFrame(rows).drop(columns="settings")
 
 
-def _kind(row: dict[str, Any]) -> tuple[str, str, int]:
-    return row["env_id"], row["settings"]["learner"], row["settings"]["lanes"]
+def _kind(found: dict[str, Any]) -> tuple[str, str, int]:
+    return found["env_id"], found["settings"]["learner"], found["settings"]["lanes"]

@@ -18,7 +18,7 @@ def workers(number: int) -> Arm:
 STREAMING = (lanes(1), lanes(8), lanes(16), lanes(8, "classic_ac", "Classic AC"))
 BATCH = tuple(
     Arm(name, "throughput", {"learner": learner, "lanes": 1, "seconds": 4.0})
-    for name, learner in (("PPO1", "ppo1"), ("SAC1", "sac1"), ("PPO", "ppo"))
+    for name, learner in (("PPO1", "ppo1"), ("SAC1", "sac1"), ("PPO", "ppo"), ("SAC", "sac"))
 )
 SCALING = (workers(2), workers(4))
 

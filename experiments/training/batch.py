@@ -42,6 +42,7 @@ class Stream:
         self.diverged_at: int | None = None
         self.seconds = 0.0
         self.resumed_at: list[int] = []
+        self.restarted = False
 
     @property
     def steps(self) -> int:
@@ -80,13 +81,14 @@ class Stream:
             "rows": self.rows,
             "seconds": self.seconds,
             "resumed_at": self.resumed_at,
+            "restarted": self.restarted,
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go to where `get_state` was called."""
         self.environment.set_state(state["environment"])
         self.model.set_state(state["model"])
-        self.rows, self.seconds = state["rows"], state["seconds"]
+        self.rows, self.seconds, self.restarted = state["rows"], state["seconds"], state["restarted"]
         self.resumed_at = [*state["resumed_at"], self.steps]
 
 
@@ -95,10 +97,12 @@ def train(run: Run, context: Context) -> None:
     torch.set_num_threads(1)
     requires = {package: _version(package) for package in EXACT_PACKAGES}
     restored = checkpoint.latest(context.store, run.run_id, requires)
-    unusable = restored is None and checkpoint.latest_step(context.store, run.run_id) > 0
     stream = Stream(run)
     if restored is not None:
         stream.set_state(restored.payload)
+    elif checkpoint.latest_step(context.store, run.run_id) > 0:
+        stream.restarted = True
+        checkpoint.discard(context.store, run.run_id)  # being of later steps they would outlast the new ones
 
     advance(
         stream,
@@ -120,7 +124,7 @@ def train(run: Run, context: Context) -> None:
         "train_seconds": stream.seconds,
         "resumed_at": stream.resumed_at,
     }
-    if unusable:
+    if stream.restarted:
         provenance["resume"] = "restarted from the beginning: its checkpoints are damaged or of other package versions"
     context.store.publish(run, {"episodes": stream.episodes()}, result, provenance)
     checkpoint.discard(context.store, run.run_id)

@@ -122,7 +122,9 @@ def _streaming_learner(run: Run, settings: Throughput) -> tuple[Callable[[int], 
 def _batch_learner(run: Run, settings: Throughput) -> Callable[[int], int]:
     from experiments.training import batch
 
-    take_steps = batch.stepper(_learner_run(run, settings, run.seed))
+    learner_run = _learner_run(run, settings, run.seed)
+    take_steps = batch.stepper(learner_run)
+    take_steps(int(dict(learner_run.hyperparameters).get("learning_starts", 0)))  # type: ignore[arg-type]  # before that there are no updates to measure
 
     def take(ticks: int) -> int:
         take_steps(ticks)
