@@ -119,18 +119,24 @@ class Lanes:
 def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
     # Inductor is called on the traced graph directly: shapes are fixed, so the guards that `torch.compile` would check at
     # every call (a fifth of the step at 8 lanes) have nothing to guard.
+    from torch._guards import TracingContext, tracing
     from torch._inductor import compile as inductor_compile
     from torch._inductor import config
+    from torch._subclasses import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+    # Only with a shape environment does Inductor use its on-disk cache: 4 s instead of 12 s for every later process.
+    context = TracingContext(FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True))
     # A value read more than once is kept in memory: by default LayerNorm and LeakyReLU, with a root and a division, would be
     # computed again for every row of the matrix that follows.
-    with config.patch(
+    settings = config.patch(
         compile_threads=1,
         size_asserts=False,
         alignment_asserts=False,
         realize_reads_threshold=1,
         realize_opcount_threshold=10,
-    ):
+    )
+    with tracing(context), settings:
         kernel: Callable[..., Any] = inductor_compile(graph, list(inputs))
         return kernel
 

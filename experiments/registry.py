@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
+from algorithms.agent import Spaces
 from algorithms.stream_ac import StreamAC
 from baselines.batch import PPO, PPO1, SAC, SAC1
 from baselines.classic import ClassicAC
@@ -41,6 +42,12 @@ def training_kind(algorithm: str) -> Literal["streaming", "batch", "measurement"
 def make_learner(run: Run) -> Any:
     """Return the hyperparameters of a run as the algorithm's own dataclass."""
     return ALGORITHMS[run.algorithm](**dict(run.hyperparameters))
+
+
+def check_spaces(run: Run, spaces: Spaces) -> None:
+    """Raise `UserError` where an algorithm cannot act in an environment."""
+    if spaces.discrete and training_kind(run.algorithm) != "measurement":
+        raise UserError(f"{run.algorithm} chooses a vector as action; {run.env_id} has {spaces.action_size} discrete ones.")
 
 
 def check_hyperparameters(run: Run) -> None:

@@ -22,6 +22,7 @@ from experiments.executor import Job, run_local
 from experiments.plan import Group, disk_bytes, plan, spaces_of, wall_seconds
 from experiments.progress import Progress, clock
 from experiments.provenance import available_cores, provenance
+from experiments.registry import check_spaces
 from experiments.spec import Run
 from experiments.store import Store
 from experiments.worker import Options
@@ -57,8 +58,8 @@ def main(
             raise UserError(f"--again is for measurements; finished runs of {name} do not change, choose other seeds or keys.")
         workers = workers or available_cores()
         todo, failed, taken = _missing(request, runs_store, retry, again)
-        for env_id, environment in dict.fromkeys((run.env_id, run.environment) for run in todo):
-            spaces_of(env_id, environment)  # raises where it cannot be made, before anything is touched
+        for run in todo:  # raises where there is no such environment, before anything is touched
+            check_spaces(run, spaces_of(run.env_id, run.environment))
         groups = plan(runs_store, todo, workers, lanes)
         _print_plan(console, request, todo, groups, workers, details=dry_run)
         if dry_run:

@@ -198,14 +198,16 @@ def load_experiment(name: str) -> Experiment:
 def override(preset: Preset, settings: Mapping[str, Value], seeds: int | None = None) -> Preset:
     """Return a preset with rows, arms and environments changed as asked on the command line.
 
-    A key is `steps`, `bin_width`, `env_id` (replaces all rows by one), an option of the environment, a hyperparameter of at
-    least one arm's algorithm (it is set in all arms that have it), or `ALGORITHM.KEY`.
+    A key is `steps`, `bin_width`, `env_id` (replaces all rows by one), `algorithm` (leaves out all other arms), an option of
+    the environment, a hyperparameter of at least one arm's algorithm (it is set in all arms that have it), or `ALGORITHM.KEY`.
     """
     from experiments.registry import environment_defaults, hyperparameter_defaults
 
     rows = preset.rows
     for key, value in settings.items():
-        if key == "env_id":
+        if key == "algorithm":
+            rows = _only(rows, value)
+        elif key == "env_id":
             rows = (dataclasses.replace(rows[0], env_id=str(typed(key, value, ""))),)
         elif key in ("steps", "bin_width"):
             number = typed(key, value, 0)
@@ -215,13 +217,21 @@ def override(preset: Preset, settings: Mapping[str, Value], seeds: int | None = 
         elif key in environment_defaults():
             rows = tuple(dataclasses.replace(row, environment={**row.environment, key: value}) for row in rows)
         else:
-            rows = _override_arms(rows, key, value, hyperparameter_defaults)
+            rows = _override_arms(rows, key, value, hyperparameter_defaults, environment_defaults())
     if seeds is not None:
         if seeds <= 0:
             raise UserError(f"the number of seeds must be positive; {seeds} is not.")
         rows = tuple(dataclasses.replace(row, seeds=seeds, fewer_seeds={}) for row in rows)
     rows = tuple(dataclasses.replace(row, bin_width=min(row.bin_width, row.steps)) for row in rows)
     return dataclasses.replace(preset, rows=rows)
+
+
+def _only(rows: tuple[Row, ...], algorithm: Value) -> tuple[Row, ...]:
+    known = dict.fromkeys(arm.algorithm for row in rows for arm in row.arms)
+    if algorithm not in known:
+        raise UserError(f"no arm uses the algorithm {algorithm!r}{closest_names(str(algorithm), known)}.")
+    kept = (dataclasses.replace(row, arms=tuple(arm for arm in row.arms if arm.algorithm == algorithm)) for row in rows)
+    return tuple(row for row in kept if row.arms)
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Value]:
@@ -239,12 +249,17 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Value]:
     return settings
 
 
-def _override_arms(rows: tuple[Row, ...], key: str, value: Value, defaults: Any) -> tuple[Row, ...]:
+def _override_arms(
+    rows: tuple[Row, ...], key: str, value: Value, defaults: Any, environment_options: Mapping[str, Value]
+) -> tuple[Row, ...]:
     algorithm, _, name = key.rpartition(".")
     algorithms = {arm.algorithm for row in rows for arm in row.arms}
     concerned = {a for a in algorithms if (not algorithm or a == algorithm) and name in defaults(a)}
     if not concerned:
-        known = sorted({"steps", "bin_width", "env_id"} | {option for a in algorithms for option in defaults(a)})
+        known = sorted(
+            {"steps", "bin_width", "env_id", "algorithm", *environment_options}
+            | {option for a in algorithms for option in defaults(a)}
+        )
         raise UserError(f"--set knows no key {key!r}{closest_names(key, known)}.")
 
     def changed(arm: Arm) -> Arm:
