@@ -39,6 +39,17 @@ from baselines.stepwise import StepwisePPO, StepwiseSAC
 
 Env = gymnasium.Env[Any, Any]
 
+# Hyperparameters that count something there must be one of.
+COUNTS = (
+    "rollout_steps",
+    "minibatch_size",
+    "epochs",
+    "buffer_size",
+    "batch_size",
+    "policy_frequency",
+    "target_network_frequency",
+)
+
 
 @dataclass(frozen=True)
 class PPO:
@@ -158,6 +169,11 @@ def build(learner: PPO | SAC, env: Env, steps: int, seed: int) -> StepwisePPO | 
     """
     if not isinstance(env.action_space, gymnasium.spaces.Box):
         raise ValueError(f"PPO and SAC choose a vector as action here; this environment wants {env.action_space}.")
+    for name in COUNTS:
+        if getattr(learner, name, 1) < 1:
+            raise ValueError(f"{name} must be at least 1.")
+    if not learner.hidden:
+        raise ValueError("hidden must name the width of at least one layer.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice on sizes and devices, which the hyperparameters have settled
         return build_ppo(learner, env, steps, seed) if isinstance(learner, PPO) else build_sac(learner, env, steps, seed)

@@ -34,7 +34,7 @@ HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 Layers = list[tuple[Tensor, Tensor]]
 
 
-class Diverged(Exception):  # noqa: N818 - a result, not an error
+class Diverged(Exception):
     """A loss, an action or a parameter is no longer a finite number."""
 
 
@@ -78,7 +78,10 @@ class Stepwise(BaseAlgorithm):
             raise Diverged("parameter")
 
     def get_state(self) -> dict[str, Any]:
-        """Return all that the rest of the run depends on, the environment inside the wrappers excepted."""
+        """Return all that the rest of the run depends on, the environment inside the wrappers excepted.
+
+        The arrays are the model's own: to be written before the next step.
+        """
         buffer, names = self._buffer()
         return {
             "counters": {name: getattr(self, name) for name in COUNTERS},

@@ -47,8 +47,11 @@ def save(store: Store, run_id: str, step: int, requires: dict[str, Any], payload
         os.replace(temporary, folder / f"{step:012d}.ckpt")
     finally:
         temporary.unlink(missing_ok=True)
-    for old in _files(folder)[KEEP:]:
-        old.unlink(missing_ok=True)
+    files = _files(folder)
+    # Those of later steps belong to an attempt that could not be continued here and was begun anew.
+    later = [path for path in files if int(path.stem) > step]
+    for superfluous in later + files[len(later) + KEEP :]:
+        superfluous.unlink(missing_ok=True)
 
 
 def available(store: Store, run_id: str, requires: dict[str, Any]) -> list[Checkpoint]:

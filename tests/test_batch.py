@@ -26,6 +26,7 @@ from stable_baselines3.common.logger import configure
 from torch.distributions import AffineTransform, Independent, Normal, TanhTransform, TransformedDistribution
 from torch.nn import functional as F
 
+import experiments
 from baselines.batch import PPO, PPO1, SAC, SAC1, build, normalized
 from baselines.stepwise import StepwisePPO
 from experiments import checkpoint
@@ -35,6 +36,8 @@ from experiments.spec import Arm, Row, Run, resolve
 from experiments.store import Owner, Store
 from experiments.training.batch import Stream, train
 from experiments.training.context import Context, Interrupted
+
+ROOT = Path(experiments.__file__).parents[1]
 
 # Small forms of each learner: several rollouts, a replay buffer that overflows, many episodes, a second or two.
 SMALL: dict[str, tuple[int, dict[str, Any]]] = {
@@ -103,7 +106,6 @@ def hopper(seed: int = 0) -> Environment:
 @pytest.mark.parametrize(("learner", "rollout", "batch", "epochs"), [(PPO(), 2048, 64, 10), (PPO1(), 1, 1, 1)])
 def test_ppo_hyperparameters_reach_the_model(learner: PPO, rollout: int, batch: int, epochs: int) -> None:
     model = build(learner, hopper(), 10_000, 0)
-    assert isinstance(model, StepwisePPO)
     assert (model.n_steps, model.batch_size, model.n_epochs) == (rollout, batch, epochs)
     assert model.rollout_buffer.buffer_size == rollout
     assert (model.gamma, model.gae_lambda, model.max_grad_norm) == (0.99, 0.95, 0.5)
@@ -154,6 +156,11 @@ def test_the_learner_decides_about_the_time_feature() -> None:
 def test_advantages_of_one_sample_are_not_normalised() -> None:
     with pytest.raises(ValueError, match="normalize_advantage"):
         build(PPO1(normalize_advantage=True), hopper(), 100, 0)
+
+
+def test_sizes_of_zero_are_refused() -> None:
+    with pytest.raises(UserError, match="batch_size must be at least 1"):
+        Stream(make_run("sac1", 100, batch_size=0))
 
 
 def test_discrete_actions_are_refused_in_one_sentence() -> None:
@@ -395,20 +402,27 @@ def test_a_run_stopped_again_and_again_ends_in_the_same_bytes(algorithm: str, tm
 
 
 KILLED = """
-import sys
+import sys, time
+from itertools import count
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_batch import make_context, small_run
+from {module} import make_context, small_run
 from experiments.training.batch import train
-train(small_run(sys.argv[2]), make_context(Path(sys.argv[3]), checkpoint_seconds=0.0))
+run, asked = small_run(sys.argv[2]), count(1)
+def dawdle():  # so as not to be done before it is killed
+    step = next(asked)
+    time.sleep(60 if step > 0.9 * run.steps else 0.002 if step > run.steps // 3 else 0)
+    return False
+train(run, make_context(Path(sys.argv[3]), dawdle, checkpoint_seconds=0.0))
 """
 
 
 @pytest.mark.parametrize("algorithm", SMALL)
 def test_a_killed_run_ends_in_the_same_bytes(algorithm: str, tmp_path: Path) -> None:
     run = small_run(algorithm)
-    tests = str(Path(__file__).parent)
-    child = subprocess.Popen([sys.executable, "-c", KILLED, tests, algorithm, str(tmp_path)], cwd=Path(__file__).parents[1])
+    script = KILLED.format(module=Path(__file__).stem)
+    folder = str(Path(__file__).parent)
+    child = subprocess.Popen([sys.executable, "-c", script, folder, algorithm, str(tmp_path)], cwd=ROOT)
     context = make_context(tmp_path)
     deadline = time.monotonic() + 120
     while checkpoint.latest_step(context.store, run.run_id) < run.steps // 3 and time.monotonic() < deadline:
@@ -451,9 +465,13 @@ def test_parameters_lost_by_the_last_update_are_noticed(tmp_path: Path, monkeypa
 
 
 def test_a_checkpoint_of_other_versions_is_not_continued(tmp_path: Path) -> None:
-    context, run = make_context(tmp_path), make_run("ppo1", 50)
-    checkpoint.save(context.store, run.run_id, 20, {"torch": "0.1"}, {})
+    run, asked = make_run("ppo1", 50), iter(range(1, 100))
+    context = make_context(tmp_path, lambda: next(asked) == 11)
+    for step in (20, 40):
+        checkpoint.save(context.store, run.run_id, step, {"torch": "0.1"}, {})
+    with pytest.raises(Interrupted):
+        train(run, context)
     train(run, context)
     _, provenance, _ = context.store.load(run.run_id)
     assert provenance["resume"].startswith("restarted from the beginning")
-    assert provenance["resumed_at"] == []
+    assert provenance["resumed_at"] == [10]

@@ -31,6 +31,10 @@ DM_CONTROL_EPISODE_STEPS = 1000
 PACKAGES = {"dm_control": ("shimmy", "shimmy dm-control"), "ALE": ("ale_py", "ale-py"), "MinAtar": ("minatar", "minatar")}
 
 
+class SimulationDivergedError(Exception):
+    """The simulator has left the finite numbers: the run has diverged, which is a result."""
+
+
 class EpisodeEnd(NamedTuple):
     """What is recorded when an episode ends: the undiscounted sum of raw rewards, and the number of steps."""
 
@@ -55,6 +59,7 @@ class Environment(gymnasium.Env[np.ndarray, np.ndarray]):
     ):
         self._inner = _make(env_id)
         self._seed = seed
+        self._physics_errors = _physics_errors(env_id)
         self._time_feature = time_feature
         limit = self._inner.spec.max_episode_steps if self._inner.spec else None
         if limit is None and env_id.startswith("dm_control/"):
@@ -95,13 +100,19 @@ class Environment(gymnasium.Env[np.ndarray, np.ndarray]):
         return self._with_time(obs, 0), info
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Take one step. Observation float64 [obs_size], raw reward; `last_episode` is set where the episode ends."""
+        """Take one step. Observation float64 [obs_size], raw reward; `last_episode` is set where the episode ends.
+
+        Raise `SimulationDivergedError` where the simulator gives up.
+        """
         if self._clip:
             action = np.minimum(np.maximum(action, self._low), self._high)
         elif self._discrete:
             action = int(action)
         self._actions.append(action)
-        obs, reward, terminated, truncated, info = self._inner.step(action)
+        try:
+            obs, reward, terminated, truncated, info = self._inner.step(action)
+        except self._physics_errors as error:
+            raise SimulationDivergedError(str(error)) from error
         reward = float(reward)
         self._return += reward
         steps = len(self._actions)
@@ -135,6 +146,14 @@ class Environment(gymnasium.Env[np.ndarray, np.ndarray]):
         extended[:-1] = obs
         extended[-1] = -0.5 + steps * self._time_per_step  # Stream-X appendix F.4
         return extended
+
+
+def _physics_errors(env_id: str) -> tuple[type[Exception], ...]:
+    if not env_id.startswith("dm_control/"):
+        return ()
+    from dm_control.rl.control import PhysicsError
+
+    return (PhysicsError,)
 
 
 def _make(env_id: str) -> gymnasium.Env[Any, Any]:

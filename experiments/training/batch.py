@@ -7,17 +7,17 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
-import numpy as np
 import torch
 
 from baselines.batch import build
 from baselines.stepwise import Diverged
 from experiments import checkpoint
-from experiments.environments import Environment
+from experiments.environments import Environment, SimulationDivergedError
 from experiments.errors import UserError
 from experiments.registry import make_learner
 from experiments.spec import Run
 from experiments.training.context import Context, Interrupted, Watcher
+from experiments.training.episodes import EpisodeLog
 
 # A replay buffer can take gigabytes: the time between two checkpoints is at least so many times what the last one took.
 REST_AFTER_SAVING = 20
@@ -38,7 +38,7 @@ class Stream:
             self.model = build(learner, self.environment, run.steps, run.seed)
         except ValueError as error:
             raise UserError(f"{run.algorithm} cannot run on {run.env_id}: {error}") from None
-        self.rows: list[tuple[int, float, int]] = []
+        self.episodes = EpisodeLog()
         self.diverged_at: int | None = None
         self.seconds = 0.0
         self.resumed_at: list[int] = []
@@ -54,31 +54,17 @@ class Stream:
         episode = self.environment.episode
         try:
             self.model.step()
-        except Diverged:
+        except (Diverged, SimulationDivergedError):
             self.diverged_at = self.steps
         if self.environment.episode != episode:
-            assert self.environment.last_episode is not None
-            self.rows.append((self.steps, *self.environment.last_episode))
-
-    def recent_return(self) -> float | None:
-        """Return the mean of the last ten episodes."""
-        return float(np.mean([row[1] for row in self.rows[-10:]])) if self.rows else None
-
-    def episodes(self) -> dict[str, np.ndarray]:
-        """Return the recorded episodes as columns."""
-        step, episodic_return, length = zip(*self.rows, strict=True) if self.rows else ((), (), ())
-        return {
-            "step": np.array(step, np.int64),
-            "episodic_return": np.array(episodic_return, np.float64),
-            "length": np.array(length, np.int32),
-        }
+            self.episodes.record(self.steps, self.environment.last_episode)
 
     def get_state(self) -> dict[str, Any]:
         """Return what the rest of the run depends on."""
         return {
             "model": self.model.get_state(),
             "environment": self.environment.get_state(),
-            "rows": self.rows,
+            "rows": self.episodes.rows,
             "seconds": self.seconds,
             "resumed_at": self.resumed_at,
             "restarted": self.restarted,
@@ -126,7 +112,7 @@ def train(run: Run, context: Context) -> None:
     }
     if stream.restarted:
         provenance["resume"] = "restarted from the beginning: its checkpoints are damaged or of other package versions"
-    context.store.publish(run, {"episodes": stream.episodes()}, result, provenance)
+    context.store.publish(run, {"episodes": stream.episodes.table()}, result, provenance)
     checkpoint.discard(context.store, run.run_id)
     stream.environment.close()
 
@@ -151,7 +137,7 @@ def advance(stream: Stream, end: int, watcher: Watcher, save: Callable[[], None]
         stream.step()
         if stream.steps % 64 == 0:
             pace = _pace(stream.steps - first, time.monotonic() - began)
-            watcher.beat(stream.steps, pace, stream.recent_return())
+            watcher.beat(stream.steps, pace, stream.episodes.recent_return())
     if stream.diverged_at is None:
         _check_parameters(stream)
     stream.seconds = before + time.monotonic() - began

@@ -19,11 +19,12 @@ import torch
 from algorithms.agent import Agent
 from algorithms.lanes import Lanes, compiler_available
 from experiments import checkpoint
-from experiments.environments import Environment
+from experiments.environments import Environment, SimulationDivergedError
 from experiments.registry import make_learner
 from experiments.spec import Run
 from experiments.streams import BLOCK, NoiseStream, derive
 from experiments.training.context import Context, Interrupted, Watcher
+from experiments.training.episodes import EpisodeLog
 
 # Below so many steps over all lanes compiling costs more than it gains.
 EAGER_BELOW_STEPS = 20_000
@@ -36,22 +37,8 @@ class Stream:
         self.run = run
         self.environment = Environment(run.env_id, run.seed, **dict(run.environment))  # type: ignore[arg-type]
         self.noise = NoiseStream(run.seed, agent.noise(self.environment.spaces))
-        self.rows: list[tuple[int, float, int]] = []
+        self.episodes = EpisodeLog()
         self.diverged_at: int | None = None
-
-    def record(self, step: int) -> None:
-        """Note the episode that has just ended."""
-        assert self.environment.last_episode is not None
-        self.rows.append((step, *self.environment.last_episode))
-
-    def episodes(self) -> dict[str, np.ndarray]:
-        """Return the recorded episodes as columns."""
-        step, episodic_return, length = zip(*self.rows, strict=True) if self.rows else ((), (), ())
-        return {
-            "step": np.array(step, np.int64),
-            "episodic_return": np.array(episodic_return, np.float64),
-            "length": np.array(length, np.int32),
-        }
 
 
 def train(runs: Sequence[Run], context: Context) -> None:
@@ -106,7 +93,7 @@ def _train_group(runs: list[Run], restored: Restored, compiled: bool, requires: 
                 "environment": stream.environment.get_state(),
                 "obs": lanes.obs[lane].copy(),
                 "action": lanes.action[lane].copy(),
-                "rows": stream.rows,
+                "rows": stream.episodes.rows,
                 "diverged_at": stream.diverged_at,
                 "resumed_at": resumed_at,
             }
@@ -130,7 +117,7 @@ def _train_group(runs: list[Run], restored: Restored, compiled: bool, requires: 
             "train_seconds": seconds,
             "resumed_at": resumed_at,
         }
-        context.store.publish(stream.run, {"episodes": stream.episodes()}, result, provenance)
+        context.store.publish(stream.run, {"episodes": stream.episodes.table()}, result, provenance)
         checkpoint.discard(context.store, stream.run.run_id)
         stream.environment.close()
 
@@ -157,7 +144,7 @@ def _restore(runs: Sequence[Run], payloads: Sequence[dict[str, Any]], compiled: 
     streams = [Stream(run, agent) for run, agent in zip(runs, agents, strict=True)]
     lanes = Lanes(agents[0], streams[0].environment.spaces, [p["state"] for p in payloads], compiled)
     for lane, (stream, payload) in enumerate(zip(streams, payloads, strict=True)):
-        stream.rows, stream.diverged_at = payload["rows"], payload["diverged_at"]
+        stream.episodes.rows, stream.diverged_at = payload["rows"], payload["diverged_at"]
         if stream.diverged_at is None:
             stream.environment.set_state(payload["environment"])
         lanes.obs[lane], lanes.action[lane] = payload["obs"], payload["action"]
@@ -181,11 +168,15 @@ def advance(
                 blocks[:, lane] = stream.noise.block(block_number)
         lanes.noise[:] = blocks[step % BLOCK]
         for lane, stream, environment in alive:
-            obs, reward[lane], ended, cut, _ = environment.step(action[lane])
+            try:
+                obs, reward[lane], ended, cut, _ = environment.step(action[lane])
+            except SimulationDivergedError:
+                reward[lane] = np.nan  # noticed below, with the learners that diverge by themselves
+                continue
             next_obs[lane] = obs
             terminated[lane], truncated[lane] = ended, cut
             if ended or cut:
-                stream.record(step)
+                stream.episodes.record(step, environment.last_episode)
                 obs = environment.reset()[0]
             acting_obs[lane] = obs
         lanes.step()
@@ -210,7 +201,7 @@ def _pace(alive: Sequence[object], steps: int, since: float) -> float:
 
 
 def _tell(alive: Sequence[Any], step: int, pace: float, watcher: Watcher) -> None:
-    recent = [float(np.mean([row[1] for row in stream.rows[-10:]])) for _, stream, _ in alive if stream.rows]
+    recent = [mean for _, stream, _ in alive if (mean := stream.episodes.recent_return()) is not None]
     watcher.beat(step, pace, float(np.mean(recent)) if recent else None)
 
 
