@@ -74,7 +74,7 @@ class Stream:
         """Go to where `get_state` was called."""
         self.environment.set_state(state["environment"])
         self.model.set_state(state["model"])
-        self.rows, self.seconds, self.restarted = state["rows"], state["seconds"], state["restarted"]
+        self.episodes.rows, self.seconds, self.restarted = state["rows"], state["seconds"], state["restarted"]
         self.resumed_at = [*state["resumed_at"], self.steps]
 
 
