@@ -101,13 +101,21 @@ class Lanes:
             transition = Transition(*(next(values) for _ in Transition._fields))
             new_state, action, info = vmap(self._agent.step)(state, transition, next(values))
             names[:] = list(info)
-            new_state = map_state(lambda _, new: new, state, new_state)
-            for old, new in zip(leaves(state), leaves(new_state), strict=True):
-                if old is not new:
-                    old.copy_(new)
+            # What the agent hands on of its old state is read before anything is written over it.
+            own_memory = {x.untyped_storage().data_ptr() for x in inputs}
+
+            def apart(x: Tensor) -> Tensor:
+                return x.clone() if x.untyped_storage().data_ptr() in own_memory else x
+
+            shown = [apart(x) for x in info.values()]
+            action = apart(action)
+            new_leaves = leaves(map_state(lambda _, new: new, state, new_state))
+            changes = [(old, apart(new)) for old, new in zip(leaves(state), new_leaves, strict=True) if old is not new]
+            for old, new in changes:
+                old.copy_(new)
             transition.action.copy_(action)
             transition.obs.copy_(transition.acting_obs)
-            return list(info.values())
+            return shown
 
         with torch.no_grad():
             # Traced on copies: tracing executes the step, which must not count as one.
