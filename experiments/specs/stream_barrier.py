@@ -37,16 +37,17 @@ EXPERIMENT = Experiment(
             ),
         ),
         "quick": Preset(
-            "the message in minutes: streaming learners on one task, 40k steps",
-            (
+            "the message in minutes: the learners without a batch on two tasks, 40k steps",
+            tuple(
                 Row(
-                    "Walker2d-v4",
+                    env_id,
                     (CLASSIC_AC, PPO1, SAC1, STREAM_AC),
                     steps=40_000,
                     seeds=8,
                     bin_width=10_000,
                     fewer_seeds={"PPO1": 2, "SAC1": 2},
-                ),
+                )
+                for env_id in ("Hopper-v4", "Walker2d-v4")
             ),
         ),
         "anchors": Preset(
