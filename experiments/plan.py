@@ -24,7 +24,7 @@ MOST_LANES = 16
 # the store holds measured ones. Read off `results/throughput/`.
 ENVIRONMENT_SPEED = {"HalfCheetah": 8000, "Hopper": 4500, "Walker2d": 4500, "Ant": 2500, "Humanoid": 1500}
 DM_CONTROL_SPEED = {"cheetah": 6000, "dog": 700}
-LEARNER_SPEED = {"ppo": 1700, "sac": 64, "ppo1": 430, "sac1": 210}
+LEARNER_SPEED = {"ppo": 2500, "sac": 90, "ppo1": 900, "sac1": 380}
 UNKNOWN_SPEED = 2000
 
 

@@ -2,6 +2,7 @@
 
 `ReferenceStreamAC` is written straight down from the description of the algorithm, in plain torch with autograd, modules
 and loops, and NumPy for the statistics. It shares no code with `algorithms/`, so that both would have to be wrong alike.
+Its networks are float64, which leaves the rounding of the agent's float32 as the only difference to expect.
 """
 
 import math
@@ -144,7 +145,10 @@ class ReferenceNetwork(nn.Module):
             layers.append(_linear(parameters, f"hidden.{len(layers)}"))
         body = []
         for layer in layers:
-            body += [layer, *([nn.LayerNorm(layer.out_features, elementwise_affine=False)] if layer_norm else []), nn.LeakyReLU()]
+            body.append(layer)
+            if layer_norm:
+                body.append(nn.LayerNorm(layer.out_features, elementwise_affine=False))
+            body.append(nn.LeakyReLU())
         self.body = nn.Sequential(*body)
         names = sorted({name.split(".")[1] for name in parameters if name.startswith("heads.")})
         self.heads = nn.ModuleDict({name: _linear(parameters, f"heads.{name}") for name in names})
@@ -157,12 +161,13 @@ class ReferenceNetwork(nn.Module):
 
     def named(self):
         """Return {name in the agent's state: own parameter}."""
-        return {f"{n}.{part}": getattr(m, part) for n, m in zip(self.names, self.linears, strict=True) for part in ("weight", "bias")}
+        layers = zip(self.names, self.linears, strict=True)
+        return {f"{name}.{part}": getattr(layer, part) for name, layer in layers for part in ("weight", "bias")}
 
 
 def _linear(parameters, name):
     weight = parameters[f"{name}.weight"]
-    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer = nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float64)
     with torch.no_grad():
         layer.weight.copy_(weight)
         layer.bias.copy_(parameters[f"{name}.bias"])
@@ -252,15 +257,19 @@ class ReferenceStreamAC:
         self.obs = None
 
     def take_over(self, state):
-        """Go on from the parameters and traces of an agent's state, so that rounding differences do not build up."""
-        for network, optimizer, name in ((self.actor, self.actor_optimizer, "actor"), (self.critic, self.critic_optimizer, "critic")):
+        """Go on from the parameters, traces and moments of an agent's state, so that rounding differences do not build up."""
+        for name in ("actor", "critic"):
+            network, optimizer = getattr(self, name), getattr(self, f"{name}_optimizer")
             own = state[f"{name}_optimizer"]
             with torch.no_grad():
                 for key, p in network.named().items():
                     p.copy_(state[name][key])
-                    optimizer.trace[key] = own["trace"][key].clone()
+                    optimizer.trace[key] = own["trace"][key].double()
                     if "moment" in own:
-                        optimizer.moment[key] = own["moment"][key].clone()
+                        optimizer.moment[key] = own["moment"][key].double()
+                    if "first_moment" in own:  # of delta z in the agent, of the gradient -delta z in torch
+                        optimizer.adam.state[p]["exp_avg"].copy_(-own["first_moment"][key])
+                        optimizer.adam.state[p]["exp_avg_sq"].copy_(own["second_moment"][key])
 
     def start(self, obs, noise):
         self.obs = self._normalize(obs)
@@ -295,7 +304,7 @@ class ReferenceStreamAC:
             variance = np.var(self.seen, axis=0, ddof=1) if len(self.seen) > 1 else np.ones(size)
             standard = (obs[:size] - np.mean(self.seen, axis=0)) / np.sqrt(variance + 1e-8)
             obs = np.concatenate([standard, obs[size:]])
-        return torch.tensor(obs, dtype=torch.float32)
+        return torch.tensor(obs, dtype=torch.float32).double()
 
     def _scale(self, reward, cut):
         if not self.normalize_reward:
@@ -322,13 +331,13 @@ class ReferenceStreamAC:
 def value_of(state, obs, layer_norm=True):
     """Return v(obs) of an agent's state; `obs` as the critic sees it."""
     with torch.no_grad():
-        return ReferenceNetwork(state["critic"], layer_norm)(torch.tensor(obs, dtype=torch.float32))["value"].item()
+        return ReferenceNetwork(state["critic"], layer_norm)(torch.as_tensor(obs, dtype=torch.float64))["value"].item()
 
 
 def policy_of(state, obs, layer_norm=True):
     """Return the action distribution of an agent's state; `obs` as the actor sees it."""
     with torch.no_grad():
-        heads = ReferenceNetwork(state["actor"], layer_norm)(torch.tensor(obs, dtype=torch.float32))
+        heads = ReferenceNetwork(state["actor"], layer_norm)(torch.as_tensor(obs, dtype=torch.float64))
     return torch.distributions.Normal(heads["mean"], nn.functional.softplus(heads["std"]))
 
 

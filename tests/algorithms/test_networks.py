@@ -158,7 +158,8 @@ def test_mlp_equals_a_sequential_of_plain_modules(layer_norm):
 
 def test_layer_norm_is_over_the_whole_layer_without_affine():
     network = MLP(3, (50,), {"out": 50})
-    weight, bias, x = torch.randn(50, 3, generator=generator(0)), torch.randn(50, generator=generator(1)), torch.tensor([1.0, -2, 3])
+    weight, bias = torch.randn(50, 3, generator=generator(0)), torch.randn(50, generator=generator(1))
+    x = torch.tensor([1.0, -2.0, 3.0])
     identity = {"heads.out.weight": torch.eye(50), "heads.out.bias": torch.zeros(50)}
     with torch.no_grad():
         out = apply(network, {"hidden.0.weight": weight, "hidden.0.bias": bias, **identity}, x)["out"]

@@ -133,7 +133,7 @@ def test_norm_runs_over_all_parameters_of_a_network():
     small, large = two(1.0, [0.0, 0.0]), two(1.0, [3.0, -4.0])
     changes = []
     for gradient in (small, large):
-        state, after = update(ObGD(), ObGD().init(small), two(0.0, [0.0, 0.0]), gradient, 1.0, kappa=2.0)
+        _, after = update(ObGD(), ObGD().init(small), two(0.0, [0.0, 0.0]), gradient, 1.0, kappa=2.0)
         changes.append(after["a"].item())
     np.testing.assert_allclose(changes, [1 / 2, 1 / (2 * 8)], rtol=1e-12)
 

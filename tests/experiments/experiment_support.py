@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple
@@ -20,7 +23,7 @@ import pytest
 from experiments.cli import run_app
 from experiments.spec import Arm, Row, Run, resolve
 from experiments.store import Store
-from experiments.worker import Options
+from experiments.worker import DONE, Options, train_runs
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,8 +40,8 @@ def make_run(
     environment: dict[str, Any] | None = None,
     **hyperparameters: Any,
 ) -> Run:
-    """Return a run of a small streaming learner."""
-    arm = Arm("arm", algorithm, {"hidden": (4,), **hyperparameters})
+    """Return a run of a streaming learner, by default a linear one: it starts in half the time."""
+    arm = Arm("arm", algorithm, {"hidden": (), **hyperparameters})
     return resolve(Row(env_id, (arm,), steps, seeds=1, bin_width=1, environment=environment or {}), arm, seed)
 
 
@@ -58,12 +61,40 @@ def result_bytes(store: Store, runs: Sequence[Run]) -> dict[str, dict[str, bytes
     }
 
 
+@cache
+def bytes_alone(runs: tuple[Run, ...]) -> dict[str, dict[str, bytes]]:
+    """Return the result of runs that were trained together, eagerly, and left alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        assert train_runs(runs, store, eager(), lambda: False) == DONE
+        return result_bytes(store, runs)
+
+
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes | None]]:
     """Return every path below a folder with its time of change and content."""
     return {
         str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None)
         for path in sorted(folder.rglob("*"))
     }
+
+
+class Answer(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def one_sentence(answer: Answer, *fragments: str) -> bool:
+    """Return whether a command ended as bad input should: exit code 2 and one line on stderr that says what was wrong."""
+    assert answer.code == 2, answer
+    assert answer.err.startswith("error: "), answer.err
+    assert answer.err.count("\n") == 1, answer.err
+    assert answer.err.endswith("\n"), answer.err
+    for fragment in fragments:
+        assert fragment in answer.err
+    return True
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 60.0, pause: float = 0.02) -> Any:
@@ -90,14 +121,6 @@ def in_child(function: Callable[[], Any]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-class Answer(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
 def ask(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, module: str, *words: str) -> Answer:
     """Run `python -m experiments.MODULE WORDS` in this process, through the function that the module calls as a script."""
     monkeypatch.setattr(sys, "argv", [f"{module}.py", *words])
@@ -113,28 +136,36 @@ def ask(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, modu
 
 def python(*words: str, **options: Any) -> Answer:
     """Run python in a process of its own."""
-    done = subprocess.run([sys.executable, "-W", "ignore", *words], capture_output=True, text=True, timeout=300, **options)
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=300, **options)
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
 class Worker:
-    """A worker process; `poll` returns its exit code when it has ended, negative for a signal."""
+    """A worker process, to be waited for."""
 
     def __init__(self, pid: int, codes: IO[bytes]):
+        assert pid > 1
         self.pid = pid
+        self.code: int | None = None
         self._codes = codes
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
     def wait(self) -> int:
-        return int(self._codes.readline())
+        """Return the exit code, negative for a signal."""
+        if self.code is None:
+            word, code = self._codes.readline().split()
+            assert word == b"ended"
+            self.code = int(code)
+        return self.code
 
 
 class WorkerFactory:
     """Starts `experiments.worker` by forking a process that has imported everything: in 1 s instead of 4 s."""
 
     def __enter__(self) -> WorkerFactory:
+        self._worker: Worker | None = None
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", str(Path(__file__).with_name("worker_factory.py"))],
             stdin=subprocess.PIPE,
@@ -144,8 +175,7 @@ class WorkerFactory:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._process.kill()
-        self._process.wait()
+        self.kill()
 
     def kill(self) -> None:
         """Kill the factory itself, which makes its worker an orphan."""
@@ -153,11 +183,19 @@ class WorkerFactory:
         self._process.wait()
 
     def start(self, store: Store, runs: Sequence[Run], options: Options) -> Worker:
+        """Start a worker; one that an earlier test left behind is killed first."""
+        if self._worker is not None and self._worker.code is None:
+            with suppress(ProcessLookupError):
+                self._worker.signal(signal.SIGKILL)
+            self._worker.wait()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         pickle.dump((str(store.root), tuple(runs), options), self._process.stdin)
         self._process.stdin.flush()
-        return Worker(int(self._process.stdout.readline()), self._process.stdout)
+        word, pid = self._process.stdout.readline().split()
+        assert word == b"started"
+        self._worker = Worker(int(pid), self._process.stdout)
+        return self._worker
 
     def train(self, store: Store, runs: Sequence[Run], options: Options) -> int:
         return self.start(store, runs, options).wait()

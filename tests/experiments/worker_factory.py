@@ -1,7 +1,7 @@
 """Import what a worker needs, then fork one worker after the other.
 
-Reads pickles (store, runs, options) from standard input; answers each with a line holding the worker's process id, and with
-another holding its exit code when it has ended.
+Reads pickles (store, runs, options) from standard input; answers each with the line `started PID`, and with
+`ended CODE` later.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import os
 import pickle
 import sys
 
+import pandas  # noqa: F401 (imported by pyarrow when a result is published)
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from experiments import worker
 from experiments.environments import Environment
-from experiments.training import streaming  # noqa: F401 (imported for the workers)
+from experiments.training import streaming  # noqa: F401 (imported by a worker when it knows what to train)
 
 
 def work(root: str, group: bytes) -> int:
@@ -47,8 +48,8 @@ def main() -> None:
                 code = work(root, pickle.dumps((runs, options)))
             finally:
                 os._exit(code)
-        print(pid, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        print("started", pid, flush=True)
+        print("ended", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 
 if __name__ == "__main__":
