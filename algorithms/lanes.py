@@ -9,8 +9,8 @@ Where there is no C++ compiler, or for runs too short to repay compiling, the tr
 
 from __future__ import annotations
 
-import shutil
 import subprocess
+import sysconfig
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -151,8 +151,12 @@ def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[
 
 @cache
 def compiler_available() -> bool:
-    """Return whether there is a C++ compiler to compile lanes with."""
-    for name in ("g++", "clang++", "c++"):
-        if shutil.which(name) and subprocess.run([name, "--version"], capture_output=True).returncode == 0:
-            return True
-    return False
+    """Return whether lanes can be compiled here: it takes a C++ compiler and the headers of Python."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        command = [get_cpp_compiler(), "-fsyntax-only", "-I", sysconfig.get_path("include"), "-x", "c++", "-"]
+        return subprocess.run(command, input=b"#include <Python.h>", capture_output=True).returncode == 0
+    except (InvalidCxxCompiler, OSError):
+        return False

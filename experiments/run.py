@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from algorithms.lanes import compiler_available
 from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, positive, resolve_request, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.executor import Job, run_local
@@ -68,6 +69,12 @@ def main(
             console.print(f"{len(taken)} runs are being trained by {_holders(runs_store, taken)}; nothing to do here.")
             return
         if groups:
+            if any(group.kind == "streaming" for group in groups) and not compiler_available():
+                console.print(
+                    "A C++ compiler or the headers of Python are missing: streaming learners run uncompiled, several times "
+                    "slower. On Debian, `apt-get install g++ python3-dev` changes that.",
+                    soft_wrap=True,
+                )
             runs_store.check_writable()
             if again:
                 for run in todo:
