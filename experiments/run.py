@@ -144,10 +144,14 @@ def _print_plan(
         console.print(table)
     core_hours = sum(group.seconds for group in groups) / 3600
     console.print(
-        f"{len(groups)} groups on {workers} {'worker' if workers == 1 else 'workers'}: about {core_hours:,.1f} core-hours, "
+        f"{_count(len(groups), 'group')} on {_count(workers, 'worker')}: about {core_hours:,.1f} core-hours, "
         f"{clock(wall_seconds(groups, workers))} by the clock, {disk_bytes(todo) / 1e6:,.1f} MB of disk.",
         soft_wrap=True,
     )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' if number != 1 else ''}"
 
 
 def _train(console: Console, groups: list[Group], store: Store, workers: int, checkpoint_seconds: float) -> list[Job]:

@@ -47,7 +47,12 @@ def test_observations_are_standardised_as_numpy_would_with_all_samples_so_far():
         np.testing.assert_allclose(statistics["mean"], seen.mean(0), rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(variance(statistics), numpy_variance(seen), rtol=1e-6)
         assert statistics["count"].item() == n
-    assert all(x.dtype == torch.float64 for x in statistics.values())
+
+
+def test_statistics_are_float64_from_the_start():
+    for statistics in (init_statistics((3,)), init_statistics(()), init_reward_scaler()):
+        assert {x.dtype for x in statistics.values()} == {torch.float64}
+        assert not any(x.any() for x in statistics.values())
 
 
 def test_first_sample_becomes_the_mean_and_variance_is_one():
@@ -171,7 +176,7 @@ def test_reward_scaler_equals_numpy(moments, gamma, centered):
         expected.append(u)
         np.testing.assert_allclose(traces[n - 1], u, rtol=1e-12, atol=1e-12)
         v = 1.0 if n == 1 else np.var(expected, ddof=1) if centered else np.sum(np.square(expected)) / (n - 1)
-        # Rounding leaves about 1e-16 * u^2 in a variance that should be 0, against the 1e-8 under the root.
+        # Two ways of rounding a variance that is small beside the squared mean, and 1e-8 under the root.
         np.testing.assert_allclose(scaled[n - 1], reward / np.sqrt(v + 1e-8), rtol=1e-3)
     assert scaler["count"].item() == len(moments)
 
