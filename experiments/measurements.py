@@ -13,5 +13,5 @@ class Throughput:
     """Streams in one process; 1 for batch learners."""
     workers: int = 1
     """Processes side by side, each on its own core; above 1 only the learner with its environment is measured."""
-    seconds: float = 2.0
+    seconds: float = 1.5
     """Least time of one measurement."""

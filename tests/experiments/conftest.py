@@ -20,8 +20,9 @@ def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture(scope="module")
 def worker_factory() -> Iterator[WorkerFactory]:
-    with WorkerFactory() as factory:
-        yield factory
+    factory = WorkerFactory()
+    yield factory
+    factory.kill()
 
 
 @pytest.fixture
