@@ -1,0 +1,77 @@
+"""Measuring speed: a short measurement on a real environment, from command to figure."""
+
+import sys
+
+import pandas as pd
+import pytest
+
+from experiments import run
+from experiments.cli import run_app
+from experiments.registry import ALGORITHMS
+from experiments.spec import Arm, Row, resolve
+from experiments.store import Owner, Store
+from experiments.training.context import Context
+from experiments.training.measurement import measure
+
+
+def make_run(**settings):
+    row = Row("Hopper-v4", (), steps=2, seeds=1, bin_width=1)
+    return resolve(row, Arm("", "throughput", {"seconds": 0.05, **settings}), 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "quantities"),
+    [
+        ({"lanes": 2}, {"environment alone", "update alone", "learner and environment"}),
+        ({"learner": "ppo1", "lanes": 1}, {"environment alone", "learner and environment"}),
+    ],
+)
+def test_every_quantity_is_measured_in_turn_as_often_as_asked(tmp_path, settings, quantities, monkeypatch):
+    monkeypatch.setattr("algorithms.lanes.compiler_available", lambda: False)  # compiling is not what is tested here
+    measured = make_run(**settings)
+    store = Store(tmp_path)
+    measure(measured, Context(store, Owner()))
+    table = store.load(measured.run_id)[2]["throughput"].to_pandas()
+    assert set(table["quantity"]) == quantities
+    assert (table.groupby("quantity").size() == 2).all()
+    assert (table["steps_per_second"] > 0).all()
+    assert list(table["repeat"]) == sorted(table["repeat"])
+
+
+def test_only_measurements_can_be_taken_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["run", "stream_barrier", "--again", "--store", str(tmp_path / "store")])
+    with pytest.raises(SystemExit) as exit_:
+        run_app(run.app)
+    assert exit_.value.code == 2
+    assert "finished runs of stream_barrier do not change" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+
+
+def test_throughput_figure_tells_shares_and_scaling(tmp_path):
+    from analysis.figures import FigureData
+    from analysis.figures.throughput import draw
+    from experiments.spec import Experiment, Preset, labelled_runs
+
+    arms = (Arm("one", "throughput", {"lanes": 8}), Arm("two", "throughput", {"lanes": 8, "workers": 2}))
+    preset = Preset("", (Row("Hopper-v4", arms, steps=1, seeds=1, bin_width=1),))
+    store = Store(tmp_path)
+    rates = {
+        1: {"environment alone": 1000.0, "update alone": 2000.0, "learner and environment": 600.0},
+        2: {"learner and environment": 1080.0},
+    }
+    for _, _, planned in labelled_runs(preset):
+        found = rates[dict(planned.hyperparameters)["workers"]]
+        table = pd.DataFrame({"repeat": 0, "quantity": list(found), "steps_per_second": list(found.values())})
+        store.publish(planned, {"throughput": {name: table[name].to_numpy() for name in table}}, {"status": "finished"}, {})
+    experiment = Experiment("throughput", "", "", {"quick": preset}, "throughput", measurement=True)
+    figure, numbers = draw(FigureData(experiment, preset, store, pd.DataFrame(), pd.DataFrame(), pd.DataFrame()))
+    assert figure.axes
+    assert list(numbers["share"].dropna()) == [0.6]
+    assert list(numbers["scaling"].dropna()) == [0.9]
+
+
+def test_throughput_names_only_learners_that_exist():
+    from experiments.specs.throughput import EXPERIMENT
+
+    learners = {dict(planned.hyperparameters)["learner"] for planned in EXPERIMENT.runs("paper")}
+    assert learners <= set(ALGORITHMS)

@@ -1,0 +1,171 @@
+"""From runs to groups: which share lanes, how large they are, and what they are said to cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from experiment_support import eager, make_run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from algorithms.agent import structure
+from experiments.executor import run_inline
+from experiments.plan import (
+    LANE_BYTES,
+    MOST_LANES,
+    Group,
+    disk_bytes,
+    expected_speed,
+    most_lanes,
+    plan,
+    spaces_of,
+    wall_seconds,
+)
+from experiments.registry import make_learner
+from experiments.spec import Arm, Row, Run, resolve
+from experiments.store import Store
+from experiments.worker import DONE, STOPPED, train_runs
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+def batch_run(algorithm: str = "ppo", seed: int = 0, steps: int = 200) -> Run:
+    return resolve(Row("Hopper-v4", (), steps, 1, 1), Arm("arm", algorithm), seed)
+
+
+def sizes(groups: list[Group]) -> list[int]:
+    return sorted((len(group.runs) for group in groups), reverse=True)
+
+
+RUNS = st.builds(
+    make_run,
+    env_id=st.sampled_from(["Hopper-v4", "HalfCheetah-v4"]),
+    seed=st.integers(0, 20),
+    steps=st.sampled_from([100, 5000]),
+    environment=st.sampled_from([{}, {"time_feature": False}]),
+    hidden=st.sampled_from([(), (8,)]),
+    gamma=st.sampled_from([0.9, 0.99]),
+) | st.builds(batch_run, st.sampled_from(["ppo", "sac1"]), st.integers(0, 3))
+
+
+@given(st.lists(RUNS, max_size=25, unique=True), st.integers(1, 6), st.none() | st.integers(1, 5))
+@settings(max_examples=60, deadline=None)
+def test_every_run_is_in_one_group_with_others_that_can_share_its_lanes(runs, workers, lanes):
+    groups = plan(Store("nowhere"), runs, workers, lanes)
+    assert sorted(run.run_id for group in groups for run in group.runs) == sorted(run.run_id for run in runs)
+    for group in groups:
+        first = group.runs[0]
+        assert len({(structure(make_learner(r)), r.env_id, r.environment, r.steps) for r in group.runs}) == 1
+        assert len(group.runs) <= (lanes or MOST_LANES)
+        assert len(group.runs) == 1 or group.kind == "streaming"
+        assert group.steps_left == first.steps * len(group.runs)
+    assert [group.seconds for group in groups] == sorted((group.seconds for group in groups), reverse=True)
+    assert plan(Store("nowhere"), runs, workers, lanes) == groups
+
+
+@given(st.integers(1, 40), st.integers(1, 8))
+@settings(max_examples=60, deadline=None)
+def test_groups_of_a_family_are_of_nearly_equal_size_and_keep_the_order(count, lanes):
+    runs = [make_run(seed=seed) for seed in range(count)]
+    groups = plan(Store("nowhere"), runs, workers=1, lanes=lanes)
+    assert len(groups) == -(-count // lanes)
+    assert max(sizes(groups)) - min(sizes(groups)) <= 1
+    assert [run.seed for group in sorted(groups, key=lambda g: g.runs[0].seed) for run in group.runs] == list(range(count))
+
+
+def test_nothing_to_do_makes_no_groups(store):
+    assert plan(store, [], workers=4) == []
+
+
+@pytest.mark.parametrize(
+    ("workers", "expected"), [(1, [8]), (2, [4, 4]), (3, [2, 2, 2, 2]), (4, [2, 2, 2, 2]), (8, [2, 2, 2, 2])]
+)
+def test_groups_become_smaller_where_workers_would_be_idle(store, workers, expected):
+    assert sizes(plan(store, [make_run(seed=seed) for seed in range(8)], workers)) == expected
+
+
+def test_lanes_asked_for_are_the_most_in_a_group(store):
+    assert sizes(plan(store, [make_run(seed=seed) for seed in range(7)], workers=4, lanes=3)) == [3, 2, 2]
+    assert sizes(plan(store, [make_run(seed=seed) for seed in range(3)], workers=4, lanes=1)) == [1, 1, 1]
+
+
+def test_scalar_hyperparameters_share_lanes_and_structure_does_not(store):
+    scalar = [make_run(gamma=0.9), make_run(alpha_value=0.5), make_run(entropy=0.1)]
+    assert sizes(plan(store, scalar, workers=1)) == [3]
+    structural = [make_run(), make_run(hidden=(3,)), make_run(layer_norm=False), make_run(algorithm="classic_ac")]
+    elsewhere = [make_run("Walker2d-v4"), make_run(steps=300), make_run(environment={"action_clip": "unit"})]
+    assert sizes(plan(store, structural + elsewhere, workers=1)) == [1] * 7
+
+
+def test_lanes_fit_the_cache_and_large_networks_get_fewer():
+    small, large = most_lanes(make_run(hidden=(8,))), most_lanes(make_run(hidden=(256, 256)))
+    assert small == MOST_LANES
+    assert 2 <= large < small
+    assert most_lanes(make_run(hidden=(2048, 2048))) == 2
+    assert LANE_BYTES > 0
+
+
+def test_environments_that_cannot_be_made_are_found_out_while_planning():
+    from experiments.errors import UserError
+
+    with pytest.raises(UserError, match="no environment 'Hoper-v4'"):
+        spaces_of("Hoper-v4", make_run().environment)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "title"),
+    [
+        ([0], "stream_ac Hopper-v4 seed 0"),
+        ([0, 1], "stream_ac Hopper-v4 seeds 0,1"),
+        ([2, 3, 4], "stream_ac Hopper-v4 seeds 2-4"),
+        ([0, 2, 3], "stream_ac Hopper-v4 seeds 0,2,3"),
+    ],
+)
+def test_group_is_named_by_its_seeds(seeds, title):
+    assert Group(tuple(make_run(seed=seed) for seed in seeds), 1.0, 1).title == title
+
+
+def test_steps_that_a_checkpoint_holds_are_not_counted_again(store):
+    runs = [make_run(seed=seed) for seed in range(2)]
+    asked = iter([False, False, True])
+    assert train_runs(runs[:1], store, eager(), lambda: next(asked)) == STOPPED
+    (group,) = plan(store, runs, workers=1)
+    assert group.steps_left == 200 + (200 - 128)
+
+
+def test_speed_is_measured_where_the_store_has_runs_of_the_kind(store):
+    run = make_run(steps=70)
+    assert expected_speed(store, run) == expected_speed(store, make_run(seed=3, steps=10_000))
+    assert run_inline(plan(store, [run], workers=1), store, eager()) == [DONE]
+    measured = store.provenance(run.run_id)["steps_per_second"]
+    assert expected_speed(store, make_run(seed=3, steps=10_000)) == pytest.approx(measured)
+    assert expected_speed(store, make_run("Ant-v4")) != pytest.approx(measured)
+
+
+def test_estimated_speed_knows_environments_and_learners(store):
+    for env_id in ("Hopper-v4", "dm_control/dog-run-v0", "Unheard-of-v0"):
+        streaming, sac, ppo = (expected_speed(store, make_run(env_id)), *(
+            expected_speed(store, resolve(Row(env_id, (), 200, 1, 1), Arm("arm", name), 0)) for name in ("sac", "ppo")
+        ))  # fmt: skip
+        assert 0 < sac < ppo < 2 * streaming
+    assert expected_speed(store, make_run("dm_control/dog-run-v0")) < expected_speed(store, make_run("Hopper-v4"))
+
+
+@given(st.lists(st.integers(1, 10_000), min_size=1, max_size=20), st.integers(1, 6))
+def test_time_by_the_clock_lies_between_what_is_possible_and_one_worker(steps, workers):
+    groups = [Group((make_run(),), 1.0, n) for n in sorted(steps, reverse=True)]
+    total, longest = sum(steps), max(steps)
+    wall = wall_seconds(groups, workers)
+    assert max(longest, total / workers) <= wall <= total
+    assert wall_seconds(groups, 1) == total
+    assert wall <= total / workers + longest
+
+
+def test_disk_grows_with_steps_and_runs():
+    short, long = make_run(steps=1000), make_run(steps=20_000_000)
+    assert 0 < disk_bytes([short]) < disk_bytes([long]) < disk_bytes([long, short])
+    assert disk_bytes([]) == 0

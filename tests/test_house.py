@@ -1,0 +1,46 @@
+"""The shape of the house: which package may import which, and a README whose numbers come from files."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from analysis import readme
+
+ROOT = Path(__file__).parents[1]
+OURS = {"algorithms", "baselines", "experiments", "analysis", "slurm"}
+MAY_IMPORT = {
+    "algorithms": {"algorithms"},
+    "baselines": {"algorithms", "baselines"},
+    "experiments": {"algorithms", "baselines", "experiments"},
+    "analysis": {"analysis", "experiments.spec", "experiments.store", "experiments.errors"},
+    "slurm": {"algorithms", "baselines", "experiments", "slurm"},
+}
+
+
+def imported_modules(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("package", sorted(MAY_IMPORT))
+def test_imports_point_one_way(package):
+    files = list((ROOT / package).rglob("*.py"))
+    assert files
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in files
+        for module in imported_modules(path)
+        if module.partition(".")[0] in OURS
+        and not any(module == allowed or f"{module}.".startswith(f"{allowed}.") for allowed in MAY_IMPORT[package])
+    ]
+    # `from experiments import spec` names the package and then the module.
+    assert wrong == []
+
+
+def test_readme_tables_are_those_of_the_results():
+    text = readme.README.read_text()
+    assert readme.filled(text, readme.RESULTS) == text
