@@ -110,6 +110,8 @@ def spaces_of(env_id: str, environment: tuple[tuple[str, object], ...]) -> Space
 
 def expected_speed(store: Store, run: Run) -> float:
     """Return steps/s on one core: measured by finished runs of the same kind in this store, or else estimated."""
+    if training_kind(run.algorithm) == "measurement":  # its steps are repeats, of three quantities
+        return 1 / (3 * make_learner(run).seconds)
     prefix = f"{run.algorithm}-{run.env_id.replace('/', '.')}-"
     same = [run_id for run_id in store.finished() if run_id.startswith(prefix)]
     measured = [store.provenance(run_id).get("steps_per_second") for run_id in sorted(same)[:8]]
