@@ -5,7 +5,8 @@ Source: Stream-X (arXiv:2410.14606), Algorithms 4-6.
 Where paper and official code differ:
 1. Initial statistics: the paper's boxes disagree with one another; here as in the code, count 0, the first sample becomes
    the mean and the variance is 1 until there are two samples.
-2. Reward variance: the paper fixes the mean at 0 (second moment), the code subtracts a running mean: `centered`.
+2. Reward variance: the paper fixes the mean at 0, the code subtracts a running mean: `centered`. The paper passes 0 as the old
+   mean; read as "the mean is 0", which we do, the squares themselves are summed.
 3. One counter for observations and rewards in the paper, one each in the code; here one each.
 """
 

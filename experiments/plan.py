@@ -45,6 +45,9 @@ class Group:
     def title(self) -> str:
         """Return a line for a person."""
         run = self.runs[0]
+        if self.kind == "measurement":
+            what = dict(run.hyperparameters)
+            return f"{run.algorithm} {run.env_id} {what['learner']}, {what['lanes']} lanes, {what['workers']} workers"
         numbers = [r.seed for r in self.runs]
         together = numbers == list(range(numbers[0], numbers[-1] + 1)) and len(numbers) > 2
         seeds = f"{numbers[0]}-{numbers[-1]}" if together else ",".join(map(str, numbers))
