@@ -37,12 +37,12 @@ EXPERIMENT = Experiment(
             ),
         ),
         "quick": Preset(
-            "the message in minutes: the learners without a batch on one task, 80k steps",
+            "the message in minutes: the learners without a batch on one task, 60k steps",
             (
                 Row(
                     "Hopper-v4",
                     (CLASSIC_AC, PPO1, SAC1, STREAM_AC),
-                    steps=80_000,
+                    steps=60_000,
                     seeds=8,
                     bin_width=10_000,
                     fewer_seeds={"PPO1": 2, "SAC1": 2},

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 from experiment_support import ROOT, WorkerFactory, mounted_tmpfs
+from hypothesis import HealthCheck, settings
+
+# Properties are checked however busy the machine is.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 MountTmpfs = Callable[[str], Path]
 

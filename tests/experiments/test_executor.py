@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -75,7 +76,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
-        once, always = run_local([group(0, 1, steps=400), group(2, 3)], store, eager(ALWAYS), workers=2, watch=kill)
+        once, always = run_local([group(0, 1, steps=1000), group(2, 3)], store, eager(ALWAYS), workers=2, watch=kill)
     return Killed(once, always, states, starts, store)
 
 
@@ -99,18 +100,35 @@ def test_worker_that_dies_twice_has_failed_and_the_others_go_on(killed):
     assert killed.store.finished() == {r.run_id for r in killed.once.group.runs}
 
 
-def test_asked_to_stop_the_workers_leave_checkpoints_and_no_claims(store):
-    work = group(0, 1, steps=100_000)
+def test_command_asked_to_stop_leaves_checkpoints_and_no_claims(store, capfd, monkeypatch):
+    words = [
+        "stream_barrier",
+        "--preset",
+        "anchors",
+        "--seeds",
+        "2",
+        "--store",
+        str(store.root),
+        "--checkpoint-seconds",
+        "0.01",
+    ]
+    settings = ["env_id=Hopper-v4", "steps=9000", "hidden=[]"]
+    words += [word for setting in settings for word in ("--set", setting)]
+    run_ids = [r.run_id for r in resolve_request("stream_barrier", "anchors", settings, 2).runs]
     before = signal.getsignal(signal.SIGTERM)
 
-    def terminate(jobs: Sequence[Job]) -> None:
-        if min(checkpoint.latest_step(store, r.run_id) for r in work.runs) > 0:
-            os.kill(os.getpid(), signal.SIGTERM)
+    def terminate_once_there_is_a_checkpoint() -> None:
+        wait_until(lambda: all(checkpoint.latest_step(store, run_id) for run_id in run_ids))
+        os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(KeyboardInterrupt):
-        run_local([work], store, eager(ALWAYS), workers=1, watch=terminate)
+    thread = threading.Thread(target=terminate_once_there_is_a_checkpoint)
+    thread.start()
+    answer = ask(capfd, monkeypatch, "run", *words)
+    thread.join()
+    assert answer.code == 130
+    assert "stopped; the same command goes on from the checkpoints" in answer.out
     assert signal.getsignal(signal.SIGTERM) == before
-    assert len({checkpoint.latest_step(store, r.run_id) for r in work.runs}) == 1
+    assert len({checkpoint.latest_step(store, run_id) for run_id in run_ids}) == 1
     assert [path.name for path in store.claims_path.iterdir()] == [".lock"]
     assert store.failures() == store.finished() == set()
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms.agent import structure
+from experiments.errors import UserError
 from experiments.executor import run_inline
 from experiments.plan import (
     LANE_BYTES,
@@ -53,7 +54,7 @@ RUNS = st.builds(
 
 
 @given(st.lists(RUNS, max_size=25, unique=True), st.integers(1, 6), st.none() | st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_run_is_in_one_group_with_others_that_can_share_its_lanes(runs, workers, lanes):
     groups = plan(Store("nowhere"), runs, workers, lanes)
     assert sorted(run.run_id for group in groups for run in group.runs) == sorted(run.run_id for run in runs)
@@ -68,7 +69,7 @@ def test_every_run_is_in_one_group_with_others_that_can_share_its_lanes(runs, wo
 
 
 @given(st.integers(1, 40), st.integers(1, 8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_groups_of_a_family_are_of_nearly_equal_size_and_keep_the_order(count, lanes):
     runs = [make_run(seed=seed) for seed in range(count)]
     groups = plan(Store("nowhere"), runs, workers=1, lanes=lanes)
@@ -110,8 +111,6 @@ def test_lanes_fit_the_cache_and_large_networks_get_fewer():
 
 
 def test_environments_that_cannot_be_made_are_found_out_while_planning():
-    from experiments.errors import UserError
-
     with pytest.raises(UserError, match="no environment 'Hoper-v4'"):
         spaces_of("Hoper-v4", make_run().environment)
 

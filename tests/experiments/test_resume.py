@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def kill_at_any_moment(worker: Worker, store: Store, runs: Sequence[Run], dice: 
 
 def kill_while_saving(worker: Worker, store: Store, runs: Sequence[Run], dice: random.Random) -> None:
     """Kill at the moment when the n-th new file appears among the checkpoints, half-written ones included."""
-    wanted, known, until = dice.randint(1, 2 * len(runs)), names(store), time.monotonic() + 60
+    wanted, known, until = dice.randint(1, len(runs) + 2), names(store), time.monotonic() + 60
     new: set[str] = set()
     while len(new) < wanted:
         time.sleep(0.0005)
@@ -94,7 +95,7 @@ def torn(store: Store, runs: Sequence[Run]) -> bool:
 
 @pytest.mark.parametrize(
     ("env_id", "hidden", "seeds", "steps", "kills"),
-    [("Hopper-v4", (), 5, 1100, 20), ("dm_control/cheetah-run-v0", (4,), 2, 1050, 6)],
+    [("Hopper-v4", (), 5, 1300, 20), ("dm_control/cheetah-run-v0", (4,), 2, 1050, 6)],
 )
 def test_run_killed_at_random_moments_ends_in_the_same_bytes(
     worker_factory: WorkerFactory, store, env_id, hidden, seeds, steps, kills
@@ -118,14 +119,19 @@ def test_run_killed_at_random_moments_ends_in_the_same_bytes(
     assert store.provenance(runs[0].run_id)["resumed_at"], "it was not resumed from a checkpoint"
 
 
-def test_group_killed_while_it_publishes_ends_in_the_same_bytes(worker_factory: WorkerFactory, store):
-    runs = runs_of("Hopper-v4", range(8), 70)
-    worker = worker_factory.start(store, runs, eager(ALWAYS))
-    wait_until(store.finished, pause=0.0005)
-    worker.signal(signal.SIGKILL)
-    worker.wait()
+def test_group_killed_while_it_publishes_ends_in_the_same_bytes(worker_factory: WorkerFactory, tmp_path):
+    runs = runs_of("Hopper-v4", range(16), 70)
+    for attempt in range(5):  # on a busy machine all may be published before the signal is sent
+        store = Store(tmp_path / str(attempt))
+        worker = worker_factory.start(store, runs, eager(ALWAYS))
+        wait_until(store.finished, pause=0.0005)
+        with suppress(ProcessLookupError):
+            worker.signal(signal.SIGKILL)
+        worker.wait()
+        if len(store.finished()) < len(runs):
+            break
     published = store.finished()
-    assert 0 < len(published) < 8
+    assert 0 < len(published) < len(runs)
     before = {run_id: store.provenance(run_id) for run_id in published}
     assert worker_factory.train(store, runs, eager()) == DONE
     assert result_bytes(store, runs) == bytes_alone(runs)
@@ -148,7 +154,7 @@ def test_checkpoints_of_a_run_killed_right_after_it_was_published_are_removed(st
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_run_asked_to_stop_leaves_a_checkpoint_and_no_claim(worker_factory: WorkerFactory, store, number):
-    runs = runs_of("Hopper-v4", range(3), 600)
+    runs = runs_of("Hopper-v4", range(3), 900)
     worker = worker_factory.start(store, runs, eager(ALWAYS))
     wait_until(lambda: min(newest(store, runs)) > 0)
     assert store.claimant(runs[0].run_id)["alive"]
@@ -255,9 +261,13 @@ def test_result_does_not_depend_on_how_many_lanes_there_were(store, tmp_path, mo
 
 def test_worker_whose_starter_was_killed_stops_with_a_checkpoint_and_gives_up_its_claims(worker_factory: WorkerFactory, store):
     runs = runs_of("Hopper-v4", range(2), 100_000)
-    worker_factory.start(store, runs, eager(ALWAYS))
+    worker = worker_factory.start(store, runs, eager(ALWAYS))
     wait_until(lambda: min(newest(store, runs)) > 0)
     worker_factory.kill()
-    wait_until(lambda: store.claimant(runs[0].run_id) is None)
+    try:
+        wait_until(lambda: store.claimant(runs[0].run_id) is None)
+    except AssertionError:
+        worker.signal(signal.SIGKILL)
+        raise
     assert len(set(newest(store, runs))) == 1
     assert store.finished() == store.failures() == set()
