@@ -63,7 +63,7 @@ def available(store: Store, run_id: str, requires: dict[str, Any]) -> list[Check
             header = json.loads(header_line)
             if hashlib.sha256(body).hexdigest() == header["sha256"] and header["requires"] == requires:
                 found.append(Checkpoint(header["step"], pickle.loads(body)))
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             continue
     return found
 
@@ -77,6 +77,13 @@ def latest_step(store: Store, run_id: str) -> int:
     """Return the step of the newest checkpoint without reading it, 0 if there is none."""
     files = _files(store.checkpoints_path / run_id)
     return int(files[0].stem) if files else 0
+
+
+def sweep(store: Store) -> None:
+    """Remove the checkpoints of runs that have been published: a kill may have come between the two."""
+    if store.checkpoints_path.is_dir():
+        for run_id in store.finished().intersection(path.name for path in store.checkpoints_path.iterdir()):
+            discard(store, run_id)
 
 
 def discard(store: Store, run_id: str) -> None:

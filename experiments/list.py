@@ -5,15 +5,20 @@ python -m experiments.list
 
 from __future__ import annotations
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
+from experiments.cli import run_app
 from experiments.errors import told_plainly
 from experiments.spec import experiment_names, labelled_runs, load_experiment
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+
+@app.command()
 def main() -> None:
-    """Print a table of experiments."""
+    """List the experiments there are, with their presets."""
     console = Console(highlight=False)
     table = Table(box=None)
     for column in ("experiment", "reproduces", "preset", "runs", "steps"):
@@ -30,4 +35,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_app(app)

@@ -8,6 +8,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from experiments.executor import Job, last_line
@@ -54,7 +55,7 @@ class Progress:
 
     def _closing_line(self, job: Job) -> str:
         if job.state == "failed":
-            return f"[red]failed[/]  {job.group.title}: {last_line(job.message)}"
+            return f"[red]failed[/]  {job.group.title}: {escape(last_line(job.message))}"
         return f"{job.state:7} {job.group.title}, {clock(job.seconds)}"
 
     def _summary(self, jobs: Sequence[Job]) -> str:

@@ -84,7 +84,12 @@ def main(
                 runs_store.forgive(run.run_id)
             jobs = _train(console, groups, runs_store, workers, checkpoint_seconds)
             failed |= {run.run_id for job in jobs if job.state == "failed" for run in job.group.runs}
-    _report(request, store, results, seeds, set_ or [])
+            _, _, taken = _missing(request, runs_store, retry=False, again=False)
+            if taken:
+                console.print(f"{_count(len(taken), 'run')} are being trained by {_holders(runs_store, taken)}.")
+        finished = runs_store.finished()
+        if any(run.run_id in finished for run in request.runs):
+            _report(request, store, results, seeds, set_ or [])
     if failed:
         words = " ".join(shlex.quote(word) for word in sys.argv[1:] if word != "--retry")
         console.print(

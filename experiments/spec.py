@@ -164,10 +164,13 @@ def typed(key: str, value: Value, like: Value) -> Value:
         fits = isinstance(like, bool) and isinstance(value, bool)
     elif isinstance(like, float):
         fits = isinstance(value, int | float)
-        value = float(value) if fits else value  # type: ignore[arg-type]
+        try:
+            value = float(value) if fits else value  # type: ignore[arg-type]
+        except OverflowError:
+            raise UserError(f"{key} must be a finite number; {str(value)[:20]}... is too large.") from None
     elif isinstance(like, tuple):
         value = tuple(value) if isinstance(value, list) else value
-        fits = isinstance(value, tuple)
+        fits = isinstance(value, tuple) and all(isinstance(item, bool | int | float | str) for item in value)
     else:
         fits = like is None or isinstance(value, type(like))
     if not fits:
@@ -228,7 +231,7 @@ def override(preset: Preset, settings: Mapping[str, Value], seeds: int | None = 
 
 def _only(rows: tuple[Row, ...], algorithm: Value) -> tuple[Row, ...]:
     known = dict.fromkeys(arm.algorithm for row in rows for arm in row.arms)
-    if algorithm not in known:
+    if not isinstance(algorithm, str) or algorithm not in known:
         raise UserError(f"no arm uses the algorithm {algorithm!r}{closest_names(str(algorithm), known)}.")
     kept = (dataclasses.replace(row, arms=tuple(arm for arm in row.arms if arm.algorithm == algorithm)) for row in rows)
     return tuple(row for row in kept if row.arms)
@@ -243,7 +246,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Value]:
             raise UserError(f"--set wants key=value; {pair!r} has no key or no '='.")
         try:
             value = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             value = text
         settings[key] = tuple(value) if isinstance(value, list) else value
     return settings

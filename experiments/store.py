@@ -106,11 +106,13 @@ class Store:
     def load(self, run_id: str, verify: bool = True) -> tuple[dict[str, Any], dict[str, Any], dict[str, pa.Table]]:
         """Return result, provenance and tables of a finished run, checked against their checksums."""
         path = self.finished_path / run_id
-        provenance = json.loads((path / "provenance.json").read_text())
+        provenance = self.provenance(run_id)
+        damaged = [] if "sha256" in provenance else ["provenance.json"]
         if verify:
-            for name, expected in provenance["sha256"].items():
-                if not (path / name).exists() or _sha256(path / name) != expected:
-                    raise UserError(f"{path / name} is damaged; remove the folder {path} and run the experiment again.")
+            checksums = provenance.get("sha256", {}).items()
+            damaged += [name for name, sha256 in checksums if not (path / name).exists() or _sha256(path / name) != sha256]
+        if damaged:
+            raise UserError(f"{path / damaged[0]} is damaged; remove the folder {path} and run the experiment again.")
         tables = {p.stem: feather.read_table(str(p), memory_map=False) for p in sorted(path.glob("*.arrow"))}
         return json.loads((path / "result.json").read_text()), provenance, tables
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from experiments import checkpoint
 from experiments.errors import UserError
 from experiments.spec import Run
 from experiments.store import Owner, Store
@@ -41,9 +42,7 @@ def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_request
     from experiments.registry import training_kind
 
     owner = Owner()
-    claimed = [run for run in runs if store.claim(run.run_id, owner)]
-    if not claimed:
-        return DONE
+    claimed: list[Run] = []
     context = Context(
         store=store,
         owner=owner,
@@ -53,6 +52,10 @@ def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_request
         provenance=options.provenance or {},
     )
     try:
+        checkpoint.sweep(store)
+        claimed += [run for run in runs if store.claim(run.run_id, owner)]
+        if not claimed:
+            return DONE
         context.beat(0, 0.0, None, force=True)
         kind = training_kind(claimed[0].algorithm)
         if kind == "streaming":

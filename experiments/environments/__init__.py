@@ -27,8 +27,12 @@ from experiments.streams import derive
 # Episodes of dm_control end inside dm_control, so Gymnasium knows no limit for them.
 DM_CONTROL_EPISODE_STEPS = 1000
 
-# Package that brings an environment family, by the namespace of its ids, and the pip name to install.
-PACKAGES = {"dm_control": ("shimmy", "shimmy dm-control"), "ALE": ("ale_py", "ale-py"), "MinAtar": ("minatar", "minatar")}
+# Modules that bring an environment family, by the namespace of its ids, and the names to install with pip.
+PACKAGES = {
+    "dm_control": (("shimmy", "dm_control"), "shimmy dm-control"),
+    "ALE": (("ale_py",), "ale-py"),
+    "MinAtar": (("minatar",), "minatar"),
+}
 
 
 class SimulationDivergedError(Exception):
@@ -108,6 +112,8 @@ class Environment(gymnasium.Env[np.ndarray, np.ndarray]):
             action = np.minimum(np.maximum(action, self._low), self._high)
         elif self._discrete:
             action = int(action)
+        else:
+            action = np.array(action)  # a copy: the caller may write the next action into the same memory
         self._actions.append(action)
         try:
             obs, reward, terminated, truncated, info = self._inner.step(action)
@@ -159,10 +165,11 @@ def _physics_errors(env_id: str) -> tuple[type[Exception], ...]:
 def _make(env_id: str) -> gymnasium.Env[Any, Any]:
     family = env_id.partition("/")[0] if "/" in env_id else None
     if family in PACKAGES:
-        module, pip_names = PACKAGES[family]
+        modules, pip_names = PACKAGES[family]
         os.environ.setdefault("MUJOCO_GL", "disable")  # nothing is rendered; without it dm_control looks for a display
         try:
-            __import__(module)
+            for name in modules:
+                __import__(name)
         except ImportError as error:
             raise UserError(
                 f"environment {env_id} needs a package that is not installed ({error}); install it: pip install {pip_names}."
@@ -178,12 +185,12 @@ def _make(env_id: str) -> gymnasium.Env[Any, Any]:
             env = gymnasium.make(env_id, disable_env_checker=True)
         except gymnasium.error.DependencyNotInstalled as error:
             raise UserError(
-                f"environment {env_id} needs a package that is not installed ({error}); install it: "
-                "pip install 'gymnasium[mujoco]'."
+                f"environment {env_id} needs a package that is not installed: {' '.join(str(error).split()).rstrip('.')}."
             ) from None
-        except (gymnasium.error.UnregisteredEnv, gymnasium.error.Error, ModuleNotFoundError) as error:
+        except (gymnasium.error.Error, ImportError) as error:
             close = difflib.get_close_matches(env_id, list(gymnasium.registry), n=3, cutoff=0.6)
-            hint = f"the closest are {', '.join(close)}" if close else str(error).splitlines()[0].rstrip(".")
+            known = [name for name in close if name != env_id]
+            hint = f"the closest are {', '.join(known)}" if known else " ".join(str(error).split()).rstrip(".")
             raise UserError(f"there is no environment {env_id!r}; {hint}.") from None
         finally:
             gymnasium.logger.min_level = level

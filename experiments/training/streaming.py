@@ -26,8 +26,8 @@ from experiments.streams import BLOCK, NoiseStream, derive
 from experiments.training.context import Context, Interrupted, Watcher
 from experiments.training.episodes import EpisodeLog
 
-# Below so many steps over all lanes compiling costs more than it gains.
-EAGER_BELOW_STEPS = 20_000
+# Runs of fewer steps are not worth compiling. The number of lanes has no say: a run's bits must not depend on it.
+EAGER_BELOW_STEPS = 2_000
 
 
 class Stream:
@@ -46,7 +46,7 @@ def train(runs: Sequence[Run], context: Context) -> None:
     torch.set_num_threads(1)
     compiled = context.compiled
     if compiled is None:
-        compiled = runs[0].steps * len(runs) >= EAGER_BELOW_STEPS and compiler_available()
+        compiled = runs[0].steps >= EAGER_BELOW_STEPS and compiler_available()
     requires = {
         "engine": "compiled" if compiled else "eager",
         "torch": torch.__version__,

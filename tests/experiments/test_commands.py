@@ -129,7 +129,6 @@ def test_missing_package_of_an_environment_is_refused_with_the_command_that_inst
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.xfail(strict=True, reason="bug: without dm_control the environment is said not to exist, and no remedy is named")
 def test_missing_simulator_behind_a_package_is_refused_with_the_command_that_installs_it(tmp_path):
     code = (
         "import runpy, sys; sys.modules['dm_control'] = None; "
@@ -272,7 +271,6 @@ def test_list_names_every_experiment_and_preset_with_its_size(command):
             assert size in [words[-3:] for words in lines], size
 
 
-@pytest.mark.xfail(strict=True, reason="bug: words after `list` are ignored")
 def test_words_that_list_does_not_know_are_refused(command):
     assert one_sentence(command("list", "--bogus"), "--bogus")
 

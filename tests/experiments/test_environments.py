@@ -256,7 +256,7 @@ def test_last_episode_is_restored():
     [
         "bounds",
         "unit",
-        pytest.param("none", marks=pytest.mark.xfail(strict=True, reason="bug: unclipped actions are kept without a copy")),
+        "none",
     ],
 )
 def test_restored_exactly_when_the_caller_writes_every_action_into_the_same_memory(option):
@@ -313,7 +313,6 @@ def test_unknown_environment_is_named_with_the_closest(env_id, message):
 
 
 @pytest.mark.parametrize("env_id", ["Hopper-v3", "HalfCheetah-v2", "Pusher-v4"])
-@pytest.mark.xfail(strict=True, raises=ImportError, reason="bug: ids that Gymnasium has given up raise ImportError")
 def test_environment_that_gymnasium_has_given_up_is_refused(env_id):
     with pytest.raises(UserError, match=env_id):
         describe(env_id)
@@ -333,7 +332,6 @@ def test_missing_package_is_named_with_the_command_that_installs_it(env_id, modu
         describe(env_id)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the remedy named is gymnasium[mujoco], whatever is missing")
 def test_missing_package_of_a_gymnasium_environment_is_named_and_no_other(monkeypatch):
     monkeypatch.setitem(sys.modules, "Box2D", None)  # type: ignore[arg-type]
     for module in [name for name in sys.modules if name.startswith("gymnasium.envs.box2d")]:

@@ -167,7 +167,6 @@ def test_failed_run_keeps_its_traceback_is_left_alone_and_is_retried_when_asked(
     assert run_id in status.out
 
 
-@pytest.mark.xfail(strict=True, reason="bug: with no finished run the report ends the command before it tells of the failures")
 def test_command_says_that_runs_failed_where_all_have(store, capfd, monkeypatch):
     (run_id,) = (r.run_id for r in resolve_request(FAILING[0], "anchors", FAILING[6::2], 1).runs)
     store.fail(run_id, "Traceback\nRuntimeError: for a reason\n")
@@ -177,7 +176,6 @@ def test_command_says_that_runs_failed_where_all_have(store, capfd, monkeypatch)
     assert "--retry" in answer.out
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the message of a failure is read as console markup")
 @pytest.mark.parametrize("message", ["RuntimeError: [enforce fail at alloc_cpu.cpp:127] err", "ValueError: [/usr/lib] is odd"])
 def test_message_of_a_failed_group_is_shown_as_it_is(message):
     console = Console(file=io.StringIO(), width=200)
@@ -271,10 +269,6 @@ def test_two_starters_train_each_run_once(starters):
         starters.store.load(run_id)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="bug: it says `done`, and the report on an empty store exits with 2",
-)
 def test_of_two_starters_at_once_the_one_without_work_says_so_and_exits_with_0(starters):
     assert [answer.code for answer in starters.together] == [0, 0]
     assert any("being trained by process" in answer.out for answer in starters.together)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 from experiment_support import (
     ALWAYS,
     NEVER,
@@ -120,7 +121,7 @@ def test_run_killed_at_random_moments_ends_in_the_same_bytes(
 
 
 def test_group_killed_while_it_publishes_ends_in_the_same_bytes(worker_factory: WorkerFactory, tmp_path):
-    runs = runs_of("Hopper-v4", range(16), 70)
+    runs = runs_of("Hopper-v4", range(9), 70)
     for attempt in range(5):  # on a busy machine all may be published before the signal is sent
         store = Store(tmp_path / str(attempt))
         worker = worker_factory.start(store, runs, eager(ALWAYS))
@@ -138,7 +139,6 @@ def test_group_killed_while_it_publishes_ends_in_the_same_bytes(worker_factory: 
     assert {run_id: store.provenance(run_id) for run_id in published} == before, "a published run was trained again"
 
 
-@pytest.mark.xfail(strict=True, reason="bug: nobody removes the checkpoints of a run that was published just before a kill")
 def test_checkpoints_of_a_run_killed_right_after_it_was_published_are_removed(store, tmp_path):
     (run,) = runs_of("Hopper-v4", [0], 70)
     assert train(store, [run], eager(), until_step=0) == STOPPED
@@ -182,6 +182,19 @@ def test_lanes_at_different_steps_and_in_other_groups_than_before_end_in_the_sam
     assert train(store, [runs[1], runs[0]], eager()) == DONE
     assert result_bytes(store, runs) == bytes_alone(runs)
     assert [store.provenance(run.run_id)["resumed_at"] for run in runs] == [[128], [64], [64], []]
+
+
+@pytest.mark.xfail(
+    torch.backends.cpu.get_cpu_capability() == "AVX512",
+    strict=True,
+    reason="bug: eager kernels take 32 floats at a time here, so padding to 16 lanes leaves a rest that is computed otherwise",
+)
+def test_full_group_divided_after_a_stop_ends_in_the_same_bytes(store):
+    runs = runs_of("Hopper-v4", range(16), 130)
+    assert train(store, runs, eager(), until_step=64) == STOPPED
+    assert train(store, runs[:8], eager()) == DONE
+    assert train(store, runs[8:], eager()) == DONE
+    assert result_bytes(store, runs) == bytes_alone(runs)
 
 
 def test_lanes_one_checkpoint_ahead_go_back_to_the_step_that_all_have(store):
@@ -245,7 +258,6 @@ def test_checkpoint_of_the_compiled_engine_is_not_continued_by_the_other(store, 
     assert result_bytes(store, [run]) == bytes_alone((run,))
 
 
-@pytest.mark.xfail(strict=True, reason="bug: whether lanes are compiled depends on how many there are, and so do their bytes")
 def test_result_does_not_depend_on_how_many_lanes_there_were(store, tmp_path, monkeypatch):
     # A group of many short runs is compiled; what a kill leaves of it is not. Smaller numbers here, to be quick.
     monkeypatch.setattr(streaming, "EAGER_BELOW_STEPS", 1000)

@@ -332,7 +332,6 @@ def test_value_of_the_right_type_that_means_nothing_is_refused(setting, message)
         pytest.param("hidden=" + "[" * 100_000, id="brackets without end"),
     ],
 )
-@pytest.mark.xfail(strict=True, reason="bug: ends in a traceback instead of one sentence")
 def test_odd_value_is_refused_in_one_sentence(setting):
     with pytest.raises(UserError):
         resolve_request("stream_barrier", "anchors", [setting], None)

@@ -146,9 +146,6 @@ def test_damage_is_noticed_and_the_remedy_named(store, name, damage):
         store.load(RUN.run_id)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bug: a damaged provenance.json ends in a JSON error, a missing one in FileNotFoundError"
-)
 @pytest.mark.parametrize("content", ["", "{}"])
 def test_damaged_provenance_is_noticed_and_the_remedy_named(store, content):
     publish(store)
@@ -406,13 +403,10 @@ def test_publishing_to_a_full_disk_leaves_no_half_result(tmpfs: Callable[[str], 
     store.load(RUN.run_id)
 
 
-OUTSIDE_THE_TRY = pytest.mark.xfail(strict=True, raises=OSError, reason="bug: claims are taken outside the try of train_runs")
-
-
 @pytest.mark.parametrize(
     ("kilobytes", "checkpoint_seconds"),
     [
-        pytest.param(4, NEVER, id="while claiming", marks=OUTSIDE_THE_TRY),
+        pytest.param(4, NEVER, id="while claiming"),
         pytest.param(12, NEVER, id="at the first heartbeat"),
         pytest.param(16, NEVER, id="while publishing JSON"),
         pytest.param(20, NEVER, id="while publishing a table"),
