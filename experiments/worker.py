@@ -53,7 +53,9 @@ def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_request
     )
     try:
         checkpoint.sweep(store)
-        claimed += [run for run in runs if store.claim(run.run_id, owner)]
+        for run in runs:
+            if store.claim(run.run_id, owner):
+                claimed.append(run)  # one by one: what is claimed before the disk is full is given up again
         if not claimed:
             return DONE
         context.beat(0, 0.0, None, force=True)
