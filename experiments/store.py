@@ -135,9 +135,7 @@ class Store:
             holder = self.claimant(run_id)
             if holder is not None and holder["alive"] and holder["owner"] != owner.name:
                 return False
-            temporary = self.claims_path / f".{run_id}.{_unique()}"
-            _write_json(temporary, owner.identity())
-            os.replace(temporary, path)
+            _put_json(path, owner.identity())
             return True
 
     def release(self, run_id: str, owner: Owner) -> None:
@@ -167,10 +165,7 @@ class Store:
     def beat(self, owner: Owner, progress: Mapping[str, Any]) -> None:
         """Tell that an owner is alive and how far it is."""
         self.claims_path.mkdir(parents=True, exist_ok=True)
-        path = self._heartbeat_path(owner.name)
-        temporary = path.with_name(f"{path.name}.{_unique()}")
-        _write_json(temporary, progress, sync=False)
-        os.replace(temporary, path)
+        _put_json(self._heartbeat_path(owner.name), progress)
 
     def forget(self, owner: Owner) -> None:
         """Remove an owner's heartbeat when it has given up all claims."""
@@ -260,10 +255,19 @@ def _unique() -> str:
     return f"{os.getpid()}.{uuid.uuid4().hex[:12]}"
 
 
-def _write_json(path: Path, content: Mapping[str, Any], sync: bool = True) -> None:
+def _put_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace a small file as a whole, or leave it and nothing else behind."""
+    temporary = path.with_name(f".{path.name}.{_unique()}")
+    try:
+        temporary.write_text(json.dumps(content))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-    if sync:
-        _sync(path)
+    _sync(path)
 
 
 def _sync(path: Path) -> None:

@@ -406,12 +406,7 @@ def test_publishing_to_a_full_disk_leaves_no_half_result(tmpfs: Callable[[str], 
 @pytest.mark.parametrize(
     ("kilobytes", "checkpoint_seconds"),
     [
-        pytest.param(
-            4,
-            NEVER,
-            id="while claiming",
-            marks=pytest.mark.xfail(strict=True, reason="bug: claims taken before the one that fails are not given up"),
-        ),
+        pytest.param(4, NEVER, id="while claiming"),
         pytest.param(12, NEVER, id="at the first heartbeat"),
         pytest.param(16, NEVER, id="while publishing JSON"),
         pytest.param(20, NEVER, id="while publishing a table"),
