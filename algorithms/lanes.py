@@ -24,9 +24,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from algorithms.agent import Agent, Spaces, State, Transition, leaves, map_state
 
 # Lanes are padded, so that a lane's bits do not depend on how many there are. A single lane is compiled into another form
-# than several; and eager kernels treat the elements after the last full SIMD vector (16 floats) differently.
+# than several; and eager kernels treat the elements after the last full pair of SIMD vectors (32 floats) differently.
 COMPILED_MINIMUM = 2
-EAGER_MULTIPLE = 16
+EAGER_MULTIPLE = 32
 
 
 class Lanes:

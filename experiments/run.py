@@ -68,6 +68,7 @@ def main(
         if taken and not todo:
             console.print(f"{len(taken)} runs are being trained by {_holders(runs_store, taken)}; nothing to do here.")
             return
+        stopped = False
         if groups:
             if any(group.kind == "streaming" for group in groups) and not compiler_available():
                 console.print(
@@ -84,12 +85,16 @@ def main(
                 runs_store.forgive(run.run_id)
             jobs = _train(console, groups, runs_store, workers, checkpoint_seconds)
             failed |= {run.run_id for job in jobs if job.state == "failed" for run in job.group.runs}
+            stopped = any(job.state == "stopped" for job in jobs)
             _, _, taken = _missing(request, runs_store, retry=False, again=False)
             if taken:
                 console.print(f"{_count(len(taken), 'run')} are being trained by {_holders(runs_store, taken)}.")
         finished = runs_store.finished()
         if any(run.run_id in finished for run in request.runs):
             _report(request, store, results, seeds, set_ or [])
+    if stopped:
+        console.print("Some runs were asked to stop; the same command goes on from their checkpoints.")
+        raise SystemExit(130)
     if failed:
         words = " ".join(shlex.quote(word) for word in sys.argv[1:] if word != "--retry")
         console.print(

@@ -189,8 +189,9 @@ def _make(env_id: str) -> gymnasium.Env[Any, Any]:
             ) from None
         except (gymnasium.error.Error, ImportError) as error:
             close = difflib.get_close_matches(env_id, list(gymnasium.registry), n=3, cutoff=0.6)
-            known = [name for name in close if name != env_id]
-            hint = f"the closest are {', '.join(known)}" if known else " ".join(str(error).split()).rstrip(".")
+            if env_id in close:
+                raise UserError(f"{env_id} cannot be made: {' '.join(str(error).split()).rstrip('.')}.") from None
+            hint = f"the closest are {', '.join(close)}" if close else " ".join(str(error).split()).rstrip(".")
             raise UserError(f"there is no environment {env_id!r}; {hint}.") from None
         finally:
             gymnasium.logger.min_level = level

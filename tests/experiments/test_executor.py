@@ -140,9 +140,6 @@ def test_command_asked_to_stop_leaves_checkpoints_and_no_claims(store, capfd, mo
     assert store.failures() == store.finished() == set()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bug: a group that somebody else has stopped is passed over in silence, with exit code 0"
-)
 def test_command_whose_worker_was_asked_to_stop_says_that_runs_are_left(store, capfd, monkeypatch):
     thread, words, _ = stop_once_there_is_a_checkpoint(store, lambda run_id: store.claimant(run_id)["pid"])
     thread.start()

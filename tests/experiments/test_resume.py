@@ -12,7 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import torch
 from experiment_support import (
     ALWAYS,
     NEVER,
@@ -184,11 +183,6 @@ def test_lanes_at_different_steps_and_in_other_groups_than_before_end_in_the_sam
     assert [store.provenance(run.run_id)["resumed_at"] for run in runs] == [[128], [64], [64], []]
 
 
-@pytest.mark.xfail(
-    torch.backends.cpu.get_cpu_capability() == "AVX512",
-    strict=True,
-    reason="bug: eager kernels take 32 floats at a time here, so padding to 16 lanes leaves a rest that is computed otherwise",
-)
 def test_full_group_divided_after_a_stop_ends_in_the_same_bytes(store):
     runs = runs_of("Hopper-v4", range(16), 130)
     assert train(store, runs, eager(), until_step=64) == STOPPED
