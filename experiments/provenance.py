@@ -68,6 +68,11 @@ def _processor() -> str:
     return platform.processor() or "unknown"
 
 
+def exact_versions() -> dict[str, str | None]:
+    """Return the versions that must be equal for a checkpoint to be continued to the same bytes."""
+    return {name: _version(name) for name in PACKAGES}
+
+
 def available_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

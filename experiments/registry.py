@@ -60,5 +60,5 @@ def check_hyperparameters(run: Run) -> None:
             raise UserError(f"{name} must be a finite number; {value} is not.")
         if name in choices and value not in choices[name]:
             raise UserError(f"{name} must be one of {', '.join(map(str, choices[name]))}; {value!r} is not.")
-        if name == "hidden" and not (isinstance(value, tuple) and all(isinstance(n, int) and n > 0 for n in value)):
+        if name == "hidden" and not (isinstance(value, tuple) and all(type(n) is int and n > 0 for n in value)):
             raise UserError(f"hidden must be a list of positive widths, like [128, 128]; {value!r} is not.")

@@ -52,6 +52,8 @@ def main(
         for option, number in (("--workers", workers), ("--lanes", lanes), ("--checkpoint-seconds", checkpoint_seconds)):
             positive(option, number)
         request = resolve_request(name, preset, set_ or [], seeds)
+        if results.exists() and not results.is_dir():
+            raise UserError(f"{results} is not a folder; choose another with --results.")
         runs_store = Store(store)
         if request.experiment.measurement:
             workers = 1  # a neighbour would be measured as well

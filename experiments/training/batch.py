@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from importlib import metadata
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from baselines.stepwise import Diverged
 from experiments import checkpoint
 from experiments.environments import Environment, SimulationDivergedError
 from experiments.errors import UserError
+from experiments.provenance import exact_versions
 from experiments.registry import make_learner
 from experiments.spec import Run
 from experiments.training.context import Context, Interrupted, Watcher
@@ -21,9 +21,6 @@ from experiments.training.episodes import EpisodeLog
 
 # A replay buffer can take gigabytes: the time between two checkpoints is at least so many times what the last one took.
 REST_AFTER_SAVING = 20
-
-# A checkpoint of another version of these could be read, and would end in other bytes.
-EXACT_PACKAGES = ("torch", "stable-baselines3", "gymnasium", "mujoco", "dm-control", "numpy")
 
 
 class Stream:
@@ -81,7 +78,7 @@ class Stream:
 def train(run: Run, context: Context) -> None:
     """Train and publish a run. Raise `Interrupted` when asked to stop, with the state in a checkpoint."""
     torch.set_num_threads(1)
-    requires = {package: _version(package) for package in EXACT_PACKAGES}
+    requires = exact_versions()
     restored = checkpoint.latest(context.store, run.run_id, requires)
     stream = Stream(run)
     if restored is not None:
@@ -165,10 +162,3 @@ def _check_parameters(stream: Stream) -> None:
 
 def _pace(steps: int, seconds: float) -> float:
     return steps / max(1e-9, seconds)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
-import gymnasium
-import mujoco
 import numpy as np
 import torch
 
@@ -20,6 +18,7 @@ from algorithms.agent import Agent
 from algorithms.lanes import Lanes, compiler_available
 from experiments import checkpoint
 from experiments.environments import Environment, SimulationDivergedError
+from experiments.provenance import exact_versions
 from experiments.registry import make_learner
 from experiments.spec import Run
 from experiments.streams import BLOCK, NoiseStream, derive
@@ -47,12 +46,7 @@ def train(runs: Sequence[Run], context: Context) -> None:
     compiled = context.compiled
     if compiled is None:
         compiled = runs[0].steps >= EAGER_BELOW_STEPS and compiler_available()
-    requires = {
-        "engine": "compiled" if compiled else "eager",
-        "torch": torch.__version__,
-        "gymnasium": gymnasium.__version__,
-        "mujoco": mujoco.__version__,
-    }
+    requires = {"engine": "compiled" if compiled else "eager", **exact_versions()}
     for group, checkpoints in _groups_at_one_step(runs, context, requires):
         _train_group(group, checkpoints, compiled, requires, context)
 
