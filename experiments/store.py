@@ -82,7 +82,7 @@ class Store:
                 _sync(path)
             checksums = {p.name: _sha256(p) for p in sorted(temporary.iterdir())}
             finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            _write_json(temporary / "provenance.json", {**provenance, "finished": finished, "sha256": checksums})
+            _write_json(temporary / "provenance.json", {"finished": finished, **provenance, "sha256": checksums})
             _sync(temporary)
             try:
                 os.replace(temporary, target)
