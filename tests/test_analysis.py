@@ -68,7 +68,8 @@ def publish(
         "machine": {"processor": "a processor", "cores": 4},
         "python": "3.11",
         "packages": {"torch": "2.13.0"},
-        "started": f"2026-01-0{1 + run.seed}T00:00:00Z", "finished": f"2026-01-0{1 + run.seed}T00:00:00Z",
+        "started": f"2026-01-0{1 + run.seed}T00:00:00Z",
+        "finished": f"2026-01-0{1 + run.seed}T00:00:00Z",
     }
     table = {"step": step, "episodic_return": np.asarray(returns, np.float64), "length": lengths}
     store.publish(run, {"episodes": table}, result, provenance)
