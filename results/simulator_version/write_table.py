@@ -1,4 +1,4 @@
-"""Write walker2d.csv from a store of runs on the old simulator: tabulate.py STORE."""
+"""Write walker2d.csv from a store of runs on the old simulator: write_table.py STORE."""
 
 import sys
 from pathlib import Path
