@@ -117,6 +117,8 @@ class Experiment:
     notes: str = ""
     measurement: bool = False
     """Measures speed instead of learning: trained one group at a time, on an otherwise idle machine."""
+    returns: bool = True
+    """Compared by episodic returns; otherwise its figure reads what the runs recorded in their `metrics` tables."""
 
     def preset(self, name: str) -> Preset:
         """Return a preset by name."""

@@ -1,0 +1,39 @@
+"""Stream-X Fig. 3: sample efficiency of Stream AC beside PPO and SAC, and their one-sample forms.
+
+Stream AC on Ant and Walker2d are the runs of Fig. 7. SAC's implementation was not published; CleanRL's hyperparameters are
+our choice.
+"""
+
+from experiments.spec import Arm, Experiment, Preset, Row
+
+STREAM_AC = Arm("Stream AC(0.8)", "stream_ac")
+PPO1, PPO, SAC, SAC1 = Arm("PPO1", "ppo1"), Arm("PPO", "ppo"), Arm("SAC", "sac"), Arm("SAC1", "sac1")
+ARMS = (STREAM_AC, PPO1, PPO, SAC, SAC1)
+BUDGETS = {  # panel: steps, width of a bin
+    "Humanoid-v4": (5_000_000, 100_000),
+    "HumanoidStandup-v4": (2_000_000, 50_000),
+    "Ant-v4": (2_000_000, 50_000),
+    "Walker2d-v4": (2_000_000, 50_000),
+}
+FEW = {"PPO1": 2, "PPO": 2, "SAC": 1, "SAC1": 1}  # the slow ones, where time is short
+
+EXPERIMENT = Experiment(
+    name="stream_ac_sample_efficiency",
+    title="Sample efficiency of streaming actor-critic",
+    source="Stream-X (arXiv:2410.14606v2), Fig. 3",
+    figure="learning_curves",
+    presets={
+        "paper": Preset(
+            "the published protocol: 5M steps on Humanoid, 2M elsewhere, 30 seeds",
+            tuple(Row(env_id, ARMS, steps=s, seeds=30, bin_width=w) for env_id, (s, w) in BUDGETS.items()),
+        ),
+        "laptop": Preset(
+            "all algorithms and tasks, 200k steps; fewer seeds for the slow batch learners",
+            tuple(Row(env_id, ARMS, steps=200_000, seeds=8, bin_width=50_000, fewer_seeds=FEW) for env_id in BUDGETS),
+        ),
+        "quick": Preset(
+            "all but SAC on one task, 40k steps",
+            (Row("Walker2d-v4", (STREAM_AC, PPO1, PPO, SAC1), steps=40_000, seeds=4, bin_width=10_000, fewer_seeds=FEW),),
+        ),
+    },
+)
