@@ -24,29 +24,36 @@ class Spaces:
     """Sizes of one stream: what the environment shows and what it accepts.
 
     `action_size` is the dimension of a continuous action, or the number of discrete ones. With `time_feature` the last
-    component of an observation tells the time within the episode and is not to be normalised.
+    component of an observation tells the time within the episode and is not to be normalised. `frames` is how many of the
+    latest observations the network sees, stacked by the learner. Pixels come as bytes, everything else in float64. With
+    `prediction` there is nothing to decide: the one component of the action is the learner's prediction, and is ignored.
     """
 
     obs_shape: tuple[int, ...]
     action_size: int
     discrete: bool = False
     time_feature: bool = False
+    frames: int = 1
+    obs_dtype: Literal["float64", "uint8"] = "float64"
+    prediction: bool = False
 
 
 class Transition(NamedTuple):
     """One moment of experience, unbatched.
 
-    `acting_obs` is the observation the next action is chosen from: `next_obs` inside an episode, the first observation of
-    the new episode where one has ended. Observations, action and reward are raw, as the environment gave or took them.
+    `acting_obs` is the observation the next action is chosen from: `next_obs` as a rule, the first observation of a new
+    episode where the environment was `restarted`. That follows termination or truncation in most environments; in Atari a
+    lost life terminates and the game goes on. Observations, action and reward are raw, as the environment gave or took them.
     """
 
-    obs: Tensor  # float64 [*obs_shape]
+    obs: Tensor  # float64 (uint8 for pixels) [*obs_shape]
     action: Tensor  # float32 [action_size], or int64 [] if discrete; as sampled, before any clipping
     reward: Tensor  # float64 []
-    next_obs: Tensor  # float64 [*obs_shape]
+    next_obs: Tensor  # as obs
     terminated: Tensor  # bool []
     truncated: Tensor  # bool []
-    acting_obs: Tensor  # float64 [*obs_shape]
+    restarted: Tensor  # bool []
+    acting_obs: Tensor  # as obs
 
 
 @dataclass(frozen=True)

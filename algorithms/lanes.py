@@ -33,10 +33,11 @@ class Lanes:
     """Independent learners side by side.
 
     The arrays below are the engine's own memory, first axis = lane. A training loop writes what the environments gave into
-    `reward`, `next_obs`, `terminated`, `truncated`, `acting_obs` and `noise`, calls `step`, and reads `action` and `info`.
+    `reward`, `next_obs`, `terminated`, `truncated`, `restarted`, `acting_obs` and `noise`, calls `step`, and reads `action`
+    and `info`.
 
     Attributes:
-        obs: observation that `action` was chosen from, float64 [lanes, *obs_shape].
+        obs: observation that `action` was chosen from, float64 (uint8 for pixels) [lanes, *obs_shape].
         action: action to take now, float32 [lanes, action_size] (int64 [lanes] if discrete).
         info: diagnostics of the last update by name, such as td_error [lanes].
     """
@@ -51,20 +52,22 @@ class Lanes:
         self._state: State = map_state(lambda *x: torch.stack(x).contiguous(), *padded)
         noise = agent.noise(spaces)
         action_shape = (count,) if spaces.discrete else (count, spaces.action_size)
+        obs_dtype = getattr(torch, spaces.obs_dtype)
         self._transition = Transition(
-            obs=torch.zeros(count, *spaces.obs_shape, dtype=torch.float64),
+            obs=torch.zeros(count, *spaces.obs_shape, dtype=obs_dtype),
             action=torch.zeros(action_shape, dtype=torch.int64 if spaces.discrete else torch.float32),
             reward=torch.zeros(count, dtype=torch.float64),
-            next_obs=torch.zeros(count, *spaces.obs_shape, dtype=torch.float64),
+            next_obs=torch.zeros(count, *spaces.obs_shape, dtype=obs_dtype),
             terminated=torch.zeros(count, dtype=torch.bool),
             truncated=torch.zeros(count, dtype=torch.bool),
-            acting_obs=torch.zeros(count, *spaces.obs_shape, dtype=torch.float64),
+            restarted=torch.zeros(count, dtype=torch.bool),
+            acting_obs=torch.zeros(count, *spaces.obs_shape, dtype=obs_dtype),
         )
         self._noise = torch.zeros(count, *noise.shape)
         views = {name: tensor.numpy()[: self.lanes] for name, tensor in self._transition._asdict().items()}
         self.obs, self.action = views["obs"], views["action"]
         self.reward, self.next_obs, self.acting_obs = views["reward"], views["next_obs"], views["acting_obs"]
-        self.terminated, self.truncated = views["terminated"], views["truncated"]
+        self.terminated, self.truncated, self.restarted = views["terminated"], views["truncated"], views["restarted"]
         self.noise: np.ndarray = self._noise.numpy()[: self.lanes]
         self.info: dict[str, np.ndarray] = {}
         self._info_names: list[str] = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -49,6 +50,82 @@ class MLP(nn.Module):
                 x = F.layer_norm(x, x.shape)
             x = F.leaky_relu(x)
         return {name: head(x) for name, head in self.heads.items()}
+
+
+class Convolution(nn.Module):
+    """A convolution of one image without padding, [channels, height, width] -> [units, rows, columns].
+
+    Written as unfolding into patches and one matrix product: under vmap that is several times faster than `conv2d`, and the
+    numbers are the same up to the order of summation.
+    """
+
+    def __init__(self, channels: int, units: int, kernel: int, stride: int):
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+        self.weight = nn.Parameter(torch.empty(units, channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.empty(units))
+
+    def forward(self, image: Tensor) -> Tensor:
+        rows, columns = ((size - self.kernel) // self.stride + 1 for size in image.shape[1:])
+        patches = F.unfold(image.unsqueeze(0), self.kernel, stride=self.stride)[0]  # [channels * kernel^2, positions]
+        out = self.weight.flatten(1) @ patches + self.bias.unsqueeze(1)
+        return out.unflatten(1, (rows, columns))
+
+
+class ConvNet(MLP):
+    """Convolutions, then an MLP on all that they give, [channels, height, width] -> {head: [size]}.
+
+    Every convolution is followed by LayerNorm over channels and positions together, and LeakyReLU, as in `MLP`.
+    """
+
+    def __init__(
+        self,
+        image: tuple[int, int, int],
+        convolutions: Sequence[tuple[int, int, int]],
+        hidden: Sequence[int],
+        heads: Mapping[str, int],
+        layer_norm: bool = True,
+    ):
+        """`convolutions` lists units, kernel size and stride of each, in pixels."""
+        channels, height, width = image
+        layers = []
+        for units, kernel, stride in convolutions:
+            layers.append(Convolution(channels, units, kernel, stride))
+            channels, height, width = units, (height - kernel) // stride + 1, (width - kernel) // stride + 1
+        super().__init__(channels * height * width, hidden, heads, layer_norm)
+        self.convolutions = nn.ModuleList(layers)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        for convolution in self.convolutions:
+            x = convolution(x)
+            if self.layer_norm:
+                x = F.layer_norm(x, x.shape)
+            x = F.leaky_relu(x)
+        return super().forward(x.flatten())
+
+
+# Height and width of an image: (units, kernel, stride) of its convolutions, and the widths of the layers after them.
+TORSOS = {
+    (10, 10): (((16, 3, 1),), (128,)),  # MinAtar, F.2
+    (84, 84): (((32, 8, 5), (64, 4, 3), (64, 3, 2)), (256,)),  # Atari, F.3
+}
+
+
+def network(obs_shape: tuple[int, ...], hidden: tuple[int, ...], heads: Mapping[str, int], layer_norm: bool) -> nn.Module:
+    """Return the network for what a learner sees: an MLP with `hidden` for a vector, the papers' torso for an image."""
+    return _network(obs_shape, hidden, tuple(heads.items()), layer_norm)
+
+
+@lru_cache(maxsize=64)
+def _network(
+    obs_shape: tuple[int, ...], hidden: tuple[int, ...], heads: tuple[tuple[str, int], ...], layer_norm: bool
+) -> nn.Module:
+    with torch.device("meta"):
+        if len(obs_shape) == 1:
+            return MLP(obs_shape[0], hidden, dict(heads), layer_norm)
+        channels, height, width = obs_shape
+        convolutions, widths = TORSOS[height, width]
+        return ConvNet((channels, height, width), convolutions, widths, dict(heads), layer_norm)
 
 
 def sparse_init(

@@ -28,15 +28,19 @@ def reset_trace(trace: Parameters, reset: Tensor) -> Parameters:
     return {name: torch.where(reset, 0.0, z) for name, z in trace.items()}
 
 
+def l1_norm(direction: Parameters) -> Tensor:
+    """Return the sum of the magnitudes of all entries, []."""
+    # Rows first: the compiler sums up to 4096 numbers in a register, and more of them through memory.
+    return sum((z.abs().sum(-1).sum() for z in direction.values()), start=torch.zeros(()))
+
+
 def bounded_step_size(direction: Parameters, delta: Tensor, alpha: Tensor, kappa: Tensor) -> Tensor:
     """Return min(alpha / M, alpha) with M = alpha kappa max(|delta|, 1) ||direction||_1 (Alg. 3, lines 4-6).
 
     The norm runs over all parameters of one network. Where the bound is active the change delta * step * direction has
     an L1 norm of at most 1 / kappa.
     """
-    # Rows first: the compiler sums up to 4096 numbers in a register, and more of them through memory.
-    norm = sum((z.abs().sum(-1).sum() for z in direction.values()), start=torch.zeros_like(delta))
-    bound = alpha * kappa * delta.abs().clamp(min=1.0) * norm
+    bound = alpha * kappa * delta.abs().clamp(min=1.0) * l1_norm(direction)
     return alpha / bound.clamp(min=1.0)
 
 

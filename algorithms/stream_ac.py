@@ -1,4 +1,4 @@
-"""Stream AC(lambda): actor-critic from a stream, for continuous actions.
+"""Stream AC(lambda): actor-critic from a stream, for continuous and for discrete actions.
 
 Source: Stream-X (arXiv:2410.14606), Algorithm 7 with Algorithms 1-6; entropy term of appendix E. One moment (S, A, R, S')
 is learnt from once and forgotten. Actor and critic are separate networks, each with its own trace and its own bounded step.
@@ -14,45 +14,20 @@ Deviations of the paper's text from the official code, each an option whose defa
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.func import grad, grad_and_value
-from torch.nn import functional as F
 
-from algorithms.adam import TraceAdam
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32, hyperparameters
-from algorithms.networks import MLP, apply, init_parameters
-from algorithms.normalization import init_reward_scaler, init_statistics, normalize_observation, scale_reward
-from algorithms.obgd import AdaptiveObGD, ObGD, Parameters
-
-
-@lru_cache(maxsize=64)
-def actor_network(obs_size: int, action_size: int, hidden: tuple[int, ...], layer_norm: bool) -> MLP:
-    """Build the actor, [obs_size] -> mean and standard deviation before softplus, [action_size] each."""
-    with torch.device("meta"):
-        return MLP(obs_size, hidden, {"mean": action_size, "std": action_size}, layer_norm)
-
-
-@lru_cache(maxsize=64)
-def critic_network(obs_size: int, hidden: tuple[int, ...], layer_norm: bool) -> MLP:
-    """Build the critic, [obs_size] -> [1]."""
-    with torch.device("meta"):
-        return MLP(obs_size, hidden, {"value": 1}, layer_norm)
-
-
-def gaussian_log_prob(mean: Tensor, std: Tensor, action: Tensor) -> Tensor:
-    """Return log N(action; mean, std), summed over the components of the action."""
-    return (-((action - mean) ** 2) / (2 * std**2) - torch.log(std) - 0.5 * math.log(2 * math.pi)).sum()
-
-
-def gaussian_entropy(std: Tensor) -> Tensor:
-    """Return the differential entropy of a diagonal Gaussian."""
-    return (0.5 + 0.5 * math.log(2 * math.pi) + torch.log(std)).sum()
+from algorithms.diagnostics import bounding, overshooting
+from algorithms.networks import apply, init_parameters, network
+from algorithms.normalization import init_reward_scaler, scale_reward
+from algorithms.obgd import Parameters
+from algorithms.optimizers import Optimizer, OptimizerName, make_optimizer
+from algorithms.perception import init_perception, see, see_acting
+from algorithms.policies import Policy, policy_for
 
 
 @dataclass(frozen=True)
@@ -76,14 +51,14 @@ class StreamAC:
     sparsity: float = 0.9
     """Fraction of incoming weights that start at zero; 0 is dense LeCun-uniform."""
     hidden: tuple[int, ...] = (128, 128)
-    """Width of each hidden layer, the same for actor and critic."""
+    """Width of each hidden layer, the same for actor and critic; images bring their own torso (`algorithms.networks`)."""
     layer_norm: bool = True
     """LayerNorm without scale and bias on every hidden layer's pre-activations."""
     normalize_obs: bool = True
     """Standardise observations with running statistics."""
     normalize_reward: bool = True
     """Divide rewards by the running standard deviation of their discounted sum."""
-    optimizer: Literal["obgd", "adaptive_obgd", "adam"] = "obgd"
+    optimizer: OptimizerName = "obgd"
     """What turns trace and TD error into a change of the parameters."""
     bootstrap_on_truncation: bool = False
     """Keep v(S') in the target when a time limit ended the episode."""
@@ -98,39 +73,28 @@ class StreamAC:
     adaptive_bias_correction: bool = True
     """AdaptiveObGD divides its second moment by 1 - beta2^t; the paper's box does not."""
 
+    diagnostics: bool = field(default=False, metadata={"added_later": True})
+    """Tell with every update how far it went (`algorithms.diagnostics`)."""
+
     def noise(self, spaces: Spaces) -> NoiseSpec:
-        """One standard normal number per component of the action."""
-        return NoiseSpec("normal", (spaces.action_size,))
+        """What the policy needs: normal numbers for a vector, a uniform one for a choice."""
+        return policy_for(spaces.discrete).noise(spaces.action_size)
 
     def init(self, generator: torch.Generator, spaces: Spaces) -> State:
         """Make a learner that has seen nothing: sparse networks, empty traces, empty statistics."""
-        (obs_size,) = spaces.obs_shape
-        actor = init_parameters(
-            actor_network(obs_size, spaces.action_size, self.hidden, self.layer_norm),
-            generator,
-            self.sparsity,
-            self.same_inputs_for_all_units,
-        )
-        critic = init_parameters(
-            critic_network(obs_size, self.hidden, self.layer_norm), generator, self.sparsity, self.same_inputs_for_all_units
-        )
-        state: State = {
-            "hyper": hyperparameters(self),
-            "obs": torch.zeros(obs_size),
-            "actor": actor,
-            "critic": critic,
-            "actor_optimizer": self._optimizer().init(actor),
-            "critic_optimizer": self._optimizer().init(critic),
-        }
-        if self.normalize_obs:
-            state["obs_statistics"] = init_statistics((obs_size - int(spaces.time_feature),))
+        state: State = {"hyper": hyperparameters(self), **init_perception(spaces, self.normalize_obs)}
+        shape = tuple(state["obs"].shape)
+        for name, heads in (("actor", policy_for(spaces.discrete).heads(spaces.action_size)), ("critic", {"value": 1})):
+            net = network(shape, self.hidden, heads, self.layer_norm)
+            state[name] = init_parameters(net, generator, self.sparsity, self.same_inputs_for_all_units)
+            state[f"{name}_optimizer"] = self._optimizer().init(state[name])
         if self.normalize_reward:
             state["reward_scaler"] = init_reward_scaler()
         return state
 
     def start(self, state: State, obs: Tensor, noise: Tensor) -> tuple[State, Tensor]:
-        """See the first observation of all, [obs_size], and choose the first action, [action_size]."""
-        state = self._see(state, obs)
+        """See the first observation of all, [*obs_shape], and choose the first action."""
+        state = see(state, obs, first=True)
         return state, self._act(state, noise)
 
     def step(self, state: State, transition: Transition, noise: Tensor) -> tuple[State, Tensor, Info]:
@@ -148,73 +112,55 @@ class StreamAC:
             state["reward_scaler"], reward = scale_reward(
                 state["reward_scaler"], reward, cut, state["hyper"]["gamma"], self.centered_reward_variance
             )
+        reward = reward.to(torch.float32)
         obs = state["obs"]  # standardised when it was seen, with the statistics of that time
-        state = self._see(state, transition.next_obs)
+        state = see(state, transition.next_obs)
 
         value_gradient, value = grad_and_value(self._value)(state["critic"], obs)
         next_value = torch.where(no_bootstrap, 0.0, self._value(state["critic"], state["obs"]))
-        delta = reward.to(torch.float32) + h["gamma"] * next_value - value  # Alg. 7: delta = R + gamma v(S') - v(S)
+        delta = reward + h["gamma"] * next_value - value  # Alg. 7: delta = R + gamma v(S') - v(S)
         policy_gradient = grad(self._policy_objective)(state["actor"], obs, transition.action, delta, h["entropy"])
 
         optimizer = self._optimizer()
+        actor_trace, critic_trace = state["actor_optimizer"]["trace"], state["critic_optimizer"]["trace"]
+        actor_hyper = {"alpha": h["alpha_policy"], "kappa": h["kappa_policy"], "trace_decay": trace_decay}
+        critic_hyper = {"alpha": h["alpha_value"], "kappa": h["kappa_value"], "trace_decay": trace_decay}
         state["actor_optimizer"], state["actor"] = optimizer.update(
-            state["actor_optimizer"],
-            state["actor"],
-            policy_gradient,
-            delta,
-            reset_trace,
-            {"alpha": h["alpha_policy"], "kappa": h["kappa_policy"], "trace_decay": trace_decay},
+            state["actor_optimizer"], state["actor"], policy_gradient, delta, reset_trace, actor_hyper
         )
         state["critic_optimizer"], state["critic"] = optimizer.update(
-            state["critic_optimizer"],
-            state["critic"],
-            value_gradient,
-            delta,
-            reset_trace,
-            {"alpha": h["alpha_value"], "kappa": h["kappa_value"], "trace_decay": trace_decay},
+            state["critic_optimizer"], state["critic"], value_gradient, delta, reset_trace, critic_hyper
         )
 
-        # Where the episode ended, the first observation of the next one is seen as well, and acted on.
-        ended = terminated | truncated
-        reborn = self._see(state, transition.acting_obs)
-        for key in ("obs", "obs_statistics") if self.normalize_obs else ("obs",):
-            state[key] = _select(ended, reborn[key], state[key])
-        return state, self._act(state, noise), {"td_error": delta}
+        info = {"td_error": delta}
+        if self.diagnostics:
+            next_value = torch.where(no_bootstrap, 0.0, self._value(state["critic"], state["obs"]))
+            info |= overshooting(delta, reward + h["gamma"] * next_value - self._value(state["critic"], obs))
+            bounded = self.optimizer == "obgd"
+            info |= bounding(critic_trace, value_gradient, delta, critic_hyper, bounded)
+            info |= bounding(actor_trace, policy_gradient, delta, actor_hyper, bounded, "actor_")
 
-    def _see(self, state: State, obs: Tensor) -> State:
-        """Take an observation in; what the statistics do not cover (the time feature, last) passes unchanged."""
-        if not self.normalize_obs:
-            return {**state, "obs": obs.to(torch.float32)}
-        size = state["obs_statistics"]["mean"].shape[0]
-        statistics, normalized = normalize_observation(state["obs_statistics"], obs[:size])
-        return {**state, "obs_statistics": statistics, "obs": torch.cat([normalized, obs[size:]]).to(torch.float32)}
+        state = see_acting(state, transition.acting_obs, transition.restarted)
+        return state, self._act(state, noise), info
 
     def _act(self, state: State, noise: Tensor) -> Tensor:
-        mean, std = self._policy(state["actor"], state["obs"])
-        return mean + std * noise
+        policy, parameters = self._policy(state["actor"], state["obs"])
+        return policy.sample(parameters, noise)
 
-    def _policy(self, actor: Parameters, obs: Tensor) -> tuple[Tensor, Tensor]:
-        network = actor_network(obs.shape[0], actor["heads.mean.bias"].shape[0], self.hidden, self.layer_norm)
-        heads = apply(network, actor, obs)
-        return heads["mean"], F.softplus(heads["std"])
+    def _policy(self, actor: Parameters, obs: Tensor) -> tuple[Policy, Parameters]:
+        """Return the kind of policy that the actor's heads are made for, and its parameters at an observation."""
+        sizes = {name.split(".")[1]: p.shape[0] for name, p in actor.items() if name.startswith("heads.") and "bias" in name}
+        heads = apply(network(tuple(obs.shape), self.hidden, sizes, self.layer_norm), actor, obs)
+        policy = policy_for(discrete="logits" in heads)
+        return policy, policy.parameters(heads)
 
     def _value(self, critic: Parameters, obs: Tensor) -> Tensor:
-        return apply(critic_network(obs.shape[0], self.hidden, self.layer_norm), critic, obs)["value"][0]
+        return apply(network(tuple(obs.shape), self.hidden, {"value": 1}, self.layer_norm), critic, obs)["value"][0]
 
     def _policy_objective(self, actor: Parameters, obs: Tensor, action: Tensor, delta: Tensor, entropy: Tensor) -> Tensor:
         # The sign of delta makes the entropy push outwards whichever way the trace is later followed (appendix E).
-        mean, std = self._policy(actor, obs)
-        return gaussian_log_prob(mean, std, action) + entropy * torch.sign(delta) * gaussian_entropy(std)
+        policy, parameters = self._policy(actor, obs)
+        return policy.log_prob(parameters, action) + entropy * torch.sign(delta) * policy.entropy(parameters)
 
-    def _optimizer(self) -> ObGD | AdaptiveObGD | TraceAdam:
-        if self.optimizer == "adam":
-            return TraceAdam()
-        return ObGD() if self.optimizer == "obgd" else AdaptiveObGD(bias_correction=self.adaptive_bias_correction)
-
-
-def _select(condition: Tensor, a: Tensor | dict[str, Tensor], b: Tensor | dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
-    if isinstance(a, dict) and isinstance(b, dict):
-        return {key: torch.where(condition, a[key], b[key]) for key in a}
-    assert isinstance(a, Tensor)
-    assert isinstance(b, Tensor)
-    return torch.where(condition, a, b)
+    def _optimizer(self) -> Optimizer:
+        return make_optimizer(self.optimizer, self.adaptive_bias_correction)

@@ -38,7 +38,7 @@ def paper_budget(experiment: Experiment, row: Row) -> Budget | None:
 
 
 def stated(arms: pd.DataFrame, paper: Budget | None, by_arm: bool = False) -> str:
-    """State a budget in words: `500k of 20M steps, 3 to 8 of 30 seeds`.
+    """State a budget in words: `500k of 20M steps, 3 to 8 of 30 seeds`; for Atari in frames as well.
 
     Args:
         arms: the summary's rows of one environment.
@@ -48,7 +48,11 @@ def stated(arms: pd.DataFrame, paper: Budget | None, by_arm: bool = False) -> st
     seeds = {str(label): int(n) for label, n in zip(arms["algorithm"], arms["seeds"], strict=True)}
     fewest, most = min(seeds.values()), max(seeds.values())
     count = f"{most}" if by_arm or fewest == most else f"{fewest} to {most}"
-    text = short_steps(int(arms["steps"].max())) + (f" of {short_steps(paper.steps)}" if paper else "") + " steps, "
-    text += count + (f" of {paper.seeds} seeds" if paper else " seed" if most == 1 else " seeds")
+    unit = published.frames_per_step(str(arms["env_id"].iloc[0]))
+    steps = [int(arms["steps"].max()), *([paper.steps] if paper else [])]
+    text = " of ".join(map(short_steps, steps)) + " steps"
+    text += f" ({' of '.join(short_steps(unit * number) for number in steps)} frames), " if unit > 1 else ", "
+    whole = paper.seeds if paper else most
+    text += count + (f" of {whole}" if paper else "") + (" seed" if whole == 1 else " seeds")
     fewer = ", ".join(f"{label} {n}" for label, n in seeds.items() if n < most)
     return f"{text} ({fewer})" if by_arm and fewer else text

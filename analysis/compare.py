@@ -23,12 +23,14 @@ from rich.text import Text
 from analysis import published
 from analysis.budget import Budget, short_steps, stated
 from analysis.curves import pool
+from analysis.plot import plain_number
 from analysis.published import Published
 from analysis.statistics import Mean, mean_over_runs
 from experiments import spec
 from experiments.errors import UserError, told_plainly
 
 CHECKPOINTS = (100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000)
+ATARI_CHECKPOINTS = (5_000_000, 10_000_000, 20_000_000, 50_000_000, 100_000_000, 200_000_000)  # frames
 TOLERANCE = 0.25
 # Under this share of the best published return of a task at a budget, a return is as good as none: ratios mean nothing there.
 NEAR_ZERO = 0.05
@@ -41,7 +43,7 @@ COLUMNS = [
     *("published", "published_figure", "published_bin_width", "published_ci90", "ratio", "verdict", "fig2_bar"),
     *("steps", "paper_steps", "paper_seeds"),
 ]
-PRINTED = ("", "steps", "bins", "ours", "\u00b1", "n", "paper", "from", "ratio", "verdict", "Fig2@20M")
+PRINTED = ("", "steps", "bins", "ours", "\u00b1", "n", "paper", "from", "ratio", "verdict", "Fig2")
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def compare(curves: pd.DataFrame, summary: pd.DataFrame, paper_budget: Mapping[s
     for arm in summary.itertuples():
         own = by_arm.get((arm.env_id, arm.algorithm), curves.iloc[:0])
         budget = paper_budget.get(arm.env_id, {})
-        checkpoints = {c for c in CHECKPOINTS if c <= arm.final_step and c % arm.bin_width == 0}
+        checkpoints = {c for c in checkpoints_of(arm.env_id) if c <= arm.final_step and c % arm.bin_width == 0}
         for step in sorted({*checkpoints, arm.final_step}) if arm.seeds else [arm.final_step]:
             paper = published.lookup(arm.env_id, arm.algorithm, step, arm.bin_width)
             ours, width = _ours(own, step, arm.bin_width, paper)
@@ -103,6 +105,13 @@ def compare(curves: pd.DataFrame, summary: pd.DataFrame, paper_budget: Mapping[s
     frame = pd.DataFrame(rows, columns=COLUMNS)
     whole = ["published_bin_width", "paper_steps", "paper_seeds"]
     return frame.astype({**dict.fromkeys(whole, "Int64"), "fig2_bar": "float64", "published_ci90": "float64"})
+
+
+def checkpoints_of(env_id: str) -> tuple[int, ...]:
+    """Return the steps at which curves are compared, in agent steps."""
+    if published.is_atari(env_id):
+        return tuple(frames // published.FRAMES_PER_STEP for frames in ATARI_CHECKPOINTS)
+    return CHECKPOINTS
 
 
 def _ours(own: pd.DataFrame, step: int, width: int, paper: Published | None) -> tuple[Mean, int]:
@@ -186,7 +195,7 @@ def _legend(comparison: pd.DataFrame) -> Iterator[str]:
     if comparison["verdict"].str.startswith("ends at").any():
         yield "ends at: the published curve stops there, as some runs diverged"
     if comparison["fig2_bar"].notna().any():
-        yield "Fig2@20M: the published bar, after 20M steps; 0 where some run diverged"
+        yield "Fig2: the published bar, after 20M steps or 200M frames; 0 where some run diverged"
 
 
 def _mixed_bins(rows: pd.DataFrame) -> bool:
@@ -216,7 +225,7 @@ def _columns(comparison: pd.DataFrame, summary: pd.DataFrame) -> dict[str, pd.Se
             "from": row.published_figure if known else "",
             "ratio": "-" if math.isnan(row.ratio) else f"{row.ratio:.2f}",
             "verdict": row.verdict,
-            "Fig2@20M": "" if math.isnan(row.fig2_bar) else f"{row.fig2_bar:.0f}",
+            "Fig2": "" if math.isnan(row.fig2_bar) else f"{row.fig2_bar:.0f}",
         }
         for name, cell in cells.items():
             columns[name].append(cell)
@@ -225,7 +234,7 @@ def _columns(comparison: pd.DataFrame, summary: pd.DataFrame) -> dict[str, pd.Se
     if not _mixed_bins(comparison):
         del shown["bins"]
     if not comparison["fig2_bar"].notna().any():
-        del shown["Fig2@20M"]
+        del shown["Fig2"]
     return shown
 
 
@@ -239,6 +248,36 @@ def _table(cells: Mapping[str, pd.Series], all_cells: Mapping[str, pd.Series], w
     for row in zip(*cells.values(), strict=True):
         named = zip(cells, row, strict=True)
         table.add_row(*(Text(cell, style=_colour(cell) if name == "verdict" else "") for name, cell in named))
+    return table
+
+
+def render_metrics(comparison: pd.DataFrame, summary: pd.DataFrame, manifest: Mapping[str, Any]) -> Group:
+    """Return the table of an experiment that is not compared by returns: its comparison, or else what was recorded last."""
+    head = (f"{manifest['experiment']} / {manifest['folder']}", "bold")
+    parts: list[RenderableType] = [Text.assemble(head, f"  {manifest['title']}")]
+    rows = {row["env_id"]: row["paper"] for row in manifest["rows"]}
+    for env_id, arms in summary.groupby("env_id", sort=False):
+        paper = Budget(**rows[str(env_id)]) if rows[str(env_id)] else None
+        parts += [Text(), Text.assemble((str(env_id), "bold"), f"  {stated(arms, paper)}")]
+        here = comparison[comparison["env_id"] == env_id] if len(comparison) else summary.iloc[:0]
+        if len(here):
+            parts.append(table_of(here.drop(columns="env_id").dropna(axis="columns", how="all")))
+        else:
+            recorded = ["algorithm", "metric", "final_step", "final_mean", "ci90", "n"]
+            parts.append(table_of(arms.loc[arms["metric"] != "", recorded]))
+        parts += [Text(f"  {note}", style="yellow") for note in _notes(arms.drop_duplicates("algorithm"))]
+    if comparison.empty or comparison["published"].isna().all():
+        parts += [Text(), Text("There are no published numbers to compare with.", style="dim")]
+    return Group(*parts)
+
+
+def table_of(frame: pd.DataFrame, title: str | None = None) -> Table:
+    """Return a table of all rows and columns of a frame."""
+    table = Table(title=title, box=None, title_justify="left", header_style="dim", pad_edge=False)
+    for name, kind in frame.dtypes.items():
+        table.add_column(str(name), justify="right" if pd.api.types.is_numeric_dtype(kind) else "left")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(Text(plain_number(value) if isinstance(value, float) else str(value)) for value in row))
     return table
 
 
@@ -263,11 +302,23 @@ def read_aggregates(folder: Path) -> Aggregates:
         manifest = json.loads((folder / "manifest.json").read_text())
         if manifest["measurement"]:
             return Aggregates(pd.DataFrame(), pd.DataFrame(), manifest)
-        return Aggregates(pd.read_parquet(folder / "curves.parquet"), pd.read_csv(folder / "summary.csv"), manifest)
+        curves, summary = pd.read_parquet(folder / "curves.parquet"), pd.read_csv(folder / "summary.csv")
+        return Aggregates(curves, summary, manifest)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing; draw {folder} again with `python -m analysis.report`.") from None
     except ValueError as error:  # also of pyarrow, pandas and json
         raise UserError(f"{folder} cannot be read ({error}); draw it again with `python -m analysis.report`.") from None
+
+
+def by_returns(manifest: Mapping[str, Any]) -> bool:
+    """Return whether a report holds episodic returns, by its manifest."""
+    return not manifest["measurement"] and manifest.get("returns", True)
+
+
+def read_comparison(folder: Path) -> pd.DataFrame:
+    """Read the comparison of a report that holds no returns; empty if nothing was published."""
+    path = folder / "compare.csv"
+    return pd.read_csv(path) if path.exists() else pd.DataFrame()
 
 
 def folders(name: str, results: Path, preset: str | None) -> list[Path]:
@@ -300,15 +351,18 @@ def main(
     """Print our numbers beside the published ones, with intervals, budgets and verdicts."""
     with told_plainly():
         out = console()
-        sets = [read_aggregates(folder) for folder in folders(name, results, preset)]
-        compared = [one for one in sets if not one.summary.empty]
+        there = [(folder, read_aggregates(folder)) for folder in folders(name, results, preset)]
+        compared = [(folder, one) for folder, one in there if by_returns(one.manifest) or len(read_comparison(folder))]
         if not compared:
             raise UserError(f"{name} has no published numbers to compare with; see the figures in {results / name}.")
-        for i, one in enumerate(sorted(compared, key=lambda one: int(one.summary["steps"].max()))):
-            comparison = compare(one.curves, one.summary, budgets(one.manifest))
+        for i, (folder, one) in enumerate(sorted(compared, key=lambda found: int(found[1].summary["steps"].max()))):
             if i:
                 out.rule(style="dim")
-            out.print(render(comparison, one.summary, one.manifest, out.width))
+            if by_returns(one.manifest):
+                comparison = compare(one.curves, one.summary, budgets(one.manifest))
+                out.print(render(comparison, one.summary, one.manifest, out.width))
+            else:
+                out.print(render_metrics(read_comparison(folder), one.summary, one.manifest))
 
 
 def budgets(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:

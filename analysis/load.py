@@ -23,6 +23,7 @@ from experiments.spec import Preset
 from experiments.store import Store
 
 EPISODE_COLUMNS = ("step", "episodic_return", "length")
+METRIC_COLUMNS = ("step",)
 # Reading is half file system and half decompression, both outside the interpreter lock.
 READERS = 8
 AHEAD = 64
@@ -30,12 +31,13 @@ AHEAD = 64
 
 @dataclass(frozen=True)
 class StoredRun:
-    """What the store holds of one finished run; `episodes` is empty for runs that measure something else."""
+    """What the store holds of one finished run, tables by column; a table that the run did not record is empty."""
 
     run_id: str
     result: dict[str, Any]
     provenance: dict[str, Any]
     episodes: dict[str, np.ndarray]
+    metrics: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -77,17 +79,20 @@ def read(store: Store, run_ids: Iterable[str]) -> Iterator[StoredRun]:
 
 def _read(store: Store, run_id: str) -> StoredRun:
     result, provenance, tables = store.load(run_id)
-    episodes: dict[str, np.ndarray] = {}
-    if "episodes" in tables:
-        table = tables["episodes"]
-        absent = [name for name in EPISODE_COLUMNS if name not in table.column_names]
-        if absent:
+    read_tables = {}
+    for kind, needed in (("episodes", EPISODE_COLUMNS), ("metrics", METRIC_COLUMNS)):
+        table = tables.get(kind)
+        names = [] if table is None else table.column_names
+        absent = [name for name in needed if name not in names]
+        if table is not None and absent:
             raise UserError(
-                f"the episodes of {run_id} have no column {', '.join(absent)}; remove the folder "
+                f"the {kind} of {run_id} have no column {', '.join(absent)}; remove the folder "
                 f"{store.finished_path / run_id} and run the experiment again."
             )
-        episodes = {name: table.column(name).to_numpy() for name in EPISODE_COLUMNS}
-    return StoredRun(run_id, result, provenance, episodes)
+        # Of episodes only what is known here; the metrics are the learner's to name.
+        columns = needed if kind == "episodes" else tuple(names)
+        read_tables[kind] = {} if table is None else {name: table.column(name).to_numpy() for name in columns}
+    return StoredRun(run_id, result, provenance, read_tables["episodes"], read_tables["metrics"])
 
 
 def with_status(runs: pd.DataFrame, results: dict[str, dict[str, Any]], failures: set[str]) -> pd.DataFrame:

@@ -14,8 +14,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter
 
 from analysis.budget import short_steps
@@ -42,9 +44,24 @@ COLOURS = {
     "SAC1": "#8fcbb8",
     "DQN": "#c8601a",
     "DQN1": "#eeb384",
+    # Components taken out of Stream AC.
+    "no ObGD": "#7a1f1f",
+    "no obs/reward norm": "#e0a030",
+    "no LayerNorm": "#7d55b5",
+    "no SparseInit": "#2f9e6e",
+    # Ways to turn a trace and an error into an update.
+    "ObGD": "#0b5cad",
+    "SGD": "#c8601a",
+    "plain SGD": "#c8601a",
+    "Adam": "#8d949e",
 }
 # For arms that no paper knows, in the order in which a figure meets them.
 MORE_COLOURS = ("#a4508b", "#b59b1c", "#5b4fa2", "#5aa9d6", "#8c3b3b", "#4d4d4d")
+# Inches at the edges of a figure, and of a row of keys or a line of small print below its panels.
+MARGIN, KEY_HEIGHT, PRINT_HEIGHT = 0.07, 0.19, 0.15
+SMALL_PRINT = 6.5
+# A second, third, ... arm of a method in one panel is mixed with so much white.
+SHADES = (0.0, 0.5, 0.72)
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -96,11 +113,29 @@ def style() -> Iterator[None]:
         yield
 
 
-def colours(labels: Sequence[str]) -> dict[str, str]:
-    """Return a colour for each arm: the same in every figure for those of the papers."""
-    unknown = [label for label in dict.fromkeys(labels) if label not in COLOURS]
-    new = {label: MORE_COLOURS[i % len(MORE_COLOURS)] for i, label in enumerate(unknown)}
-    return {label: COLOURS.get(label, new.get(label, MUTED)) for label in labels}
+def method(label: str) -> str:
+    """Return the method of an arm, whatever its trace decay or other detail: `Stream AC` of `Stream AC(0.8)`."""
+    return label.partition("(")[0].strip() if label.endswith(")") else label
+
+
+def colours(panels: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Return a colour for each arm: that of its method, the same in every figure for those of the papers.
+
+    Args:
+        panels: labels of the arms of each panel. Arms that would look alike in one panel get lighter from one to the next.
+    """
+    labels = list(dict.fromkeys(label for panel in panels for label in panel))
+    bases: dict[str, str] = {}
+    for label in labels:
+        new = MORE_COLOURS[sum(base in MORE_COLOURS for base in dict.fromkeys(bases.values())) % len(MORE_COLOURS)]
+        same = next((bases[other] for other in bases if method(other) == method(label)), new)
+        bases[label] = COLOURS.get(label, COLOURS.get(method(label), same))
+    shades: dict[str, int] = {}
+    for label in labels:
+        beside = {other for panel in panels if label in panel for other in panel} & set(shades)
+        taken = {shades[other] for other in beside if bases[other] == bases[label]}
+        shades[label] = min(set(range(len(taken) + 1)) - taken)
+    return {label: to_hex(lighter(bases[label], SHADES[min(shades[label], len(SHADES) - 1)])) for label in labels}
 
 
 def is_streaming(label: str) -> bool:
@@ -129,14 +164,16 @@ def short_number(value: float) -> str:
         return "-"
     if abs(value) >= 10_000:
         return f"{value / 1000:.3g}k" if abs(value) < 1e6 else f"{value / 1e6:.3g}M"
+    if abs(value) < 0.005:
+        return "0"
     text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2g}"
     return text.replace("-", MINUS)
 
 
 def plain_number(value: float) -> str:
-    """Return a number for a table: whole if large, with three decimals if small, empty if there is none."""
+    """Return a number for a table: whole if large, with three digits if small, empty if there is none."""
     if not math.isfinite(value):
-        return ""
+        return "" if math.isnan(value) else f"{value}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -154,9 +191,80 @@ def return_axis(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(text))
 
 
-def set_title(axes: Axes, title: str) -> None:
-    """Put a title above a panel, in smaller letters if it is long (`dm_control/...`)."""
-    axes.set_title(title, pad=5, fontsize=9 if len(title) <= 20 else 8)
+def set_title(axes: Axes, title: str, width: float = 2.0) -> None:
+    """Put a title above a panel, in letters so small that it is at most `width` inches long (`dm_control/...`)."""
+    size = STYLE["axes.titlesize"]
+    axes.set_title(title, pad=5, fontsize=min(size, size * width / text_inches(title, size, STYLE["axes.titleweight"])))
+
+
+def text_inches(text: str, size: float, weight: str = "normal") -> float:
+    """Return how wide a text of a font size (in points) is, in inches."""
+    if not text.strip():
+        return 0.0
+    font = FontProperties(family=STYLE["font.family"], weight=weight)
+    return float(TextPath((0, 0), text, size=size, prop=font).get_extents().x1) / 72
+
+
+def wrap(text: str, width: float, size: float) -> list[str]:
+    """Break a text into lines of at most `width` inches where it has spaces."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_inches(longer, size) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def below(figure: Figure, rows: Sequence[Sequence[Any]], lines: Sequence[str]) -> None:
+    """Write keys and small print under the panels, and leave room for them.
+
+    Args:
+        figure: laid out by the constrained engine; as high as its panels need. It grows by what stands below them.
+        rows: groups of legend handles; each starts a row, and takes several if the figure is narrow.
+        lines: sentences of the small print; each starts a line.
+    """
+    width, height = figure.get_size_inches()
+    keys = [row for handles in rows for row in _rows_of_keys(handles, width - 2 * MARGIN)]
+    print_lines = [part for line in lines for part in wrap(line, width - 2 * MARGIN, SMALL_PRINT)]
+    foot = KEY_HEIGHT * len(keys) + PRINT_HEIGHT * len(print_lines) + 0.1
+    total = height + foot
+    figure.set_size_inches(width, total)
+    engine: Any = figure.get_layout_engine()
+    engine.set(rect=(0, foot / total, 1, 1 - foot / total))
+    for i, handles in enumerate(keys):
+        y = (foot - KEY_HEIGHT * (i + 0.5)) / total
+        figure.legend(
+            handles=handles,
+            loc="center left",
+            bbox_to_anchor=(MARGIN / width, y),
+            ncols=len(handles),
+            handlelength=1.8,
+            handletextpad=0.6,
+            columnspacing=1.6,
+            borderpad=0,
+            borderaxespad=0,
+        )
+    for i, text in enumerate(print_lines):
+        y = (foot - KEY_HEIGHT * len(keys) - PRINT_HEIGHT * i - 0.06) / total
+        figure.text(MARGIN / width, y, text, fontsize=SMALL_PRINT, color=MUTED, ha="left", va="top")
+
+
+def _rows_of_keys(handles: Sequence[Any], width: float) -> list[list[Any]]:
+    """Break legend handles into rows that fit; matplotlib would fill columns first and make all as wide as the widest."""
+    size = STYLE["legend.fontsize"]
+    rows: list[list[Any]] = []
+    used = 0.0
+    for handle in handles:
+        # Line, gap to its text and gap to the next, in font sizes.
+        needed = text_inches(handle.get_label(), size) * 1.04 + (1.8 + 0.6 + 1.6) * size / 72
+        if not rows or used + needed > width:
+            rows.append([])
+            used = 0.0
+        rows[-1].append(handle)
+        used += needed
+    return rows
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:

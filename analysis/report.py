@@ -3,9 +3,11 @@
     results/NAME/PRESET/
       curves.parquet   per seed: env_id, algorithm, seed, step (right edge of the bin), mean_return, episodes
       summary.csv      per environment and algorithm: the last bin, intervals, seeds, diverged runs, budget
-      compare.csv      the same beside the published numbers
+      compare.csv      the same beside the published numbers; none where nothing was published
       manifest.json    what was run, from which commits, where and when, and what is missing
       figures/         NAME.png, NAME.svg and the plotted numbers as NAME.csv
+
+For experiments that are not compared by returns the curves hold (metric, value) instead, and the summary one row per metric.
 
 Overrides make another folder (`PRESET+key=value`), so a customised report never replaces a clean one. Everything is written
 beside its place and then moved there; the same runs give the same bytes.
@@ -29,14 +31,13 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from analysis import load, plot
+from analysis import load, metrics, plot
 from analysis.budget import paper_budget
-from analysis.compare import budgets, compare, console, render
+from analysis.compare import budgets, compare, console, render, render_metrics, table_of
 from analysis.curves import bin_returns, tabulate
-from analysis.figures import FigureData, drawer
+from analysis.figures import FigureData, comparison_of, drawer, metrics_of
 from analysis.statistics import summarise
 from experiments import spec
 from experiments.errors import UserError, told_plainly
@@ -99,29 +100,41 @@ def build(
     draw = drawer(experiment)
 
     planned = load.planned(preset, panels=not experiment.measurement)
-    collected = _collect(planned, store, binned=not experiment.measurement)
+    collected = _collect(experiment, preset, planned, store)
     runs = load.with_status(planned, collected.results, store.failures())
     if not collected.results:
         raise UserError(
             f"no run of {experiment.name} / {preset_name} is finished in {store.root}; train them with "
             f"`{_command(experiment, preset_name, store, settings, seeds)}`."
         )
-    curves = tabulate(runs, collected.binned)
-    summary = pd.DataFrame() if experiment.measurement else summarise(runs, curves)
+    if experiment.measurement:
+        curves, summary = pd.DataFrame(), pd.DataFrame()
+    elif experiment.returns:
+        curves = tabulate(runs, collected.binned)
+        summary = summarise(runs, curves)
+    else:
+        curves = metrics.tabulate(runs, collected.metrics)
+        summary = metrics.summarise(runs, curves)
     manifest = _manifest(experiment, preset_name, preset, settings, seeds, folder.name, runs, collected.provenances, store)
-    comparison = pd.DataFrame() if experiment.measurement else compare(curves, summary, budgets(manifest))
+    data = FigureData(experiment, preset, store, runs, curves, summary)
+    if experiment.measurement:
+        comparison = pd.DataFrame()
+    else:
+        by_returns = experiment.returns
+        comparison = compare(curves, summary, budgets(manifest)) if by_returns else comparison_of(experiment)(data)
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name[:40]}.", dir=folder.parent) as temporary:
         stem = Path(temporary) / "figures" / experiment.name
         stem.parent.mkdir()
         with plot.style():
-            figure, numbers = draw(FigureData(experiment, preset, store, runs, curves, summary))
+            figure, numbers = draw(data)
             plot.save(figure, stem)
         _write_csv(numbers, stem.with_name(f"{stem.name}.csv"))
         if not experiment.measurement:
             curves.to_parquet(Path(temporary) / "curves.parquet", index=False, compression="zstd")
             _write_csv(summary, Path(temporary) / "summary.csv")
+        if not comparison.empty:
             _write_csv(comparison, Path(temporary) / "compare.csv")
         (Path(temporary) / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
         files = _move(Path(temporary), folder)
@@ -133,24 +146,31 @@ class _Collected:
     results: dict[str, dict[str, Any]]
     provenances: dict[str, dict[str, Any]]
     binned: dict[str, tuple[np.ndarray, np.ndarray]]
+    metrics: dict[str, dict[str, np.ndarray]]
 
 
-def _collect(planned: pd.DataFrame, store: Store, binned: bool) -> _Collected:
+def _collect(experiment: Experiment, preset: Preset, planned: pd.DataFrame, store: Store) -> _Collected:
     # Runs are binned as they are read, so that the episodes of a large preset need not fit into memory together.
     finished = store.finished()
-    sizes = {run_id: (w, s) for run_id, w, s in zip(planned["run_id"], planned["bin_width"], planned["steps"], strict=True)}
-    out = _Collected({}, {}, {})
-    for run in load.read(store, (run_id for run_id in sizes if run_id in finished)):
-        out.results[run.run_id] = run.result
-        out.provenances[run.run_id] = run.provenance
-        if binned:
-            if not run.episodes:
-                raise UserError(
-                    f"{run.run_id} holds no episodes; remove the folder {store.finished_path / run.run_id} "
-                    "and run the experiment again."
-                )
-            width, steps = sizes[run.run_id]
-            out.binned[run.run_id] = bin_returns(run.episodes["step"], run.episodes["episodic_return"], width, steps)
+    rows = {run.run_id: (row, run) for row, _, run in spec.labelled_runs(preset)}
+    out = _Collected({}, {}, {}, {})
+    for stored in load.read(store, (run_id for run_id in planned["run_id"] if run_id in finished)):
+        run_id = stored.run_id
+        out.results[run_id] = stored.result
+        out.provenances[run_id] = stored.provenance
+        if experiment.measurement:
+            continue
+        row, run = rows[run_id]
+        table, kind = (stored.episodes, "episodes") if experiment.returns else (stored.metrics, "metrics")
+        # A learner that diverged at once has told nothing about itself.
+        if not table and (experiment.returns or stored.result["status"] != "diverged"):
+            raise UserError(
+                f"{run_id} holds no {kind}; remove the folder {store.finished_path / run_id} and run the experiment again."
+            )
+        if experiment.returns:
+            out.binned[run_id] = bin_returns(table["step"], table["episodic_return"], row.bin_width, row.steps)
+        elif table:
+            out.metrics[run_id] = metrics_of(experiment)(table, row, dict(run.hyperparameters))
     return out
 
 
@@ -190,6 +210,7 @@ def _manifest(
         "title": experiment.title,
         "source": experiment.source,
         "measurement": experiment.measurement,
+        "returns": experiment.returns,
         "preset": preset_name,
         "settings": dict(settings),
         "seeds": seeds,
@@ -266,15 +287,6 @@ def _unfinished_lines(runs: pd.DataFrame) -> list[str]:
     return [f"{line} ({failed} failed: see `python -m experiments.status`)." if failed else f"{line}."]
 
 
-def _numbers_table(numbers: pd.DataFrame, title: str) -> Table:
-    table = Table(title=title, box=None, title_justify="left", header_style="dim", pad_edge=False)
-    for name, kind in numbers.dtypes.items():
-        table.add_column(str(name), justify="right" if pd.api.types.is_numeric_dtype(kind) else "left")
-    for row in numbers.itertuples(index=False):
-        table.add_row(*(plot.plain_number(value) if isinstance(value, float) else str(value) for value in row))
-    return table
-
-
 app = typer.Typer(add_completion=False)
 
 
@@ -294,8 +306,10 @@ def main(
         experiment = spec.load_experiment(name)
         report = build(experiment, preset, Store(store), results, spec.parse_settings(setting or []), seeds)
         out = console()
-        if report.comparison.empty:
-            out.print(_numbers_table(report.numbers, experiment.title))
+        if experiment.measurement:
+            out.print(table_of(report.numbers, experiment.title))
+        elif not experiment.returns:
+            out.print(render_metrics(report.comparison, report.summary, report.manifest))
         else:
             out.print(render(report.comparison, report.summary, report.manifest, out.width))
         for line in _unfinished_lines(report.runs):

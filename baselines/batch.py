@@ -1,4 +1,6 @@
-"""Batch baselines PPO and SAC, and their one-sample forms PPO1 and SAC1, on stable-baselines3.
+"""Batch baselines on stable-baselines3: PPO and SAC, their one-sample forms PPO1 and SAC1, and how to build these and DQN.
+
+DQN and DQN1, with their source and choices, are described in `baselines.dqn`; what follows is about the others.
 
 Source: CleanRL's `ppo_continuous_action` and `sac_continuous_action`. Stream-X (arXiv:2410.14606, appendix F.4) names CleanRL
 for PPO; for SAC nothing was published, so CleanRL's is our choice. PPO1 has mini-batch, rollout and epochs of 1; SAC1 has a
@@ -21,7 +23,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -33,9 +35,14 @@ from gymnasium.wrappers import (
     TransformReward,
 )
 from gymnasium.wrappers.utils import RunningMeanStd
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.utils import LinearSchedule
 
+from algorithms.agent import Spaces
+from baselines.dqn import DQN
+from baselines.frames import FrameBuffer
 from baselines.stepwise import StepwisePPO, StepwiseSAC
+from baselines.stepwise_dqn import StepwiseDQN, network
 
 Env = gymnasium.Env[Any, Any]
 
@@ -47,6 +54,7 @@ COUNTS = (
     "buffer_size",
     "batch_size",
     "policy_frequency",
+    "train_frequency",
     "target_network_frequency",
 )
 
@@ -161,13 +169,16 @@ class SAC1(SAC):
     """Steps with uniformly random actions and without updates."""
 
 
-def build(learner: PPO | SAC, env: Env, steps: int, seed: int) -> StepwisePPO | StepwiseSAC:
+def build(learner: PPO | SAC | DQN, env: Env, steps: int, seed: int) -> StepwisePPO | StepwiseSAC | StepwiseDQN:
     """Return a model at the start of its first episode, all global generators seeded for it.
 
     `steps` is the length of the run, which the annealing depends on. Raise ValueError where the hyperparameters contradict
-    each other or the actions are not a bounded vector.
+    each other or the learner cannot act in the environment or see it.
     """
-    if not isinstance(env.action_space, gymnasium.spaces.Box):
+    if isinstance(learner, DQN):
+        if not isinstance(env.action_space, gymnasium.spaces.Discrete):
+            raise ValueError(f"DQN chooses one of several actions; this environment wants {env.action_space}.")
+    elif not isinstance(env.action_space, gymnasium.spaces.Box):
         raise ValueError(f"PPO and SAC choose a vector as action here; this environment wants {env.action_space}.")
     for name in COUNTS:
         if getattr(learner, name, 1) < 1:
@@ -176,6 +187,8 @@ def build(learner: PPO | SAC, env: Env, steps: int, seed: int) -> StepwisePPO | 
         raise ValueError("hidden must name the width of at least one layer.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice on sizes and devices, which the hyperparameters have settled
+        if isinstance(learner, DQN):
+            return build_dqn(learner, env, steps, seed)
         return build_ppo(learner, env, steps, seed) if isinstance(learner, PPO) else build_sac(learner, env, steps, seed)
 
 
@@ -226,6 +239,37 @@ def build_sac(learner: SAC, env: Env, steps: int, seed: int) -> StepwiseSAC:
         device="cpu",
     )
     model.begin(learner)
+    return model
+
+
+def build_dqn(learner: DQN, env: Env, steps: int, seed: int) -> StepwiseDQN:
+    """Return DQN on an environment that has `spaces`, with the network that fits what it shows; see `build`."""
+    if learner.exploration_fraction <= 0 or learner.schedule_steps < 0:
+        raise ValueError("exploration_fraction must be positive, and schedule_steps at least 0.")
+    spaces: Spaces = cast(Any, env.unwrapped).spaces
+    policy, policy_kwargs = network(spaces, learner.hidden)
+    if spaces.frames == 1:
+        env = DtypeObservation(env, np.float32)
+    else:  # the model stacks the frames; stable-baselines3 has to know
+        bytes_ = gymnasium.spaces.Box(0, 255, (spaces.frames, *spaces.obs_shape), np.uint8)
+        env = TransformObservation(env, lambda obs: obs, bytes_)
+    model = StepwiseDQN(
+        policy,
+        env,
+        learning_rate=learner.learning_rate,
+        buffer_size=min(learner.buffer_size, steps),  # what can never be filled need not be held
+        learning_starts=learner.learning_starts,
+        batch_size=learner.batch_size,
+        tau=learner.tau,
+        gamma=learner.gamma,
+        target_update_interval=learner.target_network_frequency,
+        replay_buffer_class=FrameBuffer if spaces.frames > 1 else ReplayBuffer,
+        replay_buffer_kwargs={"handle_timeout_termination": False},
+        policy_kwargs=policy_kwargs,
+        seed=seed,
+        device="cpu",
+    )
+    model.begin(learner, spaces, steps)
     return model
 
 

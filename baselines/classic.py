@@ -1,8 +1,8 @@
 """Classic incremental learners: eligibility traces with Adam and none of the parts that Stream-X adds.
 
-Source: Stream-X (arXiv:2410.14606), appendix F.4: Adam with step 1e-7, betas (0.9, 0.999), epsilon 1e-4, lambda 0.8. The
-step was the largest that did not diverge within 2M steps on HalfCheetah and Ant; on Hopper and Walker2d classic AC diverged
-even at 1e-11.
+Source: Stream-X (arXiv:2410.14606), appendices F.1 (TD: step 3e-4), F.2 and F.3 (Q and SARSA: 1e-5), F.4 (AC: 1e-7), all with
+betas (0.9, 0.999), epsilon 1e-4, lambda 0.8. The steps of Q, SARSA and AC are the largest that did not diverge; that of AC on
+HalfCheetah and Ant within 2M steps, while on Hopper and Walker2d classic AC diverged even at 1e-11.
 
 Our choice, since it was not published:
 1. Network of the same widths with LeakyReLU, dense LeCun-uniform weights, no LayerNorm.
@@ -12,9 +12,12 @@ Our choice, since it was not published:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from algorithms.optimizers import OptimizerName
 from algorithms.stream_ac import StreamAC
+from algorithms.stream_q import StreamQ
+from algorithms.stream_sarsa import StreamSARSA
+from algorithms.stream_td import StreamTD
 
 
 @dataclass(frozen=True)
@@ -29,4 +32,43 @@ class ClassicAC(StreamAC):
     layer_norm: bool = False
     normalize_obs: bool = False
     normalize_reward: bool = False
-    optimizer: Literal["obgd", "adaptive_obgd", "adam"] = "adam"
+    optimizer: OptimizerName = "adam"
+
+
+@dataclass(frozen=True)
+class ClassicQ(StreamQ):
+    """Q(lambda) with Adam: Stream Q with every one of its components taken out."""
+
+    alpha: float = 1e-5
+    """Adam's step size."""
+    sparsity: float = 0.0
+    layer_norm: bool = False
+    normalize_obs: bool = False
+    normalize_reward: bool = False
+    optimizer: OptimizerName = "adam"
+
+
+@dataclass(frozen=True)
+class ClassicSARSA(StreamSARSA):
+    """SARSA(lambda) with Adam: Stream SARSA with every one of its components taken out."""
+
+    alpha: float = 1e-5
+    """Adam's step size."""
+    sparsity: float = 0.0
+    layer_norm: bool = False
+    normalize_obs: bool = False
+    normalize_reward: bool = False
+    optimizer: OptimizerName = "adam"
+
+
+@dataclass(frozen=True)
+class ClassicTD(StreamTD):
+    """TD(lambda) with Adam: Stream TD with every one of its components taken out."""
+
+    alpha: float = 3e-4
+    """Adam's step size."""
+    sparsity: float = 0.0
+    layer_norm: bool = False
+    normalize_obs: bool = False
+    normalize_reward: bool = False
+    optimizer: OptimizerName = "adam"

@@ -1,4 +1,4 @@
-"""PPO and SAC on stable-baselines3 that go one environment step at a time, with CleanRL's update rules.
+"""PPO and SAC on stable-baselines3 that go one environment step at a time, with CleanRL's update rules, and what DQN shares.
 
 From stable-baselines3 come the networks with their initial weights, the buffers, the advantage estimate and the seeding. Ours
 are the loop, so that a run can stop after any step and go on from there to the same result, and the updates, since
@@ -39,7 +39,7 @@ class Diverged(Exception):
 
 
 class Stepwise(BaseAlgorithm):
-    """What the two models share: one stream, one step at a time, and a state that can be saved after each of them."""
+    """What the models share: one stream, one step at a time, and a state that can be saved after each of them."""
 
     vectors: dict[str, nn.Parameter]
     optimizers: dict[str, torch.optim.Optimizer]
@@ -59,17 +59,23 @@ class Stepwise(BaseAlgorithm):
     def _start_stream(self) -> None:
         # The one environment of SB3's vector form, stepped without the copies that the vector form makes.
         self.stream: gymnasium.Env[Any, Any] = cast(Any, self.env).envs[0]
-        self._last_obs: np.ndarray = self.stream.reset()[0][None]
+        self._last_obs: np.ndarray = self._see(self.stream.reset()[0], first=True)
         self._last_episode_starts: np.ndarray = np.ones(1, bool)
 
+    def _see(self, obs: np.ndarray, first: bool) -> np.ndarray:
+        """Return what the networks see of an observation, as a batch of one; `first` says that it begins an episode."""
+        return obs[None]
+
     def _take(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
-        """Step the environment, [1, action_size]; return next observation [1, obs_size], reward, terminated, truncated."""
+        """Step the environment with an action, [1, ...]; return next observation [1, ...], reward, terminated, truncated."""
         if not np.isfinite(action).all():
             raise Diverged("action")
         obs, reward, terminated, truncated, _ = self.stream.step(action[0])
         self.num_timesteps += 1
-        next_obs = obs[None]
-        self._last_obs = self.stream.reset()[0][None] if terminated or truncated else next_obs
+        self._last_obs = next_obs = self._see(obs, first=False)
+        # In Atari a lost life is terminal while the game goes on; environments of Gymnasium know no such thing.
+        if getattr(self.stream.unwrapped, "needs_reset", terminated or truncated):
+            self._last_obs = self._see(self.stream.reset()[0], first=True)
         return next_obs, float(reward), terminated, truncated
 
     def check(self) -> None:

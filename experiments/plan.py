@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -16,14 +16,19 @@ from experiments.registry import make_learner, training_kind
 from experiments.spec import Run
 from experiments.store import Store
 
-# Lanes share the processor's cache; past this much state they stop paying.
+# Lanes share the processor's cache; past this much state they stop paying. With images two are best: one is padded to two,
+# and at four the compiler's loops no longer fit the registers.
 LANE_BYTES = 5 * 2**20
 MOST_LANES = 16
+IMAGE_LANES = 2
 
 # Steps/s of one core for an environment stepped by Stream AC at 8 lanes, and for a learner on HalfCheetah-v4, used until
 # the store holds measured ones. Read off `results/throughput/`.
-ENVIRONMENT_SPEED = {"HalfCheetah": 8000, "Hopper": 4500, "Walker2d": 4500, "Ant": 2500, "Humanoid": 1500}
-DM_CONTROL_SPEED = {"cheetah": 6000, "dog": 700}
+ENVIRONMENT_SPEED = {
+    **{"HalfCheetah": 8000, "Hopper": 4500, "Walker2d": 4500, "Ant": 2500, "Humanoid": 1500},
+    **{"dm_control/cheetah": 6000, "dm_control/dog": 700, "MinAtar/": 5000, "ETTm2": 8000},
+}
+ATARI_SPEED = 900
 LEARNER_SPEED = {"ppo": 2500, "sac": 90, "ppo1": 900, "sac1": 380}
 UNKNOWN_SPEED = 2000
 
@@ -97,6 +102,8 @@ def most_lanes(run: Run) -> int:
 
 @cache
 def _most_lanes(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Spaces) -> int:
+    if len(spaces.obs_shape) > 1:
+        return IMAGE_LANES
     run = Run(algorithm, hyperparameters, "", (), 0, 0)  # type: ignore[arg-type]
     size = state_bytes(make_learner(run).init(torch.Generator(), spaces))
     fitting = 1
@@ -121,16 +128,15 @@ def expected_speed(store: Store, run: Run) -> float:
     speeds = [speed for speed in measured if speed]
     if speeds:
         return float(sum(speeds) / len(speeds))
-    if run.env_id.startswith("dm_control/"):
-        environment = _by_prefix(DM_CONTROL_SPEED, run.env_id.removeprefix("dm_control/"))
-    else:
-        environment = _by_prefix(ENVIRONMENT_SPEED, run.env_id)
+    environment = _environment_speed(run.env_id)
     learner = LEARNER_SPEED.get(run.algorithm)
     return environment if learner is None else 1 / (1 / learner + 1 / (2 * environment))
 
 
-def _by_prefix(speeds: Mapping[str, int], name: str) -> float:
-    return float(next((speed for prefix, speed in speeds.items() if name.startswith(prefix)), UNKNOWN_SPEED))
+def _environment_speed(env_id: str) -> float:
+    if "NoFrameskip" in env_id:
+        return ATARI_SPEED
+    return float(next((speed for prefix, speed in ENVIRONMENT_SPEED.items() if env_id.startswith(prefix)), UNKNOWN_SPEED))
 
 
 def wall_seconds(groups: Sequence[Group], workers: int) -> float:

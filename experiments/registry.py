@@ -8,16 +8,39 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from algorithms.agent import Spaces
 from algorithms.stream_ac import StreamAC
+from algorithms.stream_q import StreamQ
+from algorithms.stream_sarsa import StreamSARSA
+from algorithms.stream_td import StreamTD
 from baselines.batch import PPO, PPO1, SAC, SAC1
-from baselines.classic import ClassicAC
+from baselines.classic import ClassicAC, ClassicQ, ClassicSARSA, ClassicTD
+from baselines.dqn import DQN, DQN1
+from experiments.environments.options import make_options, options_class
 from experiments.errors import UserError
 from experiments.measurements import Throughput
 from experiments.spec import Run, Value, closest_names
 
-STREAMING: dict[str, type] = {"stream_ac": StreamAC, "classic_ac": ClassicAC}
-BATCH: dict[str, type] = {"ppo": PPO, "sac": SAC, "ppo1": PPO1, "sac1": SAC1}
+STREAMING: dict[str, type] = {
+    "stream_ac": StreamAC,
+    "stream_q": StreamQ,
+    "stream_sarsa": StreamSARSA,
+    "stream_td": StreamTD,
+    "classic_ac": ClassicAC,
+    "classic_q": ClassicQ,
+    "classic_sarsa": ClassicSARSA,
+    "classic_td": ClassicTD,
+}
+BATCH: dict[str, type] = {"ppo": PPO, "sac": SAC, "dqn": DQN, "ppo1": PPO1, "sac1": SAC1, "dqn1": DQN1}
 MEASUREMENTS: dict[str, type] = {"throughput": Throughput}
 ALGORITHMS = {**STREAMING, **BATCH, **MEASUREMENTS}
+
+# What an environment may want of a learner, and which of it each algorithm can give.
+_ACTION_NAMES = {"vector": "a vector as action", "choice": "a choice of one action among several", "prediction": "a prediction"}
+ACTIONS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("stream_ac", "classic_ac"), ("vector", "choice")),
+    **dict.fromkeys(("stream_q", "classic_q", "stream_sarsa", "classic_sarsa", "dqn", "dqn1"), ("choice",)),
+    **dict.fromkeys(("stream_td", "classic_td"), ("prediction",)),
+    **dict.fromkeys(("ppo", "ppo1", "sac", "sac1"), ("vector",)),
+}
 
 
 def hyperparameter_defaults(algorithm: str) -> dict[str, Value]:
@@ -27,9 +50,23 @@ def hyperparameter_defaults(algorithm: str) -> dict[str, Value]:
     return {f.name: cast(Value, f.default) for f in dataclasses.fields(ALGORITHMS[algorithm])}
 
 
-def environment_defaults() -> dict[str, Value]:
+def added_later(algorithm: str) -> frozenset[str]:
+    """Return the hyperparameters that are left out of a run's configuration while they have their default value."""
+    return _added_later(ALGORITHMS[algorithm])
+
+
+def environment_defaults(env_id: str) -> dict[str, Value]:
     """Return the options of an environment with their defaults, those of the official Stream-X code."""
-    return {"time_feature": True, "action_clip": "bounds"}
+    return {f.name: cast(Value, f.default) for f in dataclasses.fields(options_class(env_id))}
+
+
+def environment_added_later(env_id: str) -> frozenset[str]:
+    """Return the options of an environment that are left out of a run's configuration while they have their default value."""
+    return _added_later(options_class(env_id))
+
+
+def _added_later(settings: type) -> frozenset[str]:
+    return frozenset(f.name for f in dataclasses.fields(settings) if f.metadata.get("added_later"))
 
 
 def training_kind(algorithm: str) -> Literal["streaming", "batch", "measurement"]:
@@ -46,15 +83,19 @@ def make_learner(run: Run) -> Any:
 
 def check_spaces(run: Run, spaces: Spaces) -> None:
     """Raise `UserError` where an algorithm cannot act in an environment."""
-    if spaces.discrete and training_kind(run.algorithm) != "measurement":
-        raise UserError(f"{run.algorithm} chooses a vector as action; {run.env_id} has {spaces.action_size} discrete ones.")
+    if training_kind(run.algorithm) == "measurement":
+        return
+    asked = "prediction" if spaces.prediction else "choice" if spaces.discrete else "vector"
+    given = ACTIONS[run.algorithm]
+    if asked not in given:
+        gives = " or ".join(_ACTION_NAMES[kind] for kind in given)
+        raise UserError(f"{run.algorithm} gives {gives}; {run.env_id} wants {_ACTION_NAMES[asked]}.")
 
 
 def check_hyperparameters(run: Run) -> None:
     """Raise `UserError` where a value is of the right type but means nothing: not finite, or not one of the choices."""
-    hints = get_type_hints(ALGORITHMS[run.algorithm])
+    hints = get_type_hints(ALGORITHMS[run.algorithm]) | get_type_hints(options_class(run.env_id))
     choices = {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
-    choices["action_clip"] = ("bounds", "unit", "none")
     for name, value in (*run.hyperparameters, *run.environment):
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{name} must be a finite number; {value} is not.")
@@ -62,3 +103,4 @@ def check_hyperparameters(run: Run) -> None:
             raise UserError(f"{name} must be one of {', '.join(map(str, choices[name]))}; {value!r} is not.")
         if name == "hidden" and not (isinstance(value, tuple) and all(type(n) is int and n > 0 for n in value)):
             raise UserError(f"hidden must be a list of positive widths, like [128, 128]; {value!r} is not.")
+    make_options(run.env_id, dict(run.environment))

@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import json
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -31,7 +31,8 @@ class Run:
     """One learner, one environment, one seed: the unit that is trained, stored and averaged over.
 
     `hyperparameters` and `environment` are complete: defaults are filled in before the run is made, so that a changed
-    default makes a different run. How a run is computed (workers, lanes, compiled or not) is not here and so not in its id.
+    default makes a different run. Only options that were added later are left out while they have their default, so that
+    earlier results keep their ids. How a run is computed (workers, lanes, compiled or not) is not here and so not in its id.
     """
 
     algorithm: str
@@ -138,26 +139,33 @@ def labelled_runs(preset: Preset) -> list[tuple[Row, Arm, Run]]:
 
 
 def resolve(row: Row, arm: Arm, seed: int) -> Run:
-    """Make a run with every default filled in."""
-    from experiments.registry import environment_defaults, hyperparameter_defaults
+    """Make a run with every default filled in, apart from those of options that were added later."""
+    from experiments import registry
 
+    hyperparameter_defaults = registry.hyperparameter_defaults(arm.algorithm)
+    added_later = registry.added_later(arm.algorithm)
+    environment_defaults = registry.environment_defaults(row.env_id)
+    environment_added_later = registry.environment_added_later(row.env_id)
     return Run(
         algorithm=arm.algorithm,
-        hyperparameters=_filled(hyperparameter_defaults(arm.algorithm), arm.hyperparameters, arm.algorithm),
+        hyperparameters=_filled(hyperparameter_defaults, arm.hyperparameters, arm.algorithm, added_later),
         env_id=row.env_id,
-        environment=_filled(environment_defaults(), row.environment, "the environment"),
+        environment=_filled(environment_defaults, row.environment, row.env_id, environment_added_later),
         steps=row.steps,
         seed=seed,
     )
 
 
-def _filled(defaults: Mapping[str, Value], changes: Mapping[str, Value], owner: str) -> tuple[tuple[str, Value], ...]:
+def _filled(
+    defaults: Mapping[str, Value], changes: Mapping[str, Value], owner: str, added_later: frozenset[str]
+) -> tuple[tuple[str, Value], ...]:
     merged = dict(defaults)
     for key, value in changes.items():
         if key not in defaults:
             raise UserError(f"{owner} has no option {key!r}{closest_names(key, defaults)}.")
         merged[key] = typed(key, value, defaults[key])
-    return tuple(sorted(merged.items()))
+    # A run trained before an option existed is the same run as one in which the option has its default.
+    return tuple(sorted((k, v) for k, v in merged.items() if k not in added_later or v != defaults[k]))
 
 
 def typed(key: str, value: Value, like: Value) -> Value:
@@ -204,31 +212,46 @@ def override(preset: Preset, settings: Mapping[str, Value], seeds: int | None = 
     """Return a preset with rows, arms and environments changed as asked on the command line.
 
     A key is `steps`, `bin_width`, `env_id` (replaces all rows by one), `algorithm` (leaves out all other arms), an option of
-    the environment, a hyperparameter of at least one arm's algorithm (it is set in all arms that have it), or `ALGORITHM.KEY`.
+    at least one row's environment (set in all rows that have it), a hyperparameter of at least one arm's algorithm (set in all
+    arms that have it), or `ALGORITHM.KEY`. Whatever their order, `env_id` comes first: it decides which options there are.
     """
     from experiments.registry import environment_defaults, hyperparameter_defaults
 
     rows = preset.rows
-    for key, value in settings.items():
+    for key, value in sorted(settings.items(), key=lambda item: item[0] != "env_id"):
         if key == "algorithm":
             rows = _only(rows, value)
         elif key == "env_id":
-            rows = (dataclasses.replace(rows[0], env_id=str(typed(key, value, ""))),)
+            rows = (_elsewhere(rows[0], str(typed(key, value, "")), environment_defaults),)
         elif key in ("steps", "bin_width"):
             number = typed(key, value, 0)
             if not isinstance(number, int) or number <= 0:
                 raise UserError(f"{key} must be a positive whole number; {value!r} is not.")
             rows = tuple(dataclasses.replace(row, **{key: number}) for row in rows)  # type: ignore[arg-type]
-        elif key in environment_defaults():
-            rows = tuple(dataclasses.replace(row, environment={**row.environment, key: value}) for row in rows)
+        elif any(key in environment_defaults(row.env_id) for row in rows):
+            rows = tuple(
+                dataclasses.replace(row, environment={**row.environment, key: value})
+                if key in environment_defaults(row.env_id)
+                else row
+                for row in rows
+            )
         else:
-            rows = _override_arms(rows, key, value, hyperparameter_defaults, environment_defaults())
+            options = {option for row in rows for option in environment_defaults(row.env_id)}
+            rows = _override_arms(rows, key, value, hyperparameter_defaults, options)
     if seeds is not None:
         if seeds <= 0:
             raise UserError(f"the number of seeds must be positive; {seeds} is not.")
         rows = tuple(dataclasses.replace(row, seeds=seeds, fewer_seeds={}) for row in rows)
     rows = tuple(dataclasses.replace(row, bin_width=min(row.bin_width, row.steps)) for row in rows)
     return dataclasses.replace(preset, rows=rows)
+
+
+def _elsewhere(row: Row, env_id: str, environment_defaults: Callable[[str], Mapping[str, Value]]) -> Row:
+    # What was set for one kind of environment means nothing in another.
+    known = environment_defaults(env_id)
+    return dataclasses.replace(
+        row, env_id=env_id, environment={key: value for key, value in row.environment.items() if key in known}
+    )
 
 
 def _only(rows: tuple[Row, ...], algorithm: Value) -> tuple[Row, ...]:
@@ -255,7 +278,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Value]:
 
 
 def _override_arms(
-    rows: tuple[Row, ...], key: str, value: Value, defaults: Any, environment_options: Mapping[str, Value]
+    rows: tuple[Row, ...], key: str, value: Value, defaults: Any, environment_options: Iterable[str]
 ) -> tuple[Row, ...]:
     algorithm, _, name = key.rpartition(".")
     algorithms = {arm.algorithm for row in rows for arm in row.arms}

@@ -45,6 +45,8 @@ SMALL: dict[str, tuple[int, dict[str, Any]]] = {
     "ppo1": (900, {}),
     "sac": (500, {"learning_starts": 100, "batch_size": 16, "buffer_size": 300, "hidden": (32, 32)}),
     "sac1": (500, {"hidden": (32, 32)}),
+    "dqn": (900, {"env_id": "CartPole-v1", "learning_starts": 100, "batch_size": 16, "buffer_size": 300, "hidden": (32,)}),
+    "dqn1": (900, {"env_id": "CartPole-v1", "hidden": (32,)}),
 }
 
 
@@ -438,7 +440,12 @@ def test_a_killed_run_ends_in_the_same_bytes(algorithm: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "rates"), [("ppo1", {"learning_rate": 1e30}), ("sac1", {"q_learning_rate": 1e30, "hidden": (8, 8)})]
+    ("algorithm", "rates"),
+    [
+        ("ppo1", {"learning_rate": 1e30}),
+        ("sac1", {"q_learning_rate": 1e30, "hidden": (8, 8)}),
+        ("dqn1", {"learning_rate": 1e30, "env_id": "CartPole-v1"}),
+    ],
 )
 def test_a_diverged_run_is_a_result(algorithm: str, rates: dict[str, Any], tmp_path: Path) -> None:
     run = make_run(algorithm, 200, **rates)

@@ -7,20 +7,30 @@ A figure module defines
 which returns the figure and the numbers it shows, and touches no file: `analysis.report` saves both. Figures of learning
 draw `data.curves` and `data.summary`. Those of a measurement (`Experiment.measurement`) find both empty and read the tables
 of the runs listed in `data.runs` from `data.store` themselves; their numbers are what the report prints.
+
+Figures of what learners recorded about themselves (`Experiment.returns` is False) find the bins of `analysis.metrics` there,
+and read the tables `metrics` from the store if they need every row. Their modules may define as well
+
+    metrics(table, row, hyperparameters) -> dict[str, numpy.ndarray]    other bins than `analysis.metrics.of_run`
+    comparison(data: FigureData) -> pandas.DataFrame                    our numbers beside published ones, where there are any
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis import metrics
 from experiments.errors import UserError
-from experiments.spec import Experiment, Preset
+from experiments.spec import Experiment, Preset, Row
 from experiments.store import Store
 
 
@@ -31,8 +41,8 @@ class FigureData:
     Attributes:
         preset: as it was run, overrides included; `experiment.presets` holds the originals.
         runs: every run asked for, with its status (`analysis.load`).
-        curves: per-run binned returns (`analysis.curves`).
-        summary: one row per arm and environment (`analysis.statistics.summarise`).
+        curves: per-run binned returns (`analysis.curves`), or binned metrics (`analysis.metrics`).
+        summary: one row per arm and environment (`analysis.statistics.summarise`), or one per metric of these.
     """
 
     experiment: Experiment
@@ -44,15 +54,32 @@ class FigureData:
 
 
 Draw = Callable[[FigureData], tuple[Figure, pd.DataFrame]]
+Metrics = Callable[[Mapping[str, np.ndarray], Row, Mapping[str, Any]], dict[str, np.ndarray]]
 
 
 def drawer(experiment: Experiment) -> Draw:
     """Return the function that draws an experiment's figure."""
+    draw: Draw = _module(experiment).draw
+    return draw
+
+
+def metrics_of(experiment: Experiment) -> Metrics:
+    """Return the function that makes bins of what a run recorded."""
+    bins: Metrics = getattr(_module(experiment), "metrics", metrics.of_run)
+    return bins
+
+
+def comparison_of(experiment: Experiment) -> Callable[[FigureData], pd.DataFrame]:
+    """Return the function that sets what runs recorded beside what was published; its table is empty if nothing was."""
+    compare: Callable[[FigureData], pd.DataFrame] = getattr(_module(experiment), "comparison", lambda data: pd.DataFrame())
+    return compare
+
+
+def _module(experiment: Experiment) -> ModuleType:
     known = sorted(module.name for module in pkgutil.iter_modules(__path__))
     if experiment.figure not in known:
         raise UserError(
             f"{experiment.name} names the figure {experiment.figure!r}, but analysis/figures has no such module; "
             f"it has {', '.join(known)}."
         )
-    draw: Draw = importlib.import_module(f"analysis.figures.{experiment.figure}").draw
-    return draw
+    return importlib.import_module(f"analysis.figures.{experiment.figure}")

@@ -1,7 +1,7 @@
 """Stream-X Fig. 7: Stream AC with one component taken out at a time.
 
-The number of seeds is not in the caption; 30, as in Fig. 8, is our choice. The step size of Adam in the arm without ObGD was not
-published either; it is that of classic AC.
+The number of seeds is not in the caption; 30, as in Fig. 8, is our choice. The step size of Adam in the arm without ObGD was
+not published either; it is that of classic AC.
 """
 
 from experiments.spec import Arm, Experiment, Preset, Row

@@ -28,8 +28,12 @@ class Stream:
 
     def __init__(self, run: Run):
         learner = make_learner(run)
+        options: dict[str, Any] = dict(run.environment)
         # The learner decides about the time feature: it belongs to Stream-X, not to what CleanRL's learners see.
-        options: dict[str, Any] = {**dict(run.environment), "time_feature": learner.time_feature}
+        if "time_feature" in options:
+            options["time_feature"] = learner.time_feature
+        elif learner.time_feature:
+            raise UserError(f"{run.env_id} has no time feature; leave time_feature of {run.algorithm} at false.")
         self.environment = Environment(run.env_id, run.seed, **options)
         try:
             self.model = build(learner, self.environment, run.steps, run.seed)

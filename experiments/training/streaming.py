@@ -17,16 +17,18 @@ import torch
 from algorithms.agent import Agent
 from algorithms.lanes import Lanes, compiler_available
 from experiments import checkpoint
-from experiments.environments import Environment, SimulationDivergedError
+from experiments.environments import Environment, SimulationDivergedError, describe
 from experiments.provenance import exact_versions
 from experiments.registry import make_learner
 from experiments.spec import Run
 from experiments.streams import BLOCK, NoiseStream, derive
 from experiments.training.context import Context, Interrupted, Watcher
 from experiments.training.episodes import EpisodeLog
+from experiments.training.metrics import METRICS_EVERY, TD_ERROR, MetricsLog
 
 # Runs of fewer steps are not worth compiling. The number of lanes has no say: a run's bits must not depend on it.
 EAGER_BELOW_STEPS = 2_000
+EAGER_BELOW_STEPS_WITH_IMAGES = 200
 
 
 class Stream:
@@ -37,6 +39,7 @@ class Stream:
         self.environment = Environment(run.env_id, run.seed, **dict(run.environment))  # type: ignore[arg-type]
         self.noise = NoiseStream(run.seed, agent.noise(self.environment.spaces))
         self.episodes = EpisodeLog()
+        self.metrics = MetricsLog(getattr(agent, "METRICS_EVERY", METRICS_EVERY))
         self.diverged_at: int | None = None
 
 
@@ -45,10 +48,15 @@ def train(runs: Sequence[Run], context: Context) -> None:
     torch.set_num_threads(1)
     compiled = context.compiled
     if compiled is None:
-        compiled = runs[0].steps >= EAGER_BELOW_STEPS and compiler_available()
+        compiled = runs[0].steps >= _eager_below(runs[0]) and compiler_available()
     requires = {"engine": "compiled" if compiled else "eager", **exact_versions()}
     for group, checkpoints in _groups_at_one_step(runs, context, requires):
         _train_group(group, checkpoints, compiled, requires, context)
+
+
+def _eager_below(run: Run) -> int:
+    images = len(describe(run.env_id, **dict(run.environment)).obs_shape) > 1
+    return EAGER_BELOW_STEPS_WITH_IMAGES if images else EAGER_BELOW_STEPS
 
 
 Restored = list[checkpoint.Checkpoint | None]
@@ -88,6 +96,7 @@ def _train_group(runs: list[Run], restored: Restored, compiled: bool, requires: 
                 "obs": lanes.obs[lane].copy(),
                 "action": lanes.action[lane].copy(),
                 "rows": stream.episodes.rows,
+                "metrics": stream.metrics.get_state(),
                 "diverged_at": stream.diverged_at,
                 "resumed_at": resumed_at,
             }
@@ -111,7 +120,9 @@ def _train_group(runs: list[Run], restored: Restored, compiled: bool, requires: 
             "train_seconds": seconds,
             "resumed_at": resumed_at,
         }
-        context.store.publish(stream.run, {"episodes": stream.episodes.table()}, result, provenance)
+        tables = {"episodes": stream.episodes.table(), "metrics": stream.metrics.table()}
+        tables = {name: table for name, table in tables.items() if table}
+        context.store.publish(stream.run, tables, result, provenance)
         checkpoint.discard(context.store, stream.run.run_id)
         stream.environment.close()
 
@@ -139,6 +150,7 @@ def _restore(runs: Sequence[Run], payloads: Sequence[dict[str, Any]], compiled: 
     lanes = Lanes(agents[0], streams[0].environment.spaces, [p["state"] for p in payloads], compiled)
     for lane, (stream, payload) in enumerate(zip(streams, payloads, strict=True)):
         stream.episodes.rows, stream.diverged_at = payload["rows"], payload["diverged_at"]
+        stream.metrics.set_state(payload["metrics"])
         if stream.diverged_at is None:
             stream.environment.set_state(payload["environment"])
         lanes.obs[lane], lanes.action[lane] = payload["obs"], payload["action"]
@@ -154,7 +166,7 @@ def advance(
     block_number = -1
     warm_at, warm_step, step = time.monotonic(), begun_at, begun_at
     reward, next_obs, acting_obs = lanes.reward, lanes.next_obs, lanes.acting_obs
-    terminated, truncated, action = lanes.terminated, lanes.truncated, lanes.action
+    terminated, truncated, restarted, action = lanes.terminated, lanes.truncated, lanes.restarted, lanes.action
     for step in range(begun_at + 1, end + 1):
         if step // BLOCK != block_number:
             block_number = step // BLOCK
@@ -168,16 +180,19 @@ def advance(
                 reward[lane] = np.nan  # noticed below, with the learners that diverge by themselves
                 continue
             next_obs[lane] = obs
-            terminated[lane], truncated[lane] = ended, cut
-            if ended or cut:
+            terminated[lane], truncated[lane], restarted[lane] = ended, cut, environment.needs_reset
+            if environment.needs_reset:
                 stream.episodes.record(step, environment.last_episode)
                 obs = environment.reset()[0]
             acting_obs[lane] = obs
         lanes.step()
-        if not np.isfinite(lanes.info["td_error"]).all() or not np.isfinite(action).all():
+        if not np.isfinite(lanes.info[TD_ERROR]).all() or not np.isfinite(action).all():
             alive = _drop_diverged(alive, lanes, step)
             if not alive:
                 break
+        if len(lanes.info) > 1:
+            for lane, stream, _ in alive:
+                stream.metrics.record(step, lanes.info, lane)
         if step == begun_at + 1:
             warm_at, warm_step = time.monotonic(), step  # the first step compiles
         if step % 64 == 0 or step == begun_at + 1:
@@ -203,7 +218,7 @@ def _drop_diverged(alive: list[Any], lanes: Lanes, step: int) -> list[Any]:
     """Note which lanes have left the finite numbers; they are neither stepped nor looked at any more."""
     kept = []
     for lane, stream, environment in alive:
-        if np.isfinite(lanes.info["td_error"][lane]) and np.isfinite(lanes.action[lane]).all():
+        if np.isfinite(lanes.info[TD_ERROR][lane]) and np.isfinite(lanes.action[lane]).all():
             kept.append((lane, stream, environment))
         else:
             stream.diverged_at = step

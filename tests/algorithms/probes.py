@@ -69,16 +69,17 @@ class RandomStream:
         return next_obs, reward, bool(terminated), bool(truncated)
 
 
-def transition(obs, action, reward, next_obs, terminated=False, truncated=False, acting_obs=None):
-    """Make a `Transition` out of arrays and numbers."""
+def transition(obs, action, reward, next_obs, terminated=False, truncated=False, acting_obs=None, restarted=None):
+    """Make a `Transition` out of arrays and numbers; an ended episode restarts unless told otherwise."""
     as_tensor = lambda x: torch.tensor(np.asarray(x), dtype=torch.float64)  # noqa: E731
     return Transition(
         obs=as_tensor(obs),
-        action=torch.tensor(np.asarray(action, np.float32)),
+        action=torch.as_tensor(action) if np.asarray(action).dtype == np.int64 else torch.tensor(np.asarray(action, np.float32)),
         reward=as_tensor(reward),
         next_obs=as_tensor(next_obs),
         terminated=torch.tensor(terminated),
         truncated=torch.tensor(truncated),
+        restarted=torch.tensor(terminated or truncated if restarted is None else restarted),
         acting_obs=as_tensor(next_obs if acting_obs is None else acting_obs),
     )
 
@@ -114,6 +115,7 @@ def drive_lanes(lanes, streams, steps, disturb=None):
         for i, stream in enumerate(streams):
             obs, lanes.reward[i], terminated, truncated = stream.step(lanes.action[i])
             lanes.next_obs[i], lanes.terminated[i], lanes.truncated[i] = obs, terminated, truncated
+            lanes.restarted[i] = terminated or truncated
             lanes.acting_obs[i] = stream.reset() if terminated or truncated else obs
             lanes.noise[i] = stream.noise()
         if disturb is not None:

@@ -27,7 +27,8 @@ from probes import (
 )
 
 from algorithms.agent import Agent, Spaces, hyperparameters, leaves, map_state, structure
-from algorithms.stream_ac import StreamAC, gaussian_entropy, gaussian_log_prob
+from algorithms.policies import gaussian_entropy, gaussian_log_prob
+from algorithms.stream_ac import StreamAC
 
 SPACES = Spaces(obs_shape=(5,), action_size=2, time_feature=True)
 SMALL = {"hidden": (16, 16)}

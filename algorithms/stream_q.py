@@ -1,0 +1,77 @@
+"""Stream Q(lambda): Watkins's Q(lambda) from a stream, with a neural network.
+
+Source: Stream-X (arXiv:2410.14606), Algorithm 8 with Algorithms 1-6.
+
+Deviations of the paper's text from the official code, each an option whose default is the code:
+1. Watkins's cut: the code learns from a transition first and empties the trace after it if its action was not the greedy
+   one; the paper empties the trace before the transition's own gradient is added (`cut`).
+2. Time limits, reward variance and SparseInit as in `algorithms.stream_ac`, points 1 to 3.
+3. Exploration: the paper says 5 % of the steps for MinAtar, the code behind its figure 20 % (`exploration_fraction`).
+
+A random draw that hits the greedy action counts as greedy, in the code and here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from algorithms.action_values import ActionValueLearner
+from algorithms.agent import Info, Spaces, State, Transition, as_float32
+from algorithms.obgd import reset_trace
+from algorithms.perception import see, see_acting
+
+
+@dataclass(frozen=True)
+class StreamQ(ActionValueLearner):
+    """Hyperparameters of Stream Q(lambda)."""
+
+    cut: Literal["after_update", "before_accumulation"] = "after_update"
+    """When an exploratory action empties the trace: after the update from it, or before its gradient is added."""
+
+    def init(self, generator: torch.Generator, spaces: Spaces) -> State:
+        """Make a learner that has seen nothing."""
+        return {**super().init(generator, spaces), "exploring": torch.zeros((), dtype=torch.bool)}
+
+    def start(self, state: State, obs: Tensor, noise: Tensor) -> tuple[State, Tensor]:
+        """See the first observation of all, [*obs_shape], and choose the first action, []."""
+        return self._act(see(state, obs, first=True), noise)
+
+    def step(self, state: State, transition: Transition, noise: Tensor) -> tuple[State, Tensor, Info]:
+        """Learn from one transition and choose the next action; `info` holds the TD error."""
+        h = as_float32(state["hyper"])
+        state, reward = self._scaled_reward(state, transition)
+        obs, action = state["obs"], transition.action
+        exploring = state["exploring"]  # whether `action` was another than the greedy one
+        state = see(state, transition.next_obs)
+
+        no_bootstrap, over = self._no_bootstrap(transition), self._episode_over(transition)
+        gradient, value = grad_and_value(self._value)(state["q"], obs, action)
+        next_value = torch.where(no_bootstrap, 0.0, self._values(state["q"], state["obs"]).max())
+        delta = reward + h["gamma"] * next_value - value  # Alg. 8: delta = R + gamma max_a q(S', a) - q(S, A)
+
+        memory = state["optimizer"]
+        if self.cut == "before_accumulation":
+            memory = {**memory, "trace": reset_trace(memory["trace"], exploring)}
+        else:
+            over = over | exploring
+        decay = (state["hyper"]["gamma"] * state["hyper"]["lamda"]).to(torch.float32)
+        hyper = {"alpha": h["alpha"], "kappa": h["kappa"], "trace_decay": decay}
+        trained, parameters = self._optimizer().update(memory, state["q"], gradient, delta, over, hyper)
+        state = {**state, "q": parameters, "optimizer": trained}
+
+        info = {"td_error": delta}
+        if self.diagnostics:
+            next_value = torch.where(no_bootstrap, 0.0, self._values(parameters, state["obs"]).max())
+            delta_after = reward + h["gamma"] * next_value - self._value(parameters, obs, action)
+            info |= self._diagnose(memory["trace"], gradient, delta, delta_after, hyper)
+        state, action = self._act(see_acting(state, transition.acting_obs, transition.restarted), noise)
+        return state, action, info
+
+    def _act(self, state: State, noise: Tensor) -> tuple[State, Tensor]:
+        state, action, exploring = self._choose(state, self._values(state["q"], state["obs"]), noise)
+        return {**state, "exploring": exploring}, action

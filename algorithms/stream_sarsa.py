@@ -1,0 +1,69 @@
+"""Stream SARSA(lambda): on-policy action values from a stream, with a neural network.
+
+Source: Stream-X (arXiv:2410.14606), Algorithm 10 with Algorithms 1-6. The next action A' is chosen with the values from
+before the update, is the one in the target, and is the one that is then executed.
+
+Deviations of the paper's text from the official code, each an option whose default is the code:
+1. Where an episode ends, the code executes the A' that it chose at the terminal observation as the first action of the next
+   episode; the paper's algorithm chooses a new one at the first observation (`first_action`).
+2. Time limits, reward variance and SparseInit as in `algorithms.stream_ac`, points 1 to 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from algorithms.action_values import ActionValueLearner
+from algorithms.agent import Info, State, Transition, as_float32
+from algorithms.perception import see, see_acting
+from algorithms.policies import pick
+
+
+@dataclass(frozen=True)
+class StreamSARSA(ActionValueLearner):
+    """Hyperparameters of Stream SARSA(lambda)."""
+
+    first_action: Literal["from_terminal_obs", "from_first_obs"] = "from_terminal_obs"
+    """Which observation the first action of an episode is chosen from: the last of the episode before, or its own first."""
+
+    def start(self, state: State, obs: Tensor, noise: Tensor) -> tuple[State, Tensor]:
+        """See the first observation of all, [*obs_shape], and choose the first action, []."""
+        state = see(state, obs, first=True)
+        state, action, _ = self._choose(state, self._values(state["q"], state["obs"]), noise)
+        return state, action
+
+    def step(self, state: State, transition: Transition, noise: Tensor) -> tuple[State, Tensor, Info]:
+        """Learn from one transition and choose the next action; `info` holds the TD error."""
+        h = as_float32(state["hyper"])
+        state, reward = self._scaled_reward(state, transition)
+        obs, action = state["obs"], transition.action
+        state = see(state, transition.next_obs)
+        next_obs = state["obs"]
+        acting = see_acting(state, transition.acting_obs, transition.restarted)
+
+        no_bootstrap, over = self._no_bootstrap(transition), self._episode_over(transition)
+        next_values = self._values(state["q"], next_obs)
+        if self.first_action == "from_terminal_obs":
+            acting, next_action, _ = self._choose(acting, next_values, noise)
+        else:
+            values = torch.where(transition.restarted, self._values(state["q"], acting["obs"]), next_values)
+            acting, next_action, _ = self._choose(acting, values, noise)
+
+        gradient, value = grad_and_value(self._value)(state["q"], obs, action)
+        next_value = torch.where(no_bootstrap, 0.0, pick(next_values, next_action))
+        delta = reward + h["gamma"] * next_value - value  # Alg. 10: delta = R + gamma q(S', A') - q(S, A)
+        decay = (state["hyper"]["gamma"] * state["hyper"]["lamda"]).to(torch.float32)
+        hyper = {"alpha": h["alpha"], "kappa": h["kappa"], "trace_decay": decay}
+        trained, parameters = self._optimizer().update(state["optimizer"], state["q"], gradient, delta, over, hyper)
+
+        info = {"td_error": delta}
+        if self.diagnostics:
+            next_value = torch.where(no_bootstrap, 0.0, self._value(parameters, next_obs, next_action))
+            delta_after = reward + h["gamma"] * next_value - self._value(parameters, obs, action)
+            info |= self._diagnose(state["optimizer"]["trace"], gradient, delta, delta_after, hyper)
+        return {**acting, "q": parameters, "optimizer": trained}, next_action, info

@@ -1,0 +1,58 @@
+"""One panel of learning curves per environment: Stream-X Figures 3 to 8 and 11 to 14.
+
+Panels and arms stand in the order of the preset's rows. Where the paper draws a result of the literature as a dashed line
+(DQN on MinAtar and Atari), so do we; Atari's x axis is in frames, four to an agent step, as in the paper.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis import panels, plot
+from analysis.figures import FigureData
+from analysis.published import paper_name
+from analysis.statistics import mean_curves
+
+PANEL_WIDTH, PANEL_HEIGHT = 2.15, 1.85
+NARROWEST = 4.6
+MOST_COLUMNS = 4
+# Numbers of panels that fill rows of three better than rows of four.
+THREE_COLUMNS = (5, 6, 9)
+
+
+def columns_for(panels_there: int) -> int:
+    """Return how many panels stand side by side: four as in the paper, fewer where there are fewer."""
+    return 3 if panels_there in THREE_COLUMNS else min(panels_there, MOST_COLUMNS)
+
+
+def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
+    """Draw mean returns with 90 % t bands and the published curves behind them; return the numbers drawn."""
+    rows = data.preset.rows
+    columns = columns_for(len(rows))
+    lines = math.ceil(len(rows) / columns)
+    figure = Figure(figsize=(max(columns * PANEL_WIDTH + 0.2, NARROWEST), lines * PANEL_HEIGHT), layout="constrained")
+    engine: Any = figure.get_layout_engine()
+    engine.set(w_pad=0.05, h_pad=0.05, wspace=0.03, hspace=0.03)
+    grid = figure.subplots(lines, columns, squeeze=False)
+    for axes in grid.flat[len(rows) :]:
+        axes.set_axis_off()
+
+    colours = plot.colours([[arm.label for arm in row.arms] for row in rows])
+    means = mean_curves(data.curves)
+    numbers = []
+    for i, (axes, row) in enumerate(zip(grid.flat, rows, strict=False)):
+        runs = data.runs[data.runs["env_id"] == row.env_id]
+        numbers.append(panels.curves(axes, row, means[means["env_id"] == row.env_id], runs, colours, reference=True))
+        plot.set_title(axes, paper_name(row.env_id))
+        if i + columns < len(rows):
+            axes.set_xlabel("")  # said once, below the lowest panel of each column
+        if i % columns == 0:
+            axes.set_ylabel("return")
+    drawn = pd.concat([table for table in numbers if len(table)] or numbers[:1], ignore_index=True)
+    keys = [panels.arm_keys(rows, colours), panels.line_keys(drawn)]
+    plot.below(figure, keys, [*panels.budget_lines(data), *panels.divergence_lines(data.summary)])
+    return figure, drawn

@@ -1,0 +1,149 @@
+"""How far updates go: effective step size, overshooting, and what the bound holds back. Stream-X section 3.2, our figure.
+
+One panel per metric that runs recorded, rows of panels for environments: means over runs of the mean over a bin, with 90 % t
+bands. The axis is logarithmic where values span orders of magnitude. The paper publishes no such numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from analysis import panels, plot
+from analysis.budget import short_steps
+from analysis.figures import FigureData
+from analysis.metrics import MAXIMUM, mean_metrics, names
+from analysis.plot import INK, MUTED
+from analysis.published import paper_name
+from experiments.spec import Row
+
+# In the order of the panels; metrics that are not named here follow under their own names.
+TITLES = {
+    "effective_step_size": "effective step size",
+    "overshoot": "share that overshoots",
+    "trace_norm": "L1 norm of the trace",
+    "bound_active": "share that is bounded",
+    "actor_trace_norm": "actor: L1 norm of trace",
+    "actor_bound_active": "actor: share bounded",
+}
+SHARES = ("overshoot", "bound_active", "actor_bound_active")
+PANEL_WIDTH, NARROW_PANEL, PANEL_HEIGHT, NARROWEST = 2.25, 1.8, 1.75, 4.6
+# With one environment its metrics wrap; with several each environment is a row.
+MOST_COLUMNS = 3
+# From this ratio of largest to smallest on, an axis is logarithmic.
+ORDERS = 30.0
+NUMBERS = ["env_id", "algorithm", "metric", "step", "mean", "ci90", "ci95", "n", "diverged"]
+
+
+def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
+    """Draw every metric of every environment; return the means drawn."""
+    rows = data.preset.rows
+    recorded = [name for name in names(data.curves) if not name.endswith(MAXIMUM)]
+    shown = [name for name in TITLES if name in recorded] + [name for name in recorded if name not in TITLES]
+    columns = max(len(shown), 1) if len(rows) > 1 else max(min(len(shown), MOST_COLUMNS), 1)
+    lines = len(rows) if len(rows) > 1 else max(math.ceil(len(shown) / columns), 1)
+    panel = PANEL_WIDTH if len(rows) == 1 else NARROW_PANEL
+    figure = Figure(figsize=(max(columns * panel + 0.2, NARROWEST), lines * PANEL_HEIGHT), layout="constrained")
+    engine: Any = figure.get_layout_engine()
+    engine.set(w_pad=0.05, h_pad=0.05, wspace=0.03, hspace=0.03)
+    grid = figure.subplots(lines, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+
+    colours = plot.colours([[arm.label for arm in row.arms] for row in rows])
+    means = mean_metrics(data.curves)
+    numbers = [pd.DataFrame(columns=NUMBERS)]
+    for i, row in enumerate(rows):
+        here = means[means["env_id"] == row.env_id]
+        runs = data.runs[data.runs["env_id"] == row.env_id]
+        for j, name in enumerate(shown):
+            axes = grid[i, j] if len(rows) > 1 else grid.flat[j]
+            axes.set_axis_on()
+            numbers.append(_panel(axes, name, row, here[here["metric"] == name], runs, colours))
+            if i == 0:
+                plot.set_title(axes, TITLES.get(name, name), panel - 0.15)
+            below = len(shown) - columns <= j if len(rows) == 1 else i == len(rows) - 1
+            axes.set_xlabel("environment steps" if below else "", labelpad=2)
+            if len(rows) > 1 and j == 0:
+                axes.set_ylabel(paper_name(row.env_id), fontweight="bold")
+    if len(rows) == 1:
+        figure.suptitle(paper_name(rows[0].env_id), fontweight="bold", fontsize=9)
+    drawn = pd.concat([table for table in numbers if len(table)] or numbers[:1], ignore_index=True)
+    keys = [panels.arm_keys(rows, colours), _keys(drawn)]
+    widths = " or ".join(short_steps(width) for width in sorted({row.bin_width for row in rows}))
+    said = f"Means over bins of {widths} steps and over runs."
+    plot.below(figure, keys, [*panels.budget_lines(data), said, *panels.divergence_lines(data.summary)])
+    return figure, drawn
+
+
+def _panel(
+    axes: Axes, name: str, row: Row, means: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[str, str]
+) -> pd.DataFrame:
+    last = row.steps // row.bin_width * row.bin_width
+    axes.set_xlim(0, last)
+    axes.set_xticks([0, last / 2, last])
+    _scale(axes, name, means["mean"].to_numpy(float))
+    tables = []
+    for arm in sorted(row.arms, key=lambda arm: plot.is_streaming(arm.label)):
+        own = means[means["algorithm"] == arm.label].sort_values("step")
+        diverged = runs.loc[(runs["algorithm"] == arm.label) & (runs["status"] == "diverged"), "diverged_at"]
+        x, mean, half = (own[column].to_numpy(float) for column in ("step", "mean", "ci90"))
+        finite = np.isfinite(mean)
+        at = None if diverged.empty else int(diverged.min())
+        mean_line, band = np.where(finite, mean, np.nan), np.where(finite, half, np.nan)
+        panels.curve(axes, x, mean_line, band, at, colours[arm.label], plot.is_streaming(arm.label))
+        top = axes.get_xaxis_transform()
+        beyond = x[np.isinf(mean)]
+        axes.plot(beyond, np.full(len(beyond), 0.97), "^", color=colours[arm.label], markersize=3.5, transform=top, zorder=6)
+        tables.append(own.assign(diverged=len(diverged)))
+    plot.step_axis(axes)
+    return pd.concat(tables, ignore_index=True).reindex(columns=NUMBERS)
+
+
+def _scale(axes: Axes, name: str, values: np.ndarray) -> None:
+    """Choose scale and limits of an axis: a share has 0 to 1, the rest what its means need."""
+    finite = values[np.isfinite(values)]
+    positive = finite[finite > 0]
+    if name in SHARES:
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_yticks([0, 0.5, 1])
+        return
+    if not len(finite):
+        axes.set_ylim(0, 1)
+        return
+    low, high = float(finite.min()), float(finite.max())
+    if low > 0 and high / low >= ORDERS:
+        axes.set_yscale("log")
+        axes.set_ylim(low / 1.6, high * 1.6)
+        axes.yaxis.set_major_locator(LogLocator(numticks=5))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        return
+    if len(positive) and max(high, -low) / np.median(np.abs(finite[finite != 0])) >= ORDERS:
+        unit = float(np.median(np.abs(finite[finite != 0])))
+        axes.set_yscale("symlog", linthresh=10 ** math.floor(math.log10(unit)))
+        axes.set_ylim(low - 0.6 * abs(low), high + 0.6 * abs(high))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        return
+    size = (high - min(low, 0.0)) or 1.0
+    axes.set_ylim(min(low, 0.0) - 0.06 * size, high + 0.15 * size)
+    axes.locator_params(axis="y", nbins=4)
+    plot.return_axis(axes)
+
+
+def _keys(drawn: pd.DataFrame) -> list[Any]:
+    keys: list[Any] = [Patch(facecolor=INK, alpha=0.18, linewidth=0, label="90 % t interval")]
+    if drawn["diverged"].gt(0).any():
+        cross: dict[str, Any] = {"linewidth": 0.9, "linestyle": ":", "marker": "x", "markersize": 4}
+        keys.append(Line2D([], [], color=INK, **cross, label="a run diverged"))
+    if np.isinf(drawn["mean"].to_numpy(float)).any():
+        keys.append(Line2D([], [], color=MUTED, linestyle="none", marker="^", markersize=4, label="infinite"))
+    return keys

@@ -1,0 +1,190 @@
+"""Learning curves in a panel, as all figures of returns draw them, and what stands below the panels.
+
+Our mean curve over its 90 % t band; the published curve behind it, dashed, in a muted shade of the same hue; a cross where a
+run of an arm diverged, and dots after it; the paper's reference line of the literature where it has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from analysis import plot, published
+from analysis.budget import paper_budget, stated
+from analysis.figures import FigureData
+from analysis.plot import INK, MUTED
+from analysis.published import Curve, paper_name
+from experiments.spec import Row
+
+NUMBERS = ["part", "env_id", "algorithm", "step", "value", "mean", "ci90", "ci95", "n", "diverged"]
+# A band or whisker of two or three seeds is many times the mean; it may leave the panel, the means must stay readable.
+SPREAD_ROOM = 1.5
+# A published curve in much wider bins than ours would lag behind it: it is drawn as the steps that its bins are.
+WIDEST_LINE = 2
+# A reference line that would press our curves into the lower third of a panel is named above them instead.
+REFERENCE_ROOM = 3.0
+DASHES = (0, (3.2, 1.6))
+LONG_DASHES = (0, (7, 2.5))
+PUBLISHED, REFERENCE = "published curve", "reference"
+
+
+def curves(
+    axes: Axes, row: Row, means: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[str, str], reference: bool = False
+) -> pd.DataFrame:
+    """Draw the learning curves of one environment and return the numbers drawn, with steps in agent steps.
+
+    Args:
+        axes: an empty panel.
+        row: the environment, its arms and budget.
+        means: curves averaged over runs (`analysis.statistics.mean_curves`), of this environment.
+        runs: the runs of this environment, with their status.
+        colours: by label of an arm.
+        reference: draw the paper's line of the literature too.
+    """
+    last = row.steps // row.bin_width * row.bin_width
+    unit = published.frames_per_step(row.env_id)
+    numbers = []
+    for arm in sorted(row.arms, key=lambda arm: plot.is_streaming(arm.label)):
+        strong, colour = plot.is_streaming(arm.label), colours[arm.label]
+        own = means[means["algorithm"] == arm.label]
+        diverged = runs.loc[(runs["algorithm"] == arm.label) & (runs["status"] == "diverged"), "diverged_at"]
+        if len(own):
+            at = None if diverged.empty else int(diverged.min())
+            x, mean, half = (own[name].to_numpy(float) for name in ("step", "mean", "ci90"))
+            curve(axes, x * unit, mean, half, None if at is None else at * unit, colour, strong)
+            numbers.append(own.assign(part="curve", value=own["mean"], diverged=len(diverged)))
+        theirs = published.curve(row.env_id, arm.label, row.bin_width)
+        if theirs is not None:
+            numbers.append(_published(axes, row, arm.label, theirs, last, colour, 4.5 if strong else 3.5))
+    table = _joined(numbers)
+    low, high = _limits(table)
+    line = published.reference(row.env_id) if reference else None
+    if line is not None:
+        high = _reference(axes, line, low, high)
+        drawn = pd.DataFrame({"part": [REFERENCE], "env_id": row.env_id, "algorithm": line[0], "value": line[1]})
+        table = _joined([table, drawn])
+    axes.set_xlim(0, last * unit)
+    axes.set_xticks([0, last * unit / 2, last * unit])
+    axes.set_ylim(low, high)
+    axes.locator_params(axis="y", nbins=4)
+    plot.step_axis(axes)
+    plot.return_axis(axes)
+    axes.set_xlabel("frames" if unit > 1 else "environment steps", labelpad=2)
+    return table
+
+
+def curve(
+    axes: Axes, x: np.ndarray, mean: np.ndarray, half: np.ndarray, diverged_at: float | None, colour: str, strong: bool
+) -> None:
+    """Draw a mean curve over its band; from the step on at which the first run diverged, dotted after a cross."""
+    whole = np.ones(len(x), bool) if diverged_at is None else x < diverged_at
+    plot.band(axes, x[whole], mean[whole], half[whole], colour, strong)
+    if diverged_at is None:
+        return
+    # From here on the mean is over the runs that are left, a selection: dotted, after a cross.
+    until = max(int(whole.sum()) - 1, 0)
+    axes.plot(x[until:], mean[until:], color=colour, linewidth=0.9, linestyle=":", zorder=3)
+    before = np.flatnonzero(np.isfinite(mean[: until + 1]))
+    if len(before):
+        at = before[-1]
+        axes.plot(x[at], mean[at], color=colour, marker="x", markersize=4.5, markeredgewidth=1.3, zorder=6, clip_on=False)
+
+
+def _published(axes: Axes, row: Row, label: str, theirs: Curve, last: int, colour: str, order: float) -> pd.DataFrame:
+    points = [(x, y) for x, y in zip(theirs.steps, theirs.values, strict=True) if x <= last]
+    wide = theirs.bin_width > WIDEST_LINE * row.bin_width
+    if len(points) + wide < 2:
+        return pd.DataFrame(columns=NUMBERS)
+    x, y = np.array(points, float).reshape(-1, 2).T
+    style: dict[str, Any] = {"color": plot.lighter(colour, 0.45), "linewidth": 1.0, "linestyle": DASHES, "zorder": order}
+    unit = published.frames_per_step(row.env_id)
+    if wide:
+        ends, levels = np.concatenate([[x[0] - theirs.bin_width], x]), np.concatenate([y[:1], y])
+        axes.plot(ends * unit, levels, drawstyle="steps-pre", **style)
+    else:
+        axes.plot(x * unit, y, **style)
+    frame = pd.DataFrame({"env_id": row.env_id, "algorithm": label, "step": x.astype(int), "value": y, "mean": y})
+    return frame.assign(part=PUBLISHED)
+
+
+def _reference(axes: Axes, line: tuple[str, float], low: float, high: float) -> float:
+    """Draw a reference line, or name it where it is far above the curves; return the upper limit of the panel."""
+    name, value = line
+    if value <= low + REFERENCE_ROOM * (high - low):
+        axes.axhline(value, color=plot.COLOURS["DQN"], linewidth=0.9, linestyle=LONG_DASHES, zorder=2.5)
+        return max(high, value + 0.06 * (max(high, value) - low))
+    text = f"{name}: {plot.short_number(value)} \N{UPWARDS ARROW}"
+    axes.text(0.97, 0.98, text, transform=axes.transAxes, ha="right", va="top", fontsize=6.5, color=plot.COLOURS["DQN"])
+    return high + 0.16 * (high - low)
+
+
+def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    filled = [table.reindex(columns=NUMBERS) for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=NUMBERS)
+
+
+def _limits(table: pd.DataFrame) -> tuple[float, float]:
+    values = table["value"].to_numpy(float)
+    spread = np.nan_to_num(table["ci90"].to_numpy(float))
+    there = np.isfinite(values)
+    if not there.any():
+        return 0.0, 1.0
+    values, spread = values[there], spread[there]
+    low, high = min(values.min(), 0.0), values.max()
+    size = (high - low) or 1.0
+    top = min((values + spread).max(), high + (SPREAD_ROOM - 1) * size)
+    bottom = max((values - spread).min(), low - (0.12 if low == 0 else SPREAD_ROOM - 1) * size)
+    return min(bottom, low) - 0.04 * size, top + 0.04 * size
+
+
+# Below the panels
+
+
+def arm_keys(rows: Sequence[Row], colours: Mapping[str, str]) -> list[Any]:
+    """Return one legend handle per arm, in the order in which the rows name them."""
+    labels = dict.fromkeys(arm.label for row in rows for arm in row.arms)
+    return [
+        Line2D([], [], color=colours[label], linewidth=1.8 if plot.is_streaming(label) else 1.3, label=label)
+        for label in labels
+    ]
+
+
+def line_keys(drawn: pd.DataFrame) -> list[Any]:
+    """Return legend handles of what the lines of the drawn numbers mean."""
+    parts = set(drawn["part"])
+    keys: list[Any] = [
+        Line2D([], [], color=INK, linewidth=1.3, label="ours"),
+        Patch(facecolor=INK, alpha=0.18, linewidth=0, label="90 % t interval"),
+    ]
+    if PUBLISHED in parts:
+        keys.append(Line2D([], [], color=MUTED, linewidth=1.0, linestyle=DASHES, label="published"))
+    for name in drawn.loc[drawn["part"] == REFERENCE, "algorithm"].unique():
+        style: dict[str, Any] = {"color": plot.COLOURS["DQN"], "linewidth": 0.9, "linestyle": LONG_DASHES}
+        keys.append(Line2D([], [], **style, label=f"{name}, from the literature"))
+    if drawn.loc[drawn["part"] == "curve", "diverged"].gt(0).any():
+        cross: dict[str, Any] = {"linewidth": 0.9, "linestyle": ":", "marker": "x", "markersize": 4}
+        keys.append(Line2D([], [], color=INK, **cross, label="a run diverged"))
+    return keys
+
+
+def budget_lines(data: FigureData) -> list[str]:
+    """Return sentences that state the budget of every environment, those of the same budget together."""
+    budgets: dict[str, list[str]] = {}
+    for row in data.preset.rows:
+        arms = data.summary[data.summary["env_id"] == row.env_id]
+        text = stated(arms, paper_budget(data.experiment, row), by_arm=True)
+        budgets.setdefault(text, []).append(paper_name(row.env_id))
+    return [f"{text}." if len(budgets) == 1 else f"{', '.join(envs)}: {text}." for text, envs in budgets.items()]
+
+
+def divergence_lines(summary: pd.DataFrame) -> list[str]:
+    """Return a sentence that names the arms of which runs diverged, or nothing."""
+    arms = summary[summary["diverged"] > 0].drop_duplicates(["env_id", "algorithm"])
+    named = [f"{arm.algorithm} on {paper_name(arm.env_id)} {arm.diverged} of {arm.seeds}" for arm in arms.itertuples()]
+    return [f"Runs diverged: {', '.join(named)}."] if named else []

@@ -1,0 +1,83 @@
+"""The options of each kind of environment, as dataclasses whose defaults are those of the official Stream-X code.
+
+An option whose field has `metadata={"added_later": True}` is left out of a run's configuration while it has its default
+value, so that runs trained before it existed keep their names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from experiments.errors import UserError
+
+Kind = Literal["vector", "minatar", "atari", "series"]
+
+SERIES = ("ETTm2", "ETTm2-generated")
+
+
+@dataclass(frozen=True)
+class VectorOptions:
+    """Simulators that show a vector: MuJoCo, dm_control, classic control."""
+
+    time_feature: bool = True
+    """Append the time within the episode to the observation."""
+    action_clip: Literal["bounds", "unit", "none"] = "bounds"
+    """Clip continuous actions to the bounds of the environment, to [-1, 1], or not at all."""
+    time_limit: int = field(default=0, metadata={"added_later": True})
+    """Steps after which an episode is cut, also the scale of the time feature; 0: the environment's own limit."""
+
+    def __post_init__(self) -> None:
+        if self.time_limit < 0:
+            raise UserError(f"time_limit must be a number of steps, or 0 for the environment's own; {self.time_limit} is not.")
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """MinAtar and Atari: nothing to choose."""
+
+
+@dataclass(frozen=True)
+class SeriesOptions:
+    """Time series to predict."""
+
+    memory_trace: float = 0.999
+    """Decay of the bias-corrected exponential average that is shown of each channel; 0: the channels themselves."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.memory_trace < 1.0:
+            raise UserError(f"memory_trace must be at least 0 and less than 1; {self.memory_trace} is not.")
+
+
+Options = VectorOptions | ImageOptions | SeriesOptions
+_OPTIONS: dict[Kind, type[Options]] = {
+    "vector": VectorOptions,
+    "minatar": ImageOptions,
+    "atari": ImageOptions,
+    "series": SeriesOptions,
+}
+
+
+def kind_of(env_id: str) -> Kind:
+    """Return what kind of environment an id names. Whether there is one of that id shows when it is made."""
+    if env_id in SERIES:
+        return "series"
+    if env_id.startswith("MinAtar/"):
+        return "minatar"
+    return "atari" if env_id.endswith("NoFrameskip-v4") else "vector"
+
+
+def options_class(env_id: str) -> type[Options]:
+    """Return the class of an environment's options."""
+    return _OPTIONS[kind_of(env_id)]
+
+
+def make_options(env_id: str, given: dict[str, Any]) -> Options:
+    """Return the options of an environment, those not given at their defaults; raise `UserError` for unknown ones."""
+    known = options_class(env_id)
+    names = [option.name for option in dataclasses.fields(known)]
+    for name in given:
+        if name not in names:
+            raise UserError(f"{env_id} has no option {name!r}; it has {', '.join(names) or 'none'}.")
+    return known(**given)
