@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -56,3 +57,17 @@ def stated(arms: pd.DataFrame, paper: Budget | None, by_arm: bool = False) -> st
     text += count + (f" of {whole}" if paper else "") + (" seed" if whole == 1 else " seeds")
     fewer = ", ".join(f"{label} {n}" for label, n in seeds.items() if n < most)
     return f"{text} ({fewer})" if by_arm and fewer else text
+
+
+def sentences(summary: pd.DataFrame, papers: Mapping[str, Budget | None]) -> list[str]:
+    """State the budget of every environment of a summary, those of the same budget in one sentence.
+
+    Args:
+        summary: one or more rows per arm and environment.
+        papers: by environment the published protocol, where known.
+    """
+    budgets: dict[str, list[str]] = {}
+    for env_id, arms in summary.groupby("env_id", sort=False):
+        text = stated(arms, papers.get(str(env_id)), by_arm=True)
+        budgets.setdefault(text, []).append(published.paper_name(str(env_id)))
+    return [f"{text}." if len(budgets) == 1 else f"{', '.join(envs)}: {text}." for text, envs in budgets.items()]

@@ -23,6 +23,7 @@ from rich.text import Text
 from analysis import published
 from analysis.budget import Budget, short_steps, stated
 from analysis.curves import pool
+from analysis.metrics import MAXIMUM
 from analysis.plot import plain_number
 from analysis.published import Published
 from analysis.statistics import Mean, mean_over_runs
@@ -260,22 +261,38 @@ def render_metrics(comparison: pd.DataFrame, summary: pd.DataFrame, manifest: Ma
         paper = Budget(**rows[str(env_id)]) if rows[str(env_id)] else None
         parts += [Text(), Text.assemble((str(env_id), "bold"), f"  {stated(arms, paper)}")]
         here = comparison[comparison["env_id"] == env_id] if len(comparison) else summary.iloc[:0]
-        if len(here):
-            parts.append(table_of(here.drop(columns="env_id").dropna(axis="columns", how="all")))
-        else:
-            recorded = ["algorithm", "metric", "final_step", "final_mean", "ci90", "n"]
-            parts.append(table_of(arms.loc[arms["metric"] != "", recorded]))
+        parts.append(table_of(_windows(here) if len(here) else _recorded(arms)))
         parts += [Text(f"  {note}", style="yellow") for note in _notes(arms.drop_duplicates("algorithm"))]
     if comparison.empty or comparison["published"].isna().all():
         parts += [Text(), Text("There are no published numbers to compare with.", style="dim")]
     return Group(*parts)
 
 
+def _windows(comparison: pd.DataFrame) -> pd.DataFrame:
+    """Return the comparison of one environment as it is printed: a window in one column, and no empty columns."""
+    spans = [f"{start}-{end}" for start, end in zip(comparison["after_step"], comparison["to_step"], strict=True)]
+    shown = comparison.drop(columns=["env_id", "after_step", "to_step"]).dropna(axis="columns", how="all")
+    shown.insert(1, "steps", spans)
+    return shown.rename(columns={"ci90": "\u00b1"})
+
+
+def _recorded(arms: pd.DataFrame) -> pd.DataFrame:
+    """Return the last means of what the arms of one environment recorded: metrics down, arms across."""
+    means = arms[arms["metric"].notna() & (arms["metric"] != "") & ~arms["metric"].astype(str).str.endswith(MAXIMUM)]
+    cells: dict[str, dict[str, str]] = {}
+    for row in means.itertuples():
+        half = "" if math.isnan(row.ci90) else f" \u00b1 {plain_number(row.ci90)}"
+        cells.setdefault(row.metric, {})[row.algorithm] = plain_number(row.final_mean) + half if row.n else "diverged"
+    labels = list(dict.fromkeys(arms["algorithm"]))
+    rows = [(metric, *(found.get(label, "") for label in labels)) for metric, found in cells.items()]
+    return pd.DataFrame(rows, columns=[f"last {short_steps(arms['bin_width'].max())} steps", *labels])
+
+
 def table_of(frame: pd.DataFrame, title: str | None = None) -> Table:
     """Return a table of all rows and columns of a frame."""
     table = Table(title=title, box=None, title_justify="left", header_style="dim", pad_edge=False)
     for name, kind in frame.dtypes.items():
-        table.add_column(str(name), justify="right" if pd.api.types.is_numeric_dtype(kind) else "left")
+        table.add_column(str(name), justify="right" if pd.api.types.is_numeric_dtype(kind) else "left", no_wrap=True)
     for row in frame.itertuples(index=False):
         table.add_row(*(Text(plain_number(value) if isinstance(value, float) else str(value)) for value in row))
     return table

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis import plot, published
-from analysis.budget import paper_budget, stated
+from analysis.budget import paper_budget, sentences
 from analysis.figures import FigureData
 from analysis.plot import INK, MUTED
 from analysis.published import Curve, paper_name
@@ -175,12 +175,7 @@ def line_keys(drawn: pd.DataFrame) -> list[Any]:
 
 def budget_lines(data: FigureData) -> list[str]:
     """Return sentences that state the budget of every environment, those of the same budget together."""
-    budgets: dict[str, list[str]] = {}
-    for row in data.preset.rows:
-        arms = data.summary[data.summary["env_id"] == row.env_id]
-        text = stated(arms, paper_budget(data.experiment, row), by_arm=True)
-        budgets.setdefault(text, []).append(paper_name(row.env_id))
-    return [f"{text}." if len(budgets) == 1 else f"{', '.join(envs)}: {text}." for text, envs in budgets.items()]
+    return sentences(data.summary, {row.env_id: paper_budget(data.experiment, row) for row in data.preset.rows})
 
 
 def divergence_lines(summary: pd.DataFrame) -> list[str]:

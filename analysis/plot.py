@@ -6,6 +6,7 @@ Figures are made without pyplot, so that nothing depends on a display or on what
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,8 +53,7 @@ COLOURS = {
     # Ways to turn a trace and an error into an update.
     "ObGD": "#0b5cad",
     "SGD": "#c8601a",
-    "plain SGD": "#c8601a",
-    "Adam": "#8d949e",
+    "Adam": "#2f9e6e",
 }
 # For arms that no paper knows, in the order in which a figure meets them.
 MORE_COLOURS = ("#a4508b", "#b59b1c", "#5b4fa2", "#5aa9d6", "#8c3b3b", "#4d4d4d")
@@ -114,8 +114,8 @@ def style() -> Iterator[None]:
 
 
 def method(label: str) -> str:
-    """Return the method of an arm, whatever its trace decay or other detail: `Stream AC` of `Stream AC(0.8)`."""
-    return label.partition("(")[0].strip() if label.endswith(")") else label
+    """Return the method of an arm without its setting: `Stream AC` of `Stream AC(0.8)`, `Adam` of `Adam, 3e-4`."""
+    return re.split(r"\(|, ", label, maxsplit=1)[0].strip() or label
 
 
 def colours(panels: Sequence[Sequence[str]]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, SymmetricalLogLocator
 
 from analysis import panels, plot
 from analysis.budget import short_steps
@@ -41,6 +41,7 @@ PANEL_WIDTH, NARROW_PANEL, PANEL_HEIGHT, NARROWEST = 2.25, 1.8, 1.75, 4.6
 MOST_COLUMNS = 3
 # From this ratio of largest to smallest on, an axis is logarithmic.
 ORDERS = 30.0
+SMALL_SHARE = 0.3
 NUMBERS = ["env_id", "algorithm", "metric", "step", "mean", "ci90", "ci95", "n", "diverged"]
 
 
@@ -110,12 +111,14 @@ def _panel(
 
 
 def _scale(axes: Axes, name: str, values: np.ndarray) -> None:
-    """Choose scale and limits of an axis: a share has 0 to 1, the rest what its means need."""
+    """Choose scale and limits of an axis: a share has 0 to 1 unless it is small, the rest what its means need."""
     finite = values[np.isfinite(values)]
     positive = finite[finite > 0]
-    if name in SHARES:
-        axes.set_ylim(-0.03, 1.03)
-        axes.set_yticks([0, 0.5, 1])
+    if name in SHARES and len(positive):
+        top = 1.0 if positive.max() > SMALL_SHARE else 1.2 * positive.max()
+        axes.set_ylim(-0.03 * top, 1.03 * top)
+        axes.locator_params(axis="y", nbins=4)
+        plot.return_axis(axes)
         return
     if not len(finite):
         axes.set_ylim(0, 1)
@@ -129,7 +132,11 @@ def _scale(axes: Axes, name: str, values: np.ndarray) -> None:
         return
     if len(positive) and max(high, -low) / np.median(np.abs(finite[finite != 0])) >= ORDERS:
         unit = float(np.median(np.abs(finite[finite != 0])))
-        axes.set_yscale("symlog", linthresh=10 ** math.floor(math.log10(unit)))
+        threshold = 10 ** math.floor(math.log10(unit))
+        axes.set_yscale("symlog", linthresh=threshold)
+        locator = SymmetricalLogLocator(base=10, linthresh=threshold)
+        locator.set_params(numticks=5)
+        axes.yaxis.set_major_locator(locator)
         axes.set_ylim(low - 0.6 * abs(low), high + 0.6 * abs(high))
         axes.yaxis.set_minor_formatter(NullFormatter())
         return

@@ -1,8 +1,8 @@
-"""Helpers of the algorithm tests: random streams, probe environments with known answers, and a second Stream AC.
+"""Helpers of the algorithm tests: random streams, probe environments with known answers, and a second form of every learner.
 
-`ReferenceStreamAC` is written straight down from the description of the algorithm, in plain torch with autograd, modules
-and loops, and NumPy for the statistics. It shares no code with `algorithms/`, so that both would have to be wrong alike.
-Its networks are float64, which leaves the rounding of the agent's float32 as the only difference to expect.
+The `Reference...` learners are written straight down from the description of the algorithm, in plain torch with autograd,
+modules and loops, and NumPy for the statistics. They share no code with `algorithms/`, so that both would have to be wrong
+alike. Their networks are float64, which leaves the rounding of the agent's float32 as the only difference to expect.
 """
 
 import math
@@ -69,12 +69,58 @@ class RandomStream:
         return next_obs, reward, bool(terminated), bool(truncated)
 
 
+class ChoiceStream(RandomStream):
+    """A stream for learners that choose one of several actions or predict, over vectors or images.
+
+    Images are bytes in 0..255 where the spaces say so, else zeros and ones; one corner never changes. With probability
+    `lost_life` a step is terminal although nothing is restarted. `noise_size` uniform numbers go with every choice.
+    """
+
+    def __init__(self, spaces, seed, noise_size, termination=0.08, truncation=0.08, lost_life=0.0):
+        super().__init__(spaces, seed, termination, truncation)
+        self.noise_size, self.lost_life = noise_size, lost_life
+
+    def obs(self):
+        shape = self.spaces.obs_shape
+        if len(shape) == 1:
+            return super().obs()
+        if self.spaces.obs_dtype == "uint8":
+            image = self.rng.integers(0, 256, shape).astype(np.uint8)
+        else:
+            image = (self.rng.random(shape) < 0.3).astype(np.float64)
+        image[..., :2, :2] = 1
+        return image
+
+    def noise(self):
+        return self.rng.random(self.noise_size, np.float32)
+
+    def step(self, action):
+        """Return next_obs, reward, terminated, truncated; `needs_reset` says whether the episode is over."""
+        next_obs = self.obs()
+        answer = float(np.tanh(np.asarray(action, np.float64) - 1).sum())
+        reward = answer + float(next_obs.flat[-1]) / (255 if self.spaces.obs_dtype == "uint8" else 1) + self.rng.normal()
+        ended, truncated, lost = self.rng.random(3) < (self.termination, self.truncation, self.lost_life)
+        self.needs_reset = bool(ended or truncated)
+        return next_obs, reward, bool(ended or lost), bool(truncated)
+
+
+def restarts(stream, terminated, truncated):
+    """Return whether a stream has to be reset after a step: a stream that tells knows best."""
+    return getattr(stream, "needs_reset", terminated or truncated)
+
+
 def transition(obs, action, reward, next_obs, terminated=False, truncated=False, acting_obs=None, restarted=None):
     """Make a `Transition` out of arrays and numbers; an ended episode restarts unless told otherwise."""
-    as_tensor = lambda x: torch.tensor(np.asarray(x), dtype=torch.float64)  # noqa: E731
+
+    def as_tensor(x):
+        x = np.asarray(x)
+        return torch.tensor(x if x.dtype == np.uint8 else x.astype(np.float64))
+
     return Transition(
         obs=as_tensor(obs),
-        action=torch.as_tensor(action) if np.asarray(action).dtype == np.int64 else torch.tensor(np.asarray(action, np.float32)),
+        action=torch.as_tensor(action)
+        if np.asarray(action).dtype == np.int64
+        else torch.tensor(np.asarray(action, np.float32)),
         reward=as_tensor(reward),
         next_obs=as_tensor(next_obs),
         terminated=torch.tensor(terminated),
@@ -90,8 +136,9 @@ def run_alone(agent, spaces, stream, steps, state):
     state, action = agent.start(state, torch.tensor(obs), torch.tensor(stream.noise()))
     for _ in range(steps):
         next_obs, reward, terminated, truncated = stream.step(action.numpy())
-        acting_obs = stream.reset() if terminated or truncated else next_obs
-        moment = transition(obs, action.numpy(), reward, next_obs, terminated, truncated, acting_obs)
+        restarted = restarts(stream, terminated, truncated)
+        acting_obs = stream.reset() if restarted else next_obs
+        moment = transition(obs, action.numpy(), reward, next_obs, terminated, truncated, acting_obs, restarted)
         noise = torch.tensor(stream.noise())
         with torch.no_grad():
             state, action, info = agent.step(state, moment, noise)
@@ -115,8 +162,8 @@ def drive_lanes(lanes, streams, steps, disturb=None):
         for i, stream in enumerate(streams):
             obs, lanes.reward[i], terminated, truncated = stream.step(lanes.action[i])
             lanes.next_obs[i], lanes.terminated[i], lanes.truncated[i] = obs, terminated, truncated
-            lanes.restarted[i] = terminated or truncated
-            lanes.acting_obs[i] = stream.reset() if terminated or truncated else obs
+            lanes.restarted[i] = restarts(stream, terminated, truncated)
+            lanes.acting_obs[i] = stream.reset() if lanes.restarted[i] else obs
             lanes.noise[i] = stream.noise()
         if disturb is not None:
             disturb(lanes)
@@ -134,28 +181,46 @@ def same_bits(a, b):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# A second Stream AC
+# Second forms of the learners
+
+# Strides of the papers' torsos, by the number of their convolutions: MinAtar has one, Atari three.
+STRIDES = {1: (1,), 3: (5, 3, 2)}
+
+
+class WholeLayerNorm(nn.Module):
+    """Standardise all numbers of a layer together."""
+
+    def forward(self, x):
+        return (x - x.mean()) / torch.sqrt(((x - x.mean()) ** 2).mean() + 1e-5)
 
 
 class ReferenceNetwork(nn.Module):
-    """Hidden layers Linear - LayerNorm without affine - LeakyReLU, then linear heads."""
+    """Hidden layers Linear (or Conv2d) - LayerNorm without affine - LeakyReLU, then linear heads."""
 
     def __init__(self, parameters, layer_norm):
         super().__init__()
-        layers = []
+        convolutions, layers = [], []
+        while f"convolutions.{len(convolutions)}.weight" in parameters:
+            convolutions.append(f"convolutions.{len(convolutions)}")
         while f"hidden.{len(layers)}.weight" in parameters:
             layers.append(_linear(parameters, f"hidden.{len(layers)}"))
+        images = [
+            _convolution(parameters, name, stride)
+            for name, stride in zip(convolutions, STRIDES.get(len(convolutions), ()), strict=True)
+        ]
         body = []
-        for layer in layers:
+        for layer in images + layers:
+            if images and layers and layer is layers[0]:
+                body.append(nn.Flatten(0))
             body.append(layer)
             if layer_norm:
-                body.append(nn.LayerNorm(layer.out_features, elementwise_affine=False))
+                body.append(WholeLayerNorm())
             body.append(nn.LeakyReLU())
         self.body = nn.Sequential(*body)
         names = sorted({name.split(".")[1] for name in parameters if name.startswith("heads.")})
         self.heads = nn.ModuleDict({name: _linear(parameters, f"heads.{name}") for name in names})
-        self.names = [f"hidden.{i}" for i in range(len(layers))] + [f"heads.{name}" for name in names]
-        self.linears = layers + [self.heads[name] for name in names]
+        self.names = convolutions + [f"hidden.{i}" for i in range(len(layers))] + [f"heads.{name}" for name in names]
+        self.linears = images + layers + [self.heads[name] for name in names]
 
     def forward(self, x):
         x = self.body(x)
@@ -170,6 +235,16 @@ class ReferenceNetwork(nn.Module):
 def _linear(parameters, name):
     weight = parameters[f"{name}.weight"]
     layer = nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(parameters[f"{name}.bias"])
+    return layer
+
+
+def _convolution(parameters, name, stride):
+    weight = parameters[f"{name}.weight"]
+    units, channels, kernel, _ = weight.shape
+    layer = nn.Conv2d(channels, units, kernel, stride, dtype=torch.float64)
     with torch.no_grad():
         layer.weight.copy_(weight)
         layer.bias.copy_(parameters[f"{name}.bias"])
@@ -205,22 +280,76 @@ class ReferenceOptimizer:
                     corrected = self.moment[name] / (1 - 0.999**self.updates if self.bias_correction else 1.0)
                     direction[name] = z / (corrected + 1e-8).sqrt()
             norm = sum(d.abs().sum().item() for d in direction.values())
-            bound = self.alpha * self.kappa * max(abs(delta), 1.0) * norm
+            bound = 0.0 if self.kind == "sgd" else self.alpha * self.kappa * max(abs(delta), 1.0) * norm
             step_size = self.alpha / bound if bound > 1 else self.alpha
             with torch.no_grad():
                 for name, p in self.parameters.items():
                     p += step_size * delta * direction[name]
         if reset:
-            self.trace = {name: torch.zeros_like(z) for name, z in self.trace.items()}
+            self.empty()
         for p in self.parameters.values():
             p.grad = None
 
+    def empty(self):
+        """Set the trace to zero."""
+        self.trace = {name: torch.zeros_like(z) for name, z in self.trace.items()}
 
-class ReferenceStreamAC:
-    """Stream AC(lambda) for one stream; observations and rewards are normalised outside the networks, in NumPy.
+    def take_over(self, parameters, state):
+        """Go on from an agent's parameters, trace and moments."""
+        with torch.no_grad():
+            for key, p in self.parameters.items():
+                p.copy_(parameters[key])
+                self.trace[key] = state["trace"][key].double()
+                if "moment" in state:
+                    self.moment[key] = state["moment"][key].double()
+                if "first_moment" in state:  # of delta z in the agent, of the gradient -delta z in torch
+                    self.adam.state[p]["exp_avg"].copy_(-state["first_moment"][key])
+                    self.adam.state[p]["exp_avg_sq"].copy_(state["second_moment"][key])
+
+
+class ReferenceSenses:
+    """What a learner sees, made outside of its networks in NumPy: standardised, stacked, rewards scaled.
 
     The statistics keep every sample and ask NumPy for mean and variance: slow, and hard to get wrong.
     """
+
+    def __init__(self, time_feature, frames, gamma, normalize_obs, normalize_reward, centered):
+        self.time_feature, self.frames, self.gamma = time_feature, frames, gamma
+        self.normalize_obs, self.normalize_reward, self.centered = normalize_obs, normalize_reward, centered
+        self.seen, self.shown, self.reward_traces = [], [], []
+
+    def look(self, obs, first=False):
+        """Take an observation in; return what the network sees then."""
+        obs = np.asarray(obs, np.float64)
+        if self.normalize_obs:
+            size = len(obs) - self.time_feature
+            self.seen.append(obs[:size])
+            variance = np.var(self.seen, axis=0, ddof=1) if len(self.seen) > 1 else np.ones(obs[:size].shape)
+            standard = (obs[:size] - np.mean(self.seen, axis=0)) / np.sqrt(variance + 1e-8)
+            obs = np.concatenate([standard, obs[size:]])
+        self.shown = [obs] * self.frames if first else [*self.shown[1:], obs]
+        view = np.stack(self.shown) if self.frames > 1 else obs
+        return torch.tensor(view, dtype=torch.float32).double()
+
+    def scale(self, reward, cut):
+        """Take a reward in; return what is learnt from."""
+        if not self.normalize_reward:
+            return reward
+        before = self.reward_traces[-1] if self.reward_traces and not cut else 0.0
+        self.reward_traces.append(self.gamma * before + reward)
+        return reward / self.deviation()
+
+    def deviation(self):
+        """Return what rewards are divided by now."""
+        n = len(self.reward_traces)
+        traces, variance = np.array(self.reward_traces), 1.0
+        if n > 1:
+            variance = np.var(traces, ddof=1) if self.centered else np.sum(traces**2) / (n - 1)
+        return math.sqrt(variance + 1e-8)
+
+
+class ReferenceStreamAC:
+    """Stream AC(lambda) for one stream."""
 
     def __init__(
         self,
@@ -242,46 +371,35 @@ class ReferenceStreamAC:
         cut_reward_trace_on_truncation=True,
         centered_reward_variance=True,
         adaptive_bias_correction=True,
+        frames=1,
     ):
         self.actor = ReferenceNetwork(state["actor"], layer_norm)
         self.critic = ReferenceNetwork(state["critic"], layer_norm)
         self.gamma, self.entropy = gamma, entropy
-        self.time_feature, self.normalize_obs, self.normalize_reward = time_feature, normalize_obs, normalize_reward
         self.bootstrap_on_truncation, self.reset_trace_on_truncation = bootstrap_on_truncation, reset_trace_on_truncation
         self.cut_reward_trace_on_truncation = cut_reward_trace_on_truncation
-        self.centered_reward_variance = centered_reward_variance
+        self.senses = ReferenceSenses(time_feature, frames, gamma, normalize_obs, normalize_reward, centered_reward_variance)
         decay = gamma * lamda
         self.actor_optimizer, self.critic_optimizer = (
             ReferenceOptimizer(network, optimizer, alpha, kappa, decay, adaptive_bias_correction)
             for network, alpha, kappa in ((self.actor, alpha_policy, kappa_policy), (self.critic, alpha_value, kappa_value))
         )
-        self.seen, self.reward_traces = [], []
         self.obs = None
 
     def take_over(self, state):
         """Go on from the parameters, traces and moments of an agent's state, so that rounding differences do not build up."""
-        for name in ("actor", "critic"):
-            network, optimizer = getattr(self, name), getattr(self, f"{name}_optimizer")
-            own = state[f"{name}_optimizer"]
-            with torch.no_grad():
-                for key, p in network.named().items():
-                    p.copy_(state[name][key])
-                    optimizer.trace[key] = own["trace"][key].double()
-                    if "moment" in own:
-                        optimizer.moment[key] = own["moment"][key].double()
-                    if "first_moment" in own:  # of delta z in the agent, of the gradient -delta z in torch
-                        optimizer.adam.state[p]["exp_avg"].copy_(-own["first_moment"][key])
-                        optimizer.adam.state[p]["exp_avg_sq"].copy_(own["second_moment"][key])
+        self.actor_optimizer.take_over(state["actor"], state["actor_optimizer"])
+        self.critic_optimizer.take_over(state["critic"], state["critic_optimizer"])
 
     def start(self, obs, noise):
-        self.obs = self._normalize(obs)
+        self.obs = self.senses.look(obs, first=True)
         return self._act(noise)
 
-    def step(self, action, reward, next_obs, terminated, truncated, acting_obs, noise):
+    def step(self, action, reward, next_obs, terminated, truncated, acting_obs, noise, restarted=None):
         """Learn from (own last observation, action, reward, next_obs); return the next action and the TD error."""
-        done = terminated or truncated
-        reward = self._scale(reward, terminated or (truncated and self.cut_reward_trace_on_truncation))
-        next_obs = self._normalize(next_obs)
+        restarted = terminated or truncated if restarted is None else restarted
+        reward = self.senses.scale(reward, terminated or (truncated and self.cut_reward_trace_on_truncation))
+        next_obs = self.senses.look(next_obs)
         bootstrap = not (terminated or (truncated and not self.bootstrap_on_truncation))
 
         value = self.critic(self.obs)["value"].squeeze()
@@ -296,38 +414,31 @@ class ReferenceStreamAC:
         self.actor_optimizer.step(delta, reset)
         self.critic_optimizer.step(delta, reset)
 
-        self.obs = self._normalize(acting_obs) if done else next_obs
+        self.obs = self.senses.look(acting_obs, first=True) if restarted else next_obs
         return self._act(noise), delta
-
-    def _normalize(self, obs):
-        if self.normalize_obs:
-            size = len(obs) - self.time_feature
-            self.seen.append(obs[:size])
-            variance = np.var(self.seen, axis=0, ddof=1) if len(self.seen) > 1 else np.ones(size)
-            standard = (obs[:size] - np.mean(self.seen, axis=0)) / np.sqrt(variance + 1e-8)
-            obs = np.concatenate([standard, obs[size:]])
-        return torch.tensor(obs, dtype=torch.float32).double()
-
-    def _scale(self, reward, cut):
-        if not self.normalize_reward:
-            return reward
-        before = self.reward_traces[-1] if self.reward_traces and not cut else 0.0
-        self.reward_traces.append(self.gamma * before + reward)
-        n = len(self.reward_traces)
-        variance = 1.0
-        if n > 1:
-            traces = np.array(self.reward_traces)
-            variance = np.var(traces, ddof=1) if self.centered_reward_variance else np.sum(traces**2) / (n - 1)
-        return reward / math.sqrt(variance + 1e-8)
 
     def _policy(self, obs):
         heads = self.actor(obs)
+        if "logits" in heads:
+            return torch.distributions.Categorical(logits=heads["logits"])
         return torch.distributions.Normal(heads["mean"], nn.functional.softplus(heads["std"]))
 
     def _act(self, noise):
         with torch.no_grad():
             policy = self._policy(self.obs)
+        if isinstance(policy, torch.distributions.Categorical):
+            return lookup(policy.probs.numpy(), float(noise[0]))
         return policy.mean + policy.stddev * noise
+
+
+def lookup(probabilities, u):
+    """Return the first action whose cumulative probability exceeds u, int64 []."""
+    total = 0.0
+    for action, p in enumerate(probabilities):
+        total += p
+        if total > u:
+            return torch.tensor(action)
+    return torch.tensor(len(probabilities) - 1)
 
 
 def value_of(state, obs, layer_norm=True):

@@ -74,7 +74,7 @@ def test_episode_is_that_of_the_registered_environment_with_the_same_seed(env_id
     assert theirs.unwrapped.game.sticky_action_prob == 0.1
     assert theirs.action_space.n == SIZES[env_id][1]
     assert theirs.spec.max_episode_steps is None
-    for episode in range(3):
+    for episode in range(12):
         expected, _ = theirs.reset(seed=derive(3, "episode", episode) >> 32)
         theirs.unwrapped.game.last_action = 0  # the package lets the last action of one episode stick in the next
         obs, _ = ours.reset()
@@ -93,24 +93,14 @@ def test_episode_is_that_of_the_registered_environment_with_the_same_seed(env_id
 
 
 def test_one_action_in_ten_is_the_one_before():
-    # In Freeway the chicken moves up at once, unless "no-op" sticks.
+    environment = Environment("MinAtar/Breakout-v1", 0)
     stuck = 0
-    environment = Environment("MinAtar/Freeway-v1", 0)
-    for _ in range(600):
-        obs, _ = environment.reset()
-        after, *_ = environment.step(1)
-        stuck += int((after[0] == obs[0]).all())
-    waiting = 0  # it can move only when its timer allows: how often it stays although nothing stuck
-    assert 0.06 < (stuck - waiting) / 600 < 0.14
-
-
-def test_difficulty_grows_within_an_episode():
-    # Asterix without ramping spawns as many on its 900th step as on its first.
-    environment = started("MinAtar/Asterix-v1", 1)
-    simulator = environment._simulator
-    while environment.episode < 200 and simulator._game.difficulty_ramp() == 0:  # type: ignore[attr-defined]
-        play(environment, choices(environment, 1, seed=environment.episode))
-    assert simulator._game.difficulty_ramp() > 0  # type: ignore[attr-defined]
+    for _ in range(1000):
+        paddle = environment.reset()[0][0, 9].argmax()
+        moved = environment.step(1)[0][0, 9].argmax()  # to the left; the action before the first is "no-op"
+        assert moved in (paddle - 1, paddle)
+        stuck += int(moved == paddle)
+    assert 70 < stuck < 130
 
 
 # Streams
@@ -131,14 +121,14 @@ def test_episode_does_not_depend_on_what_happened_before(env_id):
 @pytest.mark.parametrize("env_id", GAMES)
 def test_other_seeds_and_other_episodes_are_different(env_id):
     actions = choices(started(env_id), 60)
-    by_seed = {bytes(str(play(started(env_id, seed), actions)), "ascii") for seed in range(5)}
+    by_seed = {str(play(started(env_id, seed), actions)) for seed in range(5)}
     environment = Environment(env_id, 0)
     later = set()
     for _ in range(5):
-        environment.reset()
-        later.add(bytes(str([environment.step(a)[:2] for a in actions]), "ascii"))
+        first, _ = environment.reset()
+        later.add(str([first.tobytes()] + [environment.step(action)[0].tobytes() for action in actions]))
     assert len(by_seed) == 5
-    assert len(later) == 5
+    assert len(later) >= 3  # a game of Breakout may be over after six steps, which leaves little to differ in
 
 
 def test_shared_generator_of_numpy_has_no_say():

@@ -1,0 +1,254 @@
+"""Second forms of the learners of action values and of predictions, and their comparison with the agents.
+
+As in `probes`: written from the description of the algorithms, without code from `algorithms/`, in float64.
+"""
+
+import inspect
+import math
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from probes import ChoiceStream, ReferenceNetwork, ReferenceOptimizer, ReferenceSenses, generator, run_alone
+
+
+class ReferenceActionValues:
+    """Stream Q(lambda) (`rule` "q") and Stream SARSA(lambda) ("sarsa") for one stream."""
+
+    def __init__(
+        self,
+        state,
+        spaces,
+        rule,
+        gamma=0.99,
+        lamda=0.8,
+        alpha=1.0,
+        kappa=2.0,
+        epsilon_start=1.0,
+        epsilon_end=0.01,
+        exploration_fraction=0.05,
+        schedule_steps=500_000.0,
+        layer_norm=True,
+        normalize_obs=True,
+        normalize_reward=True,
+        optimizer="obgd",
+        bootstrap_on_truncation=False,
+        reset_trace_on_truncation=True,
+        cut_reward_trace_on_truncation=True,
+        centered_reward_variance=True,
+        adaptive_bias_correction=True,
+        cut="after_update",
+        first_action="from_terminal_obs",
+    ):
+        self.rule, self.gamma, self.cut, self.first_action = rule, gamma, cut, first_action
+        self.network = ReferenceNetwork(state["q"], layer_norm)
+        self.optimizer = ReferenceOptimizer(self.network, optimizer, alpha, kappa, gamma * lamda, adaptive_bias_correction)
+        self.epsilons = (epsilon_start, epsilon_end, exploration_fraction * schedule_steps)
+        self.bootstrap_on_truncation, self.reset_trace_on_truncation = bootstrap_on_truncation, reset_trace_on_truncation
+        self.cut_reward_trace_on_truncation = cut_reward_trace_on_truncation
+        self.senses = ReferenceSenses(
+            spaces.time_feature, spaces.frames, gamma, normalize_obs, normalize_reward, centered_reward_variance
+        )
+        self.choices, self.obs, self.greedy = 0, None, True
+
+    def take_over(self, state):
+        """Go on from the parameters, traces and moments of an agent's state, so that rounding differences do not build up."""
+        self.optimizer.take_over(state["q"], state["optimizer"])
+
+    def start(self, obs, noise):
+        self.obs = self.senses.look(obs, first=True)
+        return self._choose(self.obs, noise)
+
+    def step(self, action, reward, next_obs, terminated, truncated, acting_obs, noise, restarted=None):
+        """Learn from (own last observation, action, reward, next_obs); return the next action and the TD error."""
+        restarted = terminated or truncated if restarted is None else restarted
+        reward = self.senses.scale(reward, terminated or (truncated and self.cut_reward_trace_on_truncation))
+        next_obs = self.senses.look(next_obs)
+        first_obs = self.senses.look(acting_obs, first=True) if restarted else None
+        bootstrap = not (terminated or (truncated and not self.bootstrap_on_truncation))
+        reset = terminated or (truncated and self.reset_trace_on_truncation)
+        with torch.no_grad():
+            next_values = self.network(next_obs)["q"]
+
+        if self.rule == "sarsa":
+            at_first = restarted and self.first_action == "from_first_obs"
+            next_action = self._choose(first_obs if at_first else next_obs, noise)
+            next_value = next_values[next_action].item()
+        else:
+            next_value = next_values.max().item()
+            if not self.greedy and self.cut == "before_accumulation":
+                self.optimizer.empty()
+            reset = reset or (not self.greedy and self.cut == "after_update")
+
+        value = self.network(self.obs)["q"][action]
+        delta = reward + self.gamma * (next_value if bootstrap else 0.0) - value.item()
+        value.backward()
+        self.optimizer.step(delta, reset)
+
+        self.obs = first_obs if restarted else next_obs
+        if self.rule == "q":
+            next_action = self._choose(self.obs, noise)
+        return next_action, delta
+
+    def _choose(self, obs, noise):
+        with torch.no_grad():
+            values = self.network(obs)["q"].numpy()
+        self.choices += 1
+        start, end, length = self.epsilons
+        epsilon = max(start + self.choices * (end - start) / length, end)
+        best = int(np.argmax(values))
+        action = math.floor(float(noise[1]) * len(values)) if float(noise[0]) < epsilon else best
+        self.greedy = action == best
+        return torch.tensor(action)
+
+
+class ReferenceTD:
+    """Stream TD(lambda) for one stream; what it returns is its prediction in units of the raw reward."""
+
+    def __init__(
+        self,
+        state,
+        spaces,
+        gamma=0.99,
+        lamda=0.8,
+        alpha=1.0,
+        kappa=2.0,
+        layer_norm=True,
+        normalize_obs=True,
+        normalize_reward=True,
+        optimizer="obgd",
+        centered_reward_variance=True,
+        adaptive_bias_correction=True,
+    ):
+        self.gamma = gamma
+        self.network = ReferenceNetwork(state["v"], layer_norm)
+        self.optimizer = ReferenceOptimizer(self.network, optimizer, alpha, kappa, gamma * lamda, adaptive_bias_correction)
+        self.senses = ReferenceSenses(
+            spaces.time_feature, spaces.frames, gamma, normalize_obs, normalize_reward, centered_reward_variance
+        )
+        self.obs = None
+
+    def take_over(self, state):
+        """Go on from the parameters, traces and moments of an agent's state, so that rounding differences do not build up."""
+        self.optimizer.take_over(state["v"], state["optimizer"])
+
+    def start(self, obs, noise):
+        self.obs = self.senses.look(obs, first=True)
+        return torch.tensor([self._prediction(self.obs)])
+
+    def step(self, reward, next_obs, terminated, truncated, acting_obs, restarted=None):
+        """Learn from (own last observation, reward, next_obs); return TD error, predictions after and before the step."""
+        done = terminated or truncated
+        before = self._prediction(self.obs)
+        scaled = self.senses.scale(reward, done)
+        next_obs = self.senses.look(next_obs)
+        value = self.network(self.obs)["value"].squeeze()
+        next_value = 0.0 if done else self.network(next_obs)["value"].item()
+        delta = scaled + self.gamma * next_value - value.item()
+        value.backward()
+        self.optimizer.step(delta, done)
+        after = self._prediction(next_obs)
+        restarted = done if restarted is None else restarted
+        self.obs = self.senses.look(acting_obs, first=True) if restarted else next_obs
+        return delta, after, before
+
+    def _prediction(self, obs):
+        with torch.no_grad():
+            value = self.network(obs)["value"].item()
+        return value * self.senses.deviation() if self.senses.normalize_reward else value
+
+
+class Comparison:
+    """Compare what an agent did with what a reference did, and count how episodes ended."""
+
+    def __init__(self, tolerance):
+        self.rtol = 3e-4 * tolerance
+        self.endings = {"terminated": 0, "truncated": 0, "lost_life": 0}
+
+    def __call__(self, actual, expected, what, scale=1.0):
+        expected = expected.detach() if torch.is_tensor(expected) else expected
+        np.testing.assert_allclose(actual, expected, self.rtol, self.rtol * scale, err_msg=what)
+
+    def network(self, parameters, memory, optimizer, when):
+        """Compare parameters and trace; a trace relative to its largest entry."""
+        largest = max(float(z.abs().max()) for z in optimizer.trace.values())
+        for key, p in optimizer.parameters.items():
+            self(parameters[key], p, f"{key}, {when}", 0.1)
+            self(memory["trace"][key], optimizer.trace[key], f"trace {key}, {when}", largest)
+
+    def count(self, moment):
+        self.endings["terminated"] += int(moment.terminated & moment.restarted)
+        self.endings["truncated"] += int(moment.truncated)
+        self.endings["lost_life"] += int(moment.terminated & ~moment.restarted)
+
+
+def arguments(moment):
+    """Return a transition as a reference wants it."""
+    return {
+        "reward": moment.reward.item(),
+        "next_obs": moment.next_obs.numpy(),
+        "terminated": moment.terminated.item(),
+        "truncated": moment.truncated.item(),
+        "restarted": moment.restarted.item(),
+        "acting_obs": moment.acting_obs.numpy(),
+    }
+
+
+def known_options(reference, agent):
+    """Return the fields of an agent that a reference has as options too."""
+    names = inspect.signature(reference).parameters
+    return {name: value for name, value in asdict(agent).items() if name in names}
+
+
+def compare_action_values(agent, spaces, steps, seed=0, take_over=True, tolerance=1.0, **stream):
+    """Run a learner of action values and its reference side by side; compare TD errors, actions, parameters and traces.
+
+    The reference goes on from the agent's numbers after each comparison unless `take_over` is off: LayerNorm over units that
+    are nearly equal, as under sparse weights, blows rounding up. Its statistics and normalised observations stay its own.
+    """
+    rule = "sarsa" if "SARSA" in type(agent).__name__ else "q"
+    first = agent.init(generator(seed), spaces)
+    reference = ReferenceActionValues(first, spaces, rule, **known_options(ReferenceActionValues, agent))
+    twin = ChoiceStream(spaces, seed, 2, **stream)
+    action = reference.start(twin.reset(), twin.noise())
+    compare = Comparison(tolerance)
+    explored = 0
+    for n, (state, chosen, moment, noise, info) in enumerate(
+        run_alone(agent, spaces, ChoiceStream(spaces, seed, 2, **stream), steps, first)
+    ):
+        when = f"step {n}"
+        assert moment.action == action, when
+        explored += not reference.greedy
+        action, delta = reference.step(moment.action, noise=noise.numpy(), **arguments(moment))
+        compare(info["td_error"], delta, f"TD error, {when}")
+        assert chosen == action, when
+        compare.network(state["q"], state["optimizer"], reference.optimizer, when)
+        compare.count(moment)
+        if take_over:
+            reference.take_over(state)
+    assert 0 < explored < steps, "there must have been greedy and exploratory actions"
+    return compare.endings
+
+
+def compare_prediction(agent, spaces, steps, seed=0, take_over=True, tolerance=1.0, **stream):
+    """Run Stream TD and its reference side by side; compare TD errors, predictions, parameters and traces."""
+    first = agent.init(generator(seed), spaces)
+    reference = ReferenceTD(first, spaces, **known_options(ReferenceTD, agent))
+    twin = ChoiceStream(spaces, seed, 1, **stream)
+    reference.start(twin.reset(), twin.noise())
+    compare = Comparison(tolerance)
+    for n, (state, action, moment, _, info) in enumerate(
+        run_alone(agent, spaces, ChoiceStream(spaces, seed, 1, **stream), steps, first)
+    ):
+        when = f"step {n}"
+        delta, after, before = reference.step(**arguments(moment))
+        compare(info["td_error"], delta, f"TD error, {when}")
+        compare(info["prediction"], after, f"prediction, {when}")
+        compare(info["prediction_before"], before, f"prediction before, {when}")
+        assert info["cumulant"] == moment.reward
+        assert action == info["prediction"]
+        compare.network(state["v"], state["optimizer"], reference.optimizer, when)
+        compare.count(moment)
+        if take_over:
+            reference.take_over(state)
+    return compare.endings
