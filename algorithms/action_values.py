@@ -11,8 +11,8 @@ from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, hyperpa
 from algorithms.diagnostics import bounding, overshooting
 from algorithms.networks import apply, init_parameters, network
 from algorithms.normalization import init_reward_scaler, scale_reward
-from algorithms.obgd import Parameters
-from algorithms.optimizers import Optimizer, OptimizerName, make_optimizer
+from algorithms.obgd import Parameters, TraceOptimizer
+from algorithms.optimizers import OptimizerName, make_optimizer
 from algorithms.perception import init_perception
 from algorithms.policies import pick
 
@@ -103,6 +103,9 @@ class ActionValueLearner:
         action = torch.where(noise[0] < epsilon, tried, greedy)
         return {**state, "choices": choices}, action, action != greedy
 
+    def _trace_decay(self, state: State) -> Tensor:
+        return (state["hyper"]["gamma"] * state["hyper"]["lamda"]).to(torch.float32)
+
     def _scaled_reward(self, state: State, transition: Transition) -> tuple[State, Tensor]:
         if not self.normalize_reward:
             return state, transition.reward.to(torch.float32)
@@ -118,10 +121,8 @@ class ActionValueLearner:
     def _episode_over(self, transition: Transition) -> Tensor:
         return transition.terminated | transition.truncated if self.reset_trace_on_truncation else transition.terminated
 
-    def _diagnose(
-        self, trace: Parameters, gradient: Parameters, delta: Tensor, delta_after: Tensor, hyper: dict[str, Tensor]
-    ) -> Info:
-        return overshooting(delta, delta_after) | bounding(trace, gradient, delta, hyper, self.optimizer == "obgd")
+    def _diagnose(self, trace: Parameters, delta: Tensor, delta_after: Tensor, hyper: dict[str, Tensor]) -> Info:
+        return overshooting(delta, delta_after) | bounding(trace, delta, hyper, self.optimizer == "obgd")
 
-    def _optimizer(self) -> Optimizer:
+    def _optimizer(self) -> TraceOptimizer:
         return make_optimizer(self.optimizer, self.adaptive_bias_correction)

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from algorithms.agent import State
-from algorithms.obgd import Parameters, accumulate_trace, reset_trace
+from algorithms.obgd import Parameters, TraceOptimizer, reset_trace
 
 
 @dataclass(frozen=True)
-class TraceAdam:
+class TraceAdam(TraceOptimizer):
     """Adam on -delta z, with bias correction as in `torch.optim.Adam`."""
 
     beta1: float = 0.9
@@ -33,17 +33,11 @@ class TraceAdam:
             "count": torch.zeros((), dtype=torch.float64),
         }
 
-    def update(
-        self,
-        state: State,
-        parameters: Parameters,
-        gradient: Parameters,
-        delta: Tensor,
-        reset: Tensor,
-        hyper: dict[str, Tensor],
+    def apply(
+        self, state: State, parameters: Parameters, delta: Tensor, reset: Tensor, hyper: dict[str, Tensor]
     ) -> tuple[State, Parameters]:
         """Take one Adam step of size alpha along delta z; kappa is not used."""
-        trace = accumulate_trace(state["trace"], gradient, hyper["trace_decay"])
+        trace = state["trace"]
         count = state["count"] + 1
         ascent = {name: delta * z for name, z in trace.items()}
         first = {n: self.beta1 * state["first_moment"][n] + (1 - self.beta1) * g for n, g in ascent.items()}

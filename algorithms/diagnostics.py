@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from algorithms.agent import Info
-from algorithms.obgd import Parameters, accumulate_trace, l1_norm
+from algorithms.obgd import Parameters, l1_norm
 
 
 def overshooting(delta: Tensor, delta_after: Tensor) -> Info:
@@ -19,19 +19,17 @@ def overshooting(delta: Tensor, delta_after: Tensor) -> Info:
     return {"effective_step_size": correction, "overshoot": (delta * delta_after < 0).to(delta.dtype)}
 
 
-def bounding(
-    trace: Parameters, gradient: Parameters, delta: Tensor, hyper: dict[str, Tensor], bounded: bool, prefix: str = ""
-) -> Info:
-    """Return the L1 norm of the trace that made the update and, with ObGD, whether its bound was active, 0 or 1.
+def bounding(trace: Parameters, delta: Tensor, hyper: dict[str, Tensor], bounded: bool, prefix: str = "") -> Info:
+    """Return the L1 norm of the trace that makes an update and, with ObGD, whether its bound is active, 0 or 1.
 
     Args:
-        trace: trace before the update, to which `gradient` is added.
+        trace: the trace that is followed, the gradient of the present moment included.
         delta: TD error.
-        hyper: alpha, kappa and trace_decay, as the optimiser got them.
+        hyper: alpha and kappa, as the optimiser gets them.
         bounded: the optimiser is ObGD.
         prefix: put before the names.
     """
-    norm = l1_norm(accumulate_trace(trace, gradient, hyper["trace_decay"]))
+    norm = l1_norm(trace)
     info = {f"{prefix}trace_norm": norm}
     if bounded:
         bound = hyper["alpha"] * hyper["kappa"] * delta.abs().clamp(min=1.0) * norm

@@ -52,6 +52,10 @@ class MLP(nn.Module):
         return {name: head(x) for name, head in self.heads.items()}
 
 
+# With fewer columns than a SIMD register has places, a matrix product wants the axis that it sums over to be contiguous.
+FEW_POSITIONS = 16
+
+
 class Convolution(nn.Module):
     """A convolution of one image without padding, [channels, height, width] -> [units, rows, columns].
 
@@ -68,6 +72,8 @@ class Convolution(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         rows, columns = ((size - self.kernel) // self.stride + 1 for size in image.shape[1:])
         patches = F.unfold(image.unsqueeze(0), self.kernel, stride=self.stride)[0]  # [channels * kernel^2, positions]
+        if patches.shape[1] < FEW_POSITIONS:
+            patches = patches.t().contiguous().t()
         out = self.weight.flatten(1) @ patches + self.bias.unsqueeze(1)
         return out.unflatten(1, (rows, columns))
 

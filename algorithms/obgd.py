@@ -31,7 +31,8 @@ def reset_trace(trace: Parameters, reset: Tensor) -> Parameters:
 def l1_norm(direction: Parameters) -> Tensor:
     """Return the sum of the magnitudes of all entries, []."""
     # Rows first: the compiler sums up to 4096 numbers in a register, and more of them through memory.
-    return sum((z.abs().sum(-1).sum() for z in direction.values()), start=torch.zeros(()))
+    rows = (z.flatten(1) if z.ndim > 2 else z for z in direction.values())
+    return sum((z.abs().sum(-1).sum() for z in rows), start=torch.zeros(()))
 
 
 def bounded_step_size(direction: Parameters, delta: Tensor, alpha: Tensor, kappa: Tensor) -> Tensor:
@@ -44,13 +45,26 @@ def bounded_step_size(direction: Parameters, delta: Tensor, alpha: Tensor, kappa
     return alpha / bound.clamp(min=1.0)
 
 
-@dataclass(frozen=True)
-class ObGD:
-    """Gradient ascent along the trace with a bounded step. Its state is the trace."""
+class TraceOptimizer:
+    """An optimiser with an eligibility trace: what all of them share.
+
+    A learner either hands over a gradient with every TD error (`update`), or has the gradient added to the trace as soon as
+    it is known (`accumulate`) and the trace followed when the TD error is (`apply`); the result is the same.
+    """
 
     def init(self, parameters: Parameters) -> State:
-        """Return a trace of zeros."""
-        return {"trace": {name: torch.zeros_like(p) for name, p in parameters.items()}}
+        """Return the state that goes with fresh parameters; `trace` in it is all zeros."""
+        raise NotImplementedError
+
+    def accumulate(self, state: State, gradient: Parameters, trace_decay: Tensor) -> State:
+        """Add a gradient to the decayed trace; `trace_decay` is gamma * lambda."""
+        return {**state, "trace": accumulate_trace(state["trace"], gradient, trace_decay)}
+
+    def apply(
+        self, state: State, parameters: Parameters, delta: Tensor, reset: Tensor, hyper: dict[str, Tensor]
+    ) -> tuple[State, Parameters]:
+        """Move the parameters along the trace, then empty the trace where `reset` is up."""
+        raise NotImplementedError
 
     def update(
         self,
@@ -61,15 +75,30 @@ class ObGD:
         reset: Tensor,
         hyper: dict[str, Tensor],
     ) -> tuple[State, Parameters]:
-        """Move the parameters by step * delta * z. `hyper` holds alpha, kappa and trace_decay = gamma * lambda."""
-        trace = accumulate_trace(state["trace"], gradient, hyper["trace_decay"])
+        """Accumulate, then apply. `hyper` holds alpha, kappa and trace_decay."""
+        return self.apply(self.accumulate(state, gradient, hyper["trace_decay"]), parameters, delta, reset, hyper)
+
+
+@dataclass(frozen=True)
+class ObGD(TraceOptimizer):
+    """Gradient ascent along the trace with a bounded step. Its state is the trace."""
+
+    def init(self, parameters: Parameters) -> State:
+        """Return a trace of zeros."""
+        return {"trace": {name: torch.zeros_like(p) for name, p in parameters.items()}}
+
+    def apply(
+        self, state: State, parameters: Parameters, delta: Tensor, reset: Tensor, hyper: dict[str, Tensor]
+    ) -> tuple[State, Parameters]:
+        """Move the parameters by step * delta * z. `hyper` holds alpha and kappa."""
+        trace = state["trace"]
         step = bounded_step_size(trace, delta, hyper["alpha"], hyper["kappa"]) * delta
         parameters = {name: p + step * trace[name] for name, p in parameters.items()}  # Alg. 3, line 7
         return {"trace": reset_trace(trace, reset)}, parameters
 
 
 @dataclass(frozen=True)
-class AdaptiveObGD:
+class AdaptiveObGD(TraceOptimizer):
     """ObGD whose direction is z scaled by the root of a running second moment of delta z."""
 
     bias_correction: bool = True
@@ -84,17 +113,11 @@ class AdaptiveObGD:
             "count": torch.zeros((), dtype=torch.float64),
         }
 
-    def update(
-        self,
-        state: State,
-        parameters: Parameters,
-        gradient: Parameters,
-        delta: Tensor,
-        reset: Tensor,
-        hyper: dict[str, Tensor],
+    def apply(
+        self, state: State, parameters: Parameters, delta: Tensor, reset: Tensor, hyper: dict[str, Tensor]
     ) -> tuple[State, Parameters]:
         """Move the parameters by step * delta * z / sqrt(v + eps) (Alg. 11)."""
-        trace = accumulate_trace(state["trace"], gradient, hyper["trace_decay"])
+        trace = state["trace"]
         count = state["count"] + 1
         moment = {n: self.beta2 * state["moment"][n] + (1 - self.beta2) * (delta * z) ** 2 for n, z in trace.items()}
         correction = (1 - self.beta2**count if self.bias_correction else torch.ones_like(count)).to(delta.dtype)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 from algorithms.adam import TraceAdam
-from algorithms.obgd import AdaptiveObGD, ObGD
+from algorithms.obgd import AdaptiveObGD, ObGD, TraceOptimizer
 from algorithms.sgd import TraceSGD
 
 OptimizerName = Literal["obgd", "adaptive_obgd", "adam", "sgd"]
-Optimizer = ObGD | AdaptiveObGD | TraceAdam | TraceSGD
 
 
-def make_optimizer(name: OptimizerName, adaptive_bias_correction: bool = True) -> Optimizer:
+def make_optimizer(name: OptimizerName, adaptive_bias_correction: bool = True) -> TraceOptimizer:
     """Return an optimiser by name."""
     if name == "adaptive_obgd":
         return AdaptiveObGD(bias_correction=adaptive_bias_correction)

@@ -36,29 +36,35 @@ def see(state: State, obs: Tensor, first: bool = False) -> State:
         obs: raw observation, [*obs_shape].
         first: it begins an episode, so that there are no earlier frames: all of the stack shows it.
     """
-    obs = obs.to(torch.float64)
-    if "obs_statistics" in state:
-        size = state["obs_statistics"]["mean"].shape[0]
-        statistics, normalized = normalize_observation(state["obs_statistics"], obs[:size])
-        state = {**state, "obs_statistics": statistics}
-        # What the statistics do not cover (the time feature, last) passes unchanged.
-        obs = torch.cat([normalized, obs[size:]]) if size < obs.shape[0] else normalized
-    seen = obs.to(torch.float32)
+    statistics, seen = _standardised(state, obs)
     stack = state["obs"]
     if stack.ndim > seen.ndim:
         seen = seen.expand(stack.shape) if first else torch.cat([stack[1:], seen.unsqueeze(0)])
-    return {**state, "obs": seen}
+    return {**state, **statistics, "obs": seen}
 
 
 def see_acting(state: State, acting_obs: Tensor, restarted: Tensor) -> State:
     """Turn to the observation to act on: where the environment was restarted, the first of an episode is seen as well."""
-    fresh = see(state, acting_obs, first=True)
-    return {**state, **{key: _select(restarted, fresh[key], state[key]) for key in ("obs", "obs_statistics") if key in state}}
+    statistics, seen = _standardised(state, acting_obs)
+    if statistics:
+        old, new = state["obs_statistics"], statistics["obs_statistics"]
+        statistics = {"obs_statistics": {key: torch.where(restarted, new[key], old[key]) for key in new}}
+    stack = state["obs"]
+    if stack.ndim == seen.ndim:
+        seen = torch.where(restarted, seen, stack)
+    else:
+        newest = torch.where(restarted, seen, stack[-1]).unsqueeze(0)
+        seen = torch.cat([torch.where(restarted, newest, stack[:-1]), newest])
+    return {**state, **statistics, "obs": seen}
 
 
-def _select(condition: Tensor, a: Tensor | dict[str, Tensor], b: Tensor | dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
-    if isinstance(a, dict) and isinstance(b, dict):
-        return {key: torch.where(condition, a[key], b[key]) for key in a}
-    assert isinstance(a, Tensor)
-    assert isinstance(b, Tensor)
-    return torch.where(condition, a, b)
+def _standardised(state: State, obs: Tensor) -> tuple[State, Tensor]:
+    """Return the new statistics, if there are any, and the observation as the network sees it, float32."""
+    obs = obs.to(torch.float64)
+    if "obs_statistics" not in state:
+        return {}, obs.to(torch.float32)
+    size = state["obs_statistics"]["mean"].shape[0]
+    statistics, normalized = normalize_observation(state["obs_statistics"], obs[:size])
+    if size < obs.shape[0]:  # what the statistics do not cover (the time feature, last) passes unchanged
+        normalized = torch.cat([normalized, obs[size:]])
+    return {"obs_statistics": statistics}, normalized.to(torch.float32)

@@ -24,8 +24,8 @@ from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_floa
 from algorithms.diagnostics import bounding, overshooting
 from algorithms.networks import apply, init_parameters, network
 from algorithms.normalization import init_reward_scaler, scale_reward
-from algorithms.obgd import Parameters
-from algorithms.optimizers import Optimizer, OptimizerName, make_optimizer
+from algorithms.obgd import Parameters, TraceOptimizer
+from algorithms.optimizers import OptimizerName, make_optimizer
 from algorithms.perception import init_perception, see, see_acting
 from algorithms.policies import Policy, policy_for
 
@@ -122,14 +122,15 @@ class StreamAC:
         policy_gradient = grad(self._policy_objective)(state["actor"], obs, transition.action, delta, h["entropy"])
 
         optimizer = self._optimizer()
-        actor_trace, critic_trace = state["actor_optimizer"]["trace"], state["critic_optimizer"]["trace"]
-        actor_hyper = {"alpha": h["alpha_policy"], "kappa": h["kappa_policy"], "trace_decay": trace_decay}
-        critic_hyper = {"alpha": h["alpha_value"], "kappa": h["kappa_value"], "trace_decay": trace_decay}
-        state["actor_optimizer"], state["actor"] = optimizer.update(
-            state["actor_optimizer"], state["actor"], policy_gradient, delta, reset_trace, actor_hyper
+        actor_hyper = {"alpha": h["alpha_policy"], "kappa": h["kappa_policy"]}
+        critic_hyper = {"alpha": h["alpha_value"], "kappa": h["kappa_value"]}
+        actor_optimizer = optimizer.accumulate(state["actor_optimizer"], policy_gradient, trace_decay)
+        critic_optimizer = optimizer.accumulate(state["critic_optimizer"], value_gradient, trace_decay)
+        state["actor_optimizer"], state["actor"] = optimizer.apply(
+            actor_optimizer, state["actor"], delta, reset_trace, actor_hyper
         )
-        state["critic_optimizer"], state["critic"] = optimizer.update(
-            state["critic_optimizer"], state["critic"], value_gradient, delta, reset_trace, critic_hyper
+        state["critic_optimizer"], state["critic"] = optimizer.apply(
+            critic_optimizer, state["critic"], delta, reset_trace, critic_hyper
         )
 
         info = {"td_error": delta}
@@ -137,8 +138,8 @@ class StreamAC:
             next_value = torch.where(no_bootstrap, 0.0, self._value(state["critic"], state["obs"]))
             info |= overshooting(delta, reward + h["gamma"] * next_value - self._value(state["critic"], obs))
             bounded = self.optimizer == "obgd"
-            info |= bounding(critic_trace, value_gradient, delta, critic_hyper, bounded)
-            info |= bounding(actor_trace, policy_gradient, delta, actor_hyper, bounded, "actor_")
+            info |= bounding(critic_optimizer["trace"], delta, critic_hyper, bounded)
+            info |= bounding(actor_optimizer["trace"], delta, actor_hyper, bounded, "actor_")
 
         state = see_acting(state, transition.acting_obs, transition.restarted)
         return state, self._act(state, noise), info
@@ -162,5 +163,5 @@ class StreamAC:
         policy, parameters = self._policy(actor, obs)
         return policy.log_prob(parameters, action) + entropy * torch.sign(delta) * policy.entropy(parameters)
 
-    def _optimizer(self) -> Optimizer:
+    def _optimizer(self) -> TraceOptimizer:
         return make_optimizer(self.optimizer, self.adaptive_bias_correction)

@@ -18,12 +18,13 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
+from torch.func import vjp
 
 from algorithms.action_values import ActionValueLearner
 from algorithms.agent import Info, Spaces, State, Transition, as_float32
 from algorithms.obgd import reset_trace
 from algorithms.perception import see, see_acting
+from algorithms.policies import pick
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class StreamQ(ActionValueLearner):
 
     def init(self, generator: torch.Generator, spaces: Spaces) -> State:
         """Make a learner that has seen nothing."""
-        return {**super().init(generator, spaces), "exploring": torch.zeros((), dtype=torch.bool)}
+        state = super().init(generator, spaces)
+        return {**state, "value": torch.zeros(()), "exploring": torch.zeros((), dtype=torch.bool)}
 
     def start(self, state: State, obs: Tensor, noise: Tensor) -> tuple[State, Tensor]:
         """See the first observation of all, [*obs_shape], and choose the first action, []."""
@@ -45,33 +47,38 @@ class StreamQ(ActionValueLearner):
         """Learn from one transition and choose the next action; `info` holds the TD error."""
         h = as_float32(state["hyper"])
         state, reward = self._scaled_reward(state, transition)
-        obs, action = state["obs"], transition.action
-        exploring = state["exploring"]  # whether `action` was another than the greedy one
+        obs, trace = state["obs"], state["optimizer"]["trace"]
         state = see(state, transition.next_obs)
 
         no_bootstrap, over = self._no_bootstrap(transition), self._episode_over(transition)
-        gradient, value = grad_and_value(self._value)(state["q"], obs, action)
         next_value = torch.where(no_bootstrap, 0.0, self._values(state["q"], state["obs"]).max())
-        delta = reward + h["gamma"] * next_value - value  # Alg. 8: delta = R + gamma max_a q(S', a) - q(S, A)
-
-        memory = state["optimizer"]
-        if self.cut == "before_accumulation":
-            memory = {**memory, "trace": reset_trace(memory["trace"], exploring)}
-        else:
-            over = over | exploring
-        decay = (state["hyper"]["gamma"] * state["hyper"]["lamda"]).to(torch.float32)
-        hyper = {"alpha": h["alpha"], "kappa": h["kappa"], "trace_decay": decay}
-        trained, parameters = self._optimizer().update(memory, state["q"], gradient, delta, over, hyper)
+        delta = reward + h["gamma"] * next_value - state["value"]  # Alg. 8: delta = R + gamma max_a q(S', a) - q(S, A)
+        if self.cut == "after_update":
+            over = over | state["exploring"]
+        hyper = {"alpha": h["alpha"], "kappa": h["kappa"]}
+        trained, parameters = self._optimizer().apply(state["optimizer"], state["q"], delta, over, hyper)
         state = {**state, "q": parameters, "optimizer": trained}
 
         info = {"td_error": delta}
         if self.diagnostics:
             next_value = torch.where(no_bootstrap, 0.0, self._values(parameters, state["obs"]).max())
-            delta_after = reward + h["gamma"] * next_value - self._value(parameters, obs, action)
-            info |= self._diagnose(memory["trace"], gradient, delta, delta_after, hyper)
+            delta_after = reward + h["gamma"] * next_value - self._value(parameters, obs, transition.action)
+            info |= self._diagnose(trace, delta, delta_after, hyper)
         state, action = self._act(see_acting(state, transition.acting_obs, transition.restarted), noise)
         return state, action, info
 
     def _act(self, state: State, noise: Tensor) -> tuple[State, Tensor]:
-        state, action, exploring = self._choose(state, self._values(state["q"], state["obs"]), noise)
-        return {**state, "exploring": exploring}, action
+        """Choose an action, and add its gradient to the trace at once.
+
+        Until the transition has been learnt from, the network stays as it is: choosing, q(S, A) and its gradient take one
+        evaluation together.
+        """
+        obs = state["obs"]
+        values, pull_back, *_ = vjp(lambda parameters: self._values(parameters, obs), state["q"])
+        state, action, exploring = self._choose(state, values, noise)
+        (gradient,) = pull_back((torch.arange(values.shape[0]) == action).to(values.dtype))
+        memory = state["optimizer"]
+        if self.cut == "before_accumulation":
+            memory = {**memory, "trace": reset_trace(memory["trace"], exploring)}
+        memory = self._optimizer().accumulate(memory, gradient, self._trace_decay(state))
+        return {**state, "optimizer": memory, "value": pick(values, action), "exploring": exploring}, action

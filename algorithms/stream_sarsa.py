@@ -57,13 +57,13 @@ class StreamSARSA(ActionValueLearner):
         gradient, value = grad_and_value(self._value)(state["q"], obs, action)
         next_value = torch.where(no_bootstrap, 0.0, pick(next_values, next_action))
         delta = reward + h["gamma"] * next_value - value  # Alg. 10: delta = R + gamma q(S', A') - q(S, A)
-        decay = (state["hyper"]["gamma"] * state["hyper"]["lamda"]).to(torch.float32)
-        hyper = {"alpha": h["alpha"], "kappa": h["kappa"], "trace_decay": decay}
-        trained, parameters = self._optimizer().update(state["optimizer"], state["q"], gradient, delta, over, hyper)
+        memory = self._optimizer().accumulate(state["optimizer"], gradient, self._trace_decay(state))
+        hyper = {"alpha": h["alpha"], "kappa": h["kappa"]}
+        trained, parameters = self._optimizer().apply(memory, state["q"], delta, over, hyper)
 
         info = {"td_error": delta}
         if self.diagnostics:
             next_value = torch.where(no_bootstrap, 0.0, self._value(parameters, next_obs, next_action))
             delta_after = reward + h["gamma"] * next_value - self._value(parameters, obs, action)
-            info |= self._diagnose(state["optimizer"]["trace"], gradient, delta, delta_after, hyper)
+            info |= self._diagnose(memory["trace"], delta, delta_after, hyper)
         return {**acting, "q": parameters, "optimizer": trained}, next_action, info

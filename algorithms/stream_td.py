@@ -23,8 +23,8 @@ from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_floa
 from algorithms.diagnostics import bounding, overshooting
 from algorithms.networks import apply, init_parameters, network
 from algorithms.normalization import EPSILON, init_reward_scaler, scale_reward, variance
-from algorithms.obgd import Parameters
-from algorithms.optimizers import Optimizer, OptimizerName, make_optimizer
+from algorithms.obgd import Parameters, TraceOptimizer
+from algorithms.optimizers import OptimizerName, make_optimizer
 from algorithms.perception import init_perception, see, see_acting
 
 
@@ -99,16 +99,16 @@ class StreamTD:
         next_value = torch.where(over, 0.0, self._value(state["v"], state["obs"]))
         delta = reward + h["gamma"] * next_value - value  # Alg. 9: delta = R + gamma v(S') - v(S)
         decay = (state["hyper"]["gamma"] * state["hyper"]["lamda"]).to(torch.float32)
-        hyper = {"alpha": h["alpha"], "kappa": h["kappa"], "trace_decay": decay}
-        trace = state["optimizer"]["trace"]
-        state["optimizer"], state["v"] = self._optimizer().update(state["optimizer"], state["v"], gradient, delta, over, hyper)
+        hyper = {"alpha": h["alpha"], "kappa": h["kappa"]}
+        memory = self._optimizer().accumulate(state["optimizer"], gradient, decay)
+        state["optimizer"], state["v"] = self._optimizer().apply(memory, state["v"], delta, over, hyper)
 
         after = self._prediction(state, state["obs"])
         info = {"td_error": delta, "prediction": after, "prediction_before": before, "cumulant": transition.reward}
         if self.diagnostics:
             next_value = torch.where(over, 0.0, self._value(state["v"], state["obs"]))
             info |= overshooting(delta, reward + h["gamma"] * next_value - self._value(state["v"], obs))
-            info |= bounding(trace, gradient, delta, hyper, self.optimizer == "obgd")
+            info |= bounding(memory["trace"], delta, hyper, self.optimizer == "obgd")
         state = see_acting(state, transition.acting_obs, transition.restarted)
         return state, after.unsqueeze(0), info
 
@@ -122,5 +122,5 @@ class StreamTD:
             return value
         return value * torch.sqrt(variance(state["reward_scaler"]) + EPSILON).to(torch.float32)
 
-    def _optimizer(self) -> Optimizer:
+    def _optimizer(self) -> TraceOptimizer:
         return make_optimizer(self.optimizer, self.adaptive_bias_correction)

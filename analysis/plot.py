@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,7 @@ def set_title(axes: Axes, title: str, width: float = 2.0) -> None:
     axes.set_title(title, pad=5, fontsize=min(size, size * width / text_inches(title, size, STYLE["axes.titleweight"])))
 
 
+@cache
 def text_inches(text: str, size: float, weight: str = "normal") -> float:
     """Return how wide a text of a font size (in points) is, in inches."""
     if not text.strip():
@@ -207,14 +209,17 @@ def text_inches(text: str, size: float, weight: str = "normal") -> float:
 
 def wrap(text: str, width: float, size: float) -> list[str]:
     """Break a text into lines of at most `width` inches where it has spaces."""
-    lines: list[str] = []
+    lines: list[list[str]] = []
+    used, space = 0.0, text_inches("a a", size) - 2 * text_inches("a", size)
     for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_inches(longer, size) <= width:
-            lines[-1] = longer
+        needed = text_inches(word, size)
+        if lines and used + space + needed <= width:
+            lines[-1].append(word)
+            used += space + needed
         else:
-            lines.append(word)
-    return lines
+            lines.append([word])
+            used = needed
+    return [" ".join(words) for words in lines]
 
 
 def below(figure: Figure, rows: Sequence[Sequence[Any]], lines: Sequence[str]) -> None:

@@ -35,10 +35,11 @@ from rich.text import Text
 
 from analysis import load, metrics, plot
 from analysis.budget import paper_budget
-from analysis.compare import budgets, compare, console, render, render_metrics, table_of
+from analysis.compare import budgets, compare
 from analysis.curves import bin_returns, tabulate
 from analysis.figures import FigureData, comparison_of, drawer, metrics_of
 from analysis.statistics import summarise
+from analysis.tables import console, render, render_metrics, table_of
 from experiments import spec
 from experiments.errors import UserError, told_plainly
 from experiments.spec import Experiment, Preset, Row, Value

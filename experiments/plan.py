@@ -29,7 +29,7 @@ ENVIRONMENT_SPEED = {
     **{"dm_control/cheetah": 6000, "dm_control/dog": 700, "MinAtar/": 5000, "ETTm2": 8000},
 }
 ATARI_SPEED = 900
-LEARNER_SPEED = {"ppo": 2500, "sac": 90, "ppo1": 900, "sac1": 380}
+LEARNER_SPEED = {"ppo": 2500, "sac": 90, "ppo1": 900, "sac1": 380, "dqn": 1500, "dqn1": 1000}
 UNKNOWN_SPEED = 2000
 
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from typer.testing import CliRunner
 
+from analysis import budget, figures, load, metrics, prediction, published, report, statistics, tables
 from analysis import compare as comparing
 from analysis import curves as binning
-from analysis import figures, load, published, report, statistics
 from analysis.statistics import Mean
 from experiments import spec
 from experiments.errors import UserError
@@ -244,8 +244,8 @@ def test_published_bars_and_ends_of_curves() -> None:
     assert [published.bar("Hopper-v4", label) for label in hopper] == [0, 449, 276, 2173, 2041, 2304]
     dog = [published.bar("dm_control/dog-stand-v0", label) for label in hopper]
     assert dog == [0, 205, 0, 757, 239, 0]
-    assert published.bar("Enduro", "Stream Q") == 1156
-    assert published.bar("Enduro", "DQN") == 729
+    assert published.bar("EnduroNoFrameskip-v4", "Stream Q") == 1156
+    assert published.bar("EnduroNoFrameskip-v4", "DQN") == 729
     assert published.bar("Ant-v4", "SAC") is None
     assert published.ends_at("dm_control/dog-stand-v0", "SAC1") == 13_000_000
 
@@ -253,10 +253,90 @@ def test_published_bars_and_ends_of_curves() -> None:
 def test_bars_are_the_ends_of_the_longest_curves_but_for_the_two_known_exceptions() -> None:
     bars = pd.read_csv(published.PAPER / "stream_x_fig2_bars.csv")
     for bar in bars[bars["value"] > 0].itertuples():
-        last = published.ends_at(bar.env, bar.algorithm)
-        end = published.lookup(bar.env, bar.algorithm, last, 500_000) if last else None
+        env_id = published.our_name(bar.env)
+        last = published.ends_at(env_id, bar.algorithm)
+        end = published.lookup(env_id, bar.algorithm, last, 500_000) if last else None
         if end is not None and (bar.env, bar.algorithm) not in [("Hopper-v4", "PPO"), ("Breakout", "DQN1")]:
             assert int(end.value) == bar.value, bar
+
+
+def test_every_published_curve_is_found_by_our_names_in_our_units() -> None:
+    points = pd.read_csv(published.PAPER / "stream_x_curves.csv")
+    groups = list(points.groupby(["figure", "env", "algorithm"], sort=False))
+    assert len(groups) == 372
+    for (figure, env, algorithm), group in groups:
+        frames = 4 if figure in ("Fig6", "Fig11", "Fig12") else 1
+        env_id = f"{env}NoFrameskip-v4" if frames == 4 else env
+        for label in {algorithm, algorithm.removesuffix("(0.8)")}:
+            (curve,) = [curve for curve in published.curves_of(env_id, label) if curve.figure == figure]
+            assert [frames * step for step in curve.steps] == group["x_steps_or_frames"].tolist()
+            assert list(curve.values) == group["mean_return_digitised"].tolist()
+        # Bins start at 0, so that bins ending at one step are the same steps pooled.
+        assert curve.steps[0] == curve.bin_width
+    assert published.curves_of("Pong", "Stream Q") == ()
+
+
+@pytest.mark.parametrize(
+    ("env_id", "label", "step", "value"),
+    [
+        ("PongNoFrameskip-v4", "Stream Q(0.8)", 5_000_000, 10.5),
+        ("PongNoFrameskip-v4", "Stream Q(0.8)", 12_500_000, 18.2),
+        ("PongNoFrameskip-v4", "Stream SARSA(0.8)", 50_000_000, 19.6),
+        ("AlienNoFrameskip-v4", "Classic SARSA(0.8)", 50_000_000, 743),
+        ("QbertNoFrameskip-v4", "DQN1", 50_000_000, 67.3),
+        ("MinAtar/Seaquest-v1", "Stream Q(0.8)", 5_000_000, 17.9),
+        ("MinAtar/Breakout-v1", "Stream SARSA(0.8)", 500_000, 5.74),
+        ("MinAtar/Breakout-v1", "DQN1", 2_000_000, 4.63),
+        ("Humanoid-v4", "PPO", 500_000, 548),
+        ("dm_control/hopper-hop-v0", "Stream AC(0.8)", 10_000_000, 26.0),
+        ("Ant-v4", "Stream AC(0)", 2_000_000, 2581),
+        ("Ant-v4", "Classic AC(0)", 2_000_000, 220),
+        ("Hopper-v4", "no LayerNorm", 100_000, 190),
+        ("HalfCheetah-v4", "no ObGD", 2_000_000, -97.4),
+        ("HalfCheetah-v4", "no obs/reward norm", 2_000_000, 1.58),
+        ("Walker2d-v4", "no SparseInit", 2_000_000, 1163),
+    ],
+)
+def test_published_values_are_those_of_the_figures(env_id: str, label: str, step: int, value: float) -> None:
+    found = published.lookup(env_id, label, step, 50_000)
+    assert found is not None
+    assert found.value == pytest.approx(value, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "reference"),
+    [
+        ("MinAtar/SpaceInvaders-v1", ("DQN@5M", 43.46)),
+        ("MsPacmanNoFrameskip-v4", ("DQN@200M", pytest.approx(3085.6, abs=0.01))),
+        ("BowlingNoFrameskip-v4", ("DQN@200M", 50.4)),
+        ("Hopper-v4", None),
+        ("MinAtar/Freeway-v1", None),
+    ],
+)
+def test_reference_lines_of_the_literature(env_id: str, reference: tuple[str, float] | None) -> None:
+    assert published.reference(env_id) == reference
+
+
+def test_every_arm_of_the_papers_protocol_has_its_published_curve() -> None:
+    absent = set()
+    for name in spec.experiment_names():
+        experiment = spec.load_experiment(name)
+        if "2410.14606" not in experiment.source or not experiment.returns or "paper" not in experiment.presets:
+            continue
+        for row in experiment.presets["paper"].rows:
+            absent |= {(row.env_id, arm.label) for arm in row.arms if not published.curves_of(row.env_id, arm.label)}
+            if experiment.figure == "stream_barrier":
+                assert all(published.bar(row.env_id, arm.label) is not None for arm in row.arms)
+    bowling = {("BowlingNoFrameskip-v4", label) for label in ("Classic Q(0.8)", "Classic SARSA(0.8)")}
+    dm_control = {("dm_control/dog-stand-v0", "Classic AC"), ("dm_control/cheetah-run-v0", "Classic AC")}
+    assert absent == bowling | dm_control
+
+
+def test_errors_of_published_predictions() -> None:
+    assert published.prediction_error("ETTm2", "Stream TD(0.8)", 63_000, 68_000) == (0.51, 0.70)
+    assert published.prediction_error("ETTm2", "Classic TD", 0, 1_000) == (6.8, 9.5)
+    assert published.prediction_error("ETTm2", "Stream TD", 0, 5_000) is None
+    assert published.prediction_error("ETTm2-generated", "Stream TD", 0, 1_000) is None
 
 
 # Verdicts
@@ -311,6 +391,35 @@ def test_comparison_end_to_end(tmp_path: Path) -> None:
     assert (rows["paper_seeds"] == 30).all()
 
 
+def test_atari_is_compared_at_the_same_frames_in_bins_as_wide(tmp_path: Path) -> None:
+    arm = Arm("Stream Q(0.8)", "stream_q")
+    row = Row("PongNoFrameskip-v4", (arm,), steps=5_000_000, seeds=2, bin_width=250_000)
+    paper = Row("PongNoFrameskip-v4", (arm,), steps=50_000_000, seeds=10, bin_width=1_250_000)
+    experiment = Experiment(
+        "pong", "Pong", "Figs. 6 and 12", {"laptop": Preset("", (row,)), "paper": Preset("", (paper,))}, "learning_curves"
+    )
+    store = Store(tmp_path / "runs")
+    for _, _, run in labelled_runs(experiment.preset("laptop")):
+        step = np.arange(1000, run.steps + 1, 1000)
+        # What is published up to 3.75M steps; after it a line that has the published mean over the last 1.25M.
+        (curve,) = (c for c in published.curves_of(run.env_id, "Stream Q") if c.figure == "Fig12")
+        returns = np.array([curve.values[(s - 1) // 1_250_000] for s in step])
+        last = step > 3_750_000
+        returns[last] += np.linspace(-5, 5, last.sum())
+        publish(store, run, step, returns)
+    built = report.build(experiment, "laptop", store, tmp_path / "results")
+    rows = built.comparison.set_index("step")
+    # 5M, 10M and 20M frames.
+    assert rows.index.tolist() == [1_250_000, 2_500_000, 5_000_000]
+    assert rows["ours"].tolist() == pytest.approx(rows["published"].tolist())
+    assert rows["bin_width"].tolist() == rows["published_bin_width"].tolist() == [1_250_000] * 3
+    assert rows.loc[5_000_000, "published"] == pytest.approx(10.5, abs=0.05)
+    assert (rows["paper_steps"] == 50_000_000).all()
+    assert budget.stated(built.summary, budget.Budget(50_000_000, 10)) == (
+        "5M of 50M steps (20M of 200M frames), 2 of 10 seeds"
+    )
+
+
 def test_compare_command_needs_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment, store = an_experiment(), Store(tmp_path / "runs")
     fill(store, experiment)
@@ -343,12 +452,12 @@ def test_printed_comparison_fits_eighty_columns(tmp_path: Path) -> None:
     fill(store, experiment)
     built = report.build(experiment, "quick", store, tmp_path / "results")
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(comparing.render(built.comparison, built.summary, built.manifest, 80))
+    console.print(tables.render(built.comparison, built.summary, built.manifest, 80))
     lines = [line.rstrip() for line in console.export_text().splitlines()]
     assert max(map(len, lines)) <= 80
     # Every row is one line, from its step to its verdict.
     for row in built.comparison.itertuples():
-        step, ours = f" {row.step // 1000}k ", f" {comparing.number(row.ours)} "
+        step, ours = f" {row.step // 1000}k ", f" {tables.number(row.ours)} "
         assert any(step in line and ours in line and row.verdict in line for line in lines), row
 
 
@@ -493,3 +602,189 @@ def test_two_rows_of_one_environment_are_refused(tmp_path: Path) -> None:
     experiment = an_experiment(("Hopper-v4", "Hopper-v4"))
     with pytest.raises(UserError, match="Hopper-v4"):
         report.build(experiment, "quick", Store(tmp_path), tmp_path / "results")
+
+
+# What runs recorded about themselves
+
+TD = (Arm("Stream TD(0.8)", "stream_td"), Arm("Classic TD(0.8)", "classic_td"))
+
+
+def an_experiment_of_metrics(figure: str, row: Row) -> Experiment:
+    return Experiment("own", "Own", "ours", {"quick": Preset("small", (row,))}, figure, returns=False)
+
+
+def publish_metrics(store: Store, run: Run, table: Mapping[str, np.ndarray], diverged_at: int | None = None) -> None:
+    status = "finished" if diverged_at is None else "diverged"
+    result = {"status": status, "steps": diverged_at or run.steps, "diverged_at": diverged_at}
+    store.publish(run, {"metrics": table} if table else {}, result, {})
+
+
+@given(
+    st.lists(st.floats(-1e3, 1e3) | st.just(math.nan), min_size=1, max_size=40),
+    st.integers(1, 50),
+    st.integers(1, 60),
+)
+def test_bins_of_metrics_agree_with_the_rule_written_out(values: list[float], width: int, every: int) -> None:
+    step = np.arange(1, len(values) + 1) * every
+    steps = int(step[-1])
+    for highest in (False, True):
+        found = metrics.bin_values(step, np.array(values), width, steps, highest)
+        assert len(found) == steps // width
+        for i, value in enumerate(found):
+            inside = [v for s, v in zip(step, values, strict=True) if i * width < s <= (i + 1) * width and not math.isnan(v)]
+            expected = (max(inside) if highest else np.mean(inside)) if inside else math.nan
+            assert value == pytest.approx(expected, abs=1e-9, nan_ok=True)
+
+
+def test_an_infinite_metric_makes_its_bin_infinite_and_no_other() -> None:
+    found = metrics.bin_values(np.array([5, 10, 15, 20]), np.array([1.0, math.inf, 2.0, 4.0]), 10, 20)
+    assert found.tolist() == [math.inf, 3.0]
+
+
+def test_report_of_metrics_needs_no_episodes_and_says_that_nothing_was_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms = (Arm("ObGD", "stream_ac"), Arm("SGD, 1e-3", "sgd"))
+    experiment = an_experiment_of_metrics("overshooting", Row("Hopper-v4", arms, steps=4000, seeds=2, bin_width=2000))
+    store = Store(tmp_path / "runs")
+    for _, arm, run in labelled_runs(experiment.preset("quick")):
+        if arm.label == "SGD, 1e-3" and run.seed == 1:
+            publish_metrics(store, run, {}, diverged_at=7)  # before it told anything
+            continue
+        step = np.array([1000, 2000, 3000, 4000])
+        norm = np.array([1.0, 3.0, 10.0, 20.0]) + 2 * run.seed
+        publish_metrics(store, run, {"step": step, "trace_norm": norm, "trace_norm_max": 2 * norm})
+    monkeypatch.setattr(spec, "load_experiment", lambda name: experiment)
+    folders = ["--results", str(tmp_path / "results")]
+    result = CliRunner().invoke(report.app, ["own", "--store", str(tmp_path / "runs"), *folders])
+    assert result.exit_code == 0, result.output
+    assert "no published numbers to compare with" in result.output
+    assert "SGD, 1e-3: 1 of 2 runs diverged" in result.output
+    folder = tmp_path / "results/own/quick"
+    assert not (folder / "compare.csv").exists()
+    curves = pd.read_parquet(folder / "curves.parquet")
+    own = curves[(curves["algorithm"] == "ObGD") & (curves["seed"] == 0)]
+    assert own[["metric", "step", "value"]].values.tolist() == [
+        ["trace_norm", 2000, 2.0],
+        ["trace_norm", 4000, 15.0],
+        ["trace_norm_max", 2000, 6.0],
+        ["trace_norm_max", 4000, 40.0],
+    ]
+    summary = pd.read_csv(folder / "summary.csv").set_index(["algorithm", "metric"])
+    assert summary.loc[("ObGD", "trace_norm"), ["final_mean", "n", "seeds"]].tolist() == [16.0, 2, 2]
+    assert summary.loc[("SGD, 1e-3", "trace_norm"), ["n", "seeds", "diverged"]].tolist() == [1, 2, 1]
+    assert json.loads((folder / "manifest.json").read_text())["returns"] is False
+    compared = CliRunner().invoke(comparing.app, ["own", *folders])
+    assert compared.exit_code == 2
+    assert "no published numbers" in compared.output
+
+
+def test_finished_run_without_metrics_is_named(tmp_path: Path) -> None:
+    row = Row("Hopper-v4", (STREAM,), steps=100, seeds=1, bin_width=10)
+    experiment, store = an_experiment_of_metrics("overshooting", row), Store(tmp_path)
+    publish(store, experiment.runs("quick")[0], [10], [1.0])
+    with pytest.raises(UserError, match=r"stream_ac-Hopper.* holds no metrics"):
+        report.build(experiment, "quick", store, tmp_path / "results")
+
+
+# Predictions
+
+
+@given(st.lists(st.floats(-10, 10), min_size=1, max_size=50), st.floats(0, 0.999))
+def test_return_is_the_discounted_sum_of_what_is_left(cumulants: list[float], gamma: float) -> None:
+    found = prediction.returns(np.array(cumulants), gamma)
+    for k, value in enumerate(found):
+        expected = sum(c * gamma**i for i, c in enumerate(cumulants[k:]))
+        assert value == pytest.approx(expected, abs=1e-8)
+
+
+def test_return_is_known_where_at_most_a_thousandth_of_its_weight_is_beyond_the_end() -> None:
+    known = prediction.is_known(1000, 0.99)
+    # 0.99 ** 688 < 0.001 < 0.99 ** 687: step 313 has 688 rewards to come, itself included.
+    assert known[:313].all()
+    assert not known[313:].any()
+
+
+def ramp(steps: int) -> np.ndarray:
+    return 0.5 + 0.4 * np.sin(np.arange(steps + 2000) / 100)
+
+
+def publish_predictions(store: Store, run: Run, error: float = 0.0, until: int | None = None, exact: bool = True) -> None:
+    """Publish a run that predicts the return from the state before each step exactly, but for a constant error."""
+    cumulants = ramp(run.steps)
+    full = prediction.returns(cumulants, 0.99)
+    n = until or run.steps
+    table = {"step": np.arange(1, n + 1), "cumulant": cumulants[:n], "prediction": full[1 : n + 1] + error}
+    if exact:
+        table["prediction_before"] = full[:n] + error
+    publish_metrics(store, run, table, until)
+
+
+def test_both_pairings_of_a_prediction_with_the_return(tmp_path: Path) -> None:
+    row = Row("ETTm2", TD[:1], steps=6000, seeds=2, bin_width=1000)
+    experiment, store = an_experiment_of_metrics("prediction", row), Store(tmp_path)
+    for _, _, run in labelled_runs(experiment.preset("quick")):
+        publish_predictions(store, run, error=3.0 if run.seed else -1.0)
+    built = report.build(experiment, "quick", store, tmp_path / "results")
+    found = built.comparison.set_index(["after_step", "to_step", "error"])
+    full = prediction.returns(ramp(6000), 0.99)
+    shift = full[1001:2001] - full[1000:2000]
+    mae = found.loc[(1000, 2000, "MAE")]
+    # The mean prediction is off by (3 - 1) / 2 = 1, each run by 3 or 1.
+    assert mae["exact"] == pytest.approx(1.0, abs=1e-6)
+    assert mae["ours"] == pytest.approx(np.abs(1.0 + shift).mean(), abs=1e-6)
+    assert mae["per_run"] == pytest.approx((np.abs(3 + shift).mean() + np.abs(-1 + shift).mean()) / 2, abs=1e-6)
+    assert found.loc[(1000, 2000, "RMSE"), "ours"] == pytest.approx(np.sqrt(((1.0 + shift) ** 2).mean()), abs=1e-6)
+    assert mae["published"] == 5.0
+    assert mae["ratio"] == pytest.approx(mae["ours"] / 5.0)
+    # The last window leaves out the steps whose return the end of the run cuts off: their errors would be up to 50.
+    assert found.loc[(1000, 6000, "RMSE"), "exact"] == pytest.approx(1.0, abs=0.1)
+    curves = pd.read_parquet(built.folder / "curves.parquet")
+    bins = curves[(curves["seed"] == 1) & (curves["metric"] == "exact_absolute_error")]
+    assert bins["step"].tolist() == [1000, 2000, 3000, 4000, 5000, 6000]
+    assert bins["value"].tolist() == pytest.approx([3.0] * 6, abs=0.1)
+
+
+def test_prediction_at_the_papers_length_is_compared_in_the_papers_windows(tmp_path: Path) -> None:
+    row = Row("ETTm2", TD, steps=68_000, seeds=1, bin_width=1000)
+    experiment, store = an_experiment_of_metrics("prediction", row), Store(tmp_path)
+    for _, arm, run in labelled_runs(experiment.preset("quick")):
+        publish_predictions(store, run, error=0.51 if arm is TD[0] else 2.64)
+    compared = prediction.compare(experiment.preset("quick"), load.load(experiment.preset("quick"), store).runs, store)
+    assert compared.groupby(["algorithm", "error"])["published"].count().tolist() == [6] * 4
+    last = compared[(compared["after_step"] == 63_000) & (compared["error"] == "MAE")].set_index("algorithm")
+    assert last["to_step"].tolist() == [68_000] * 2
+    assert last["published"].tolist() == [0.51, 2.64]
+    assert last["exact"].tolist() == pytest.approx([0.51, 2.64], abs=0.05)
+
+
+def test_diverged_prediction_counts_only_where_it_got(tmp_path: Path) -> None:
+    row = Row("ETTm2", TD[:1], steps=6000, seeds=2, bin_width=1000)
+    experiment, store = an_experiment_of_metrics("prediction", row), Store(tmp_path)
+    for _, _, run in labelled_runs(experiment.preset("quick")):
+        publish_predictions(store, run, error=4.0 if run.seed else 0.0, until=1500 if run.seed else None)
+    built = report.build(experiment, "quick", store, tmp_path / "results")
+    found = built.comparison[built.comparison["error"] == "MAE"].set_index("after_step")
+    assert found["n"].tolist() == [2, 1, 1, 1, 1, 1]
+    assert found.loc[0, "exact"] == pytest.approx(2.0, abs=0.01)
+    assert found.loc[2000, "exact"] == pytest.approx(0.0, abs=1e-6)
+    assert found["diverged"].tolist() == [1] * len(found)
+
+
+def test_prediction_without_the_exact_pairing_and_too_short_for_any_return(tmp_path: Path) -> None:
+    row = Row("ETTm2-generated", TD, steps=300, seeds=1, bin_width=100)
+    experiment, store = an_experiment_of_metrics("prediction", row), Store(tmp_path)
+    for _, _, run in labelled_runs(experiment.preset("quick")):
+        publish_predictions(store, run, exact=False)
+    built = report.build(experiment, "quick", store, tmp_path / "results")
+    assert built.comparison["ours"].isna().all()
+    assert built.comparison["published"].isna().all()
+
+
+def test_figure_of_predictions_refuses_runs_that_predict_nothing(tmp_path: Path) -> None:
+    row = Row("ETTm2", (STREAM,), steps=3000, seeds=1, bin_width=1000)
+    experiment, store = an_experiment_of_metrics("prediction", row), Store(tmp_path)
+    table = {"step": np.array([1000, 2000, 3000]), "prediction": np.zeros(3), "cumulant": np.zeros(3)}
+    publish_metrics(store, experiment.runs("quick")[0], table)
+    with pytest.raises(UserError, match=r"not one row per step.*stream_td"):
+        report.build(experiment, "quick", store, tmp_path / "results")

@@ -12,7 +12,7 @@ Figures of what learners recorded about themselves (`Experiment.returns` is Fals
 and read the tables `metrics` from the store if they need every row. Their modules may define as well
 
     metrics(table, row, hyperparameters) -> dict[str, numpy.ndarray]    other bins than `analysis.metrics.of_run`
-    comparison(data: FigureData) -> pandas.DataFrame                    our numbers beside published ones, where there are any
+    comparison(data: FigureData) -> pandas.DataFrame                    our numbers beside those in its column `published`
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ game that has such an action -> 84 x 84 -> grey, uint8. Rewards are sums of raw 
    the Gymnasium of that time. Gymnasium 1.x weights 0.2125, 0.7154, 0.0721 and rounds down.
 2. The game goes on when a life is lost: nobody presses FIRE and there is no no-op. Only a real end wants a reset.
 3. An episode is cut after 108,000 frames, no-ops included.
-4. Games start from one state of the emulator, that of a console just switched on. The emulator's own reset lets a byte of
-   the game before through (in Assault, for instance), which would make episodes depend on each other.
+4. Games start from one state of the emulator, that of a console just switched on. The emulator's own reset lets some bytes
+   of the game before through (in Frostbite, for instance), which would make episodes depend on each other.
 5. Restored by replaying the episode: the emulator's snapshots do not hold everything (Q*bert differs within a frame).
 """
 

@@ -49,11 +49,11 @@ class Series:
 
     def get_state(self) -> dict[str, Any]:
         """Return the number of the row that is seen, and the trace."""
-        return {"row": self._row, "trace": self._trace.copy()}
+        return {"row": self._row, "trace": self._trace}
 
     def set_state(self, state: dict[str, Any], seed: int) -> None:
         """Go back to a row."""
-        self._row, self._trace = state["row"], state["trace"].copy()
+        self._row, self._trace = state["row"], state["trace"]
 
     def close(self) -> None:
         """Nothing is held."""

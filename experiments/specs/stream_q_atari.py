@@ -5,6 +5,7 @@ DQN lines are those of Hessel et al. (2018), 200M frames. At the cap of 108,000 
 of S' and the trace, as after any step; so do the learners here.
 """
 
+from baselines.dqn import ATARI1
 from experiments.spec import Arm, Experiment, Preset, Row
 
 GAMES = (  # the order of the panels of Fig. 12
@@ -18,7 +19,7 @@ SCHEDULE = {"exploration_fraction": 0.05, "schedule_steps": float(STEPS)}
 
 STREAM_Q = Arm("Stream Q(0.8)", "stream_q", {**SCHEDULE, **TRUNCATION})
 CLASSIC_Q = Arm("Classic Q(0.8)", "classic_q", {**SCHEDULE, **TRUNCATION})
-DQN1 = Arm("DQN1", "dqn1", {"schedule_steps": float(STEPS)})
+DQN1 = Arm("DQN1", "dqn1", {**ATARI1, "schedule_steps": float(STEPS)})
 ARMS = (STREAM_Q, CLASSIC_Q, DQN1)
 
 

@@ -44,7 +44,16 @@ EXPERIMENT = Experiment(
         ),
         "anchors": Preset(
             "is the learner right? Stream SARSA on Breakout, the first 1M steps of the published schedule",
-            (Row("MinAtar/Breakout-v1", (STREAM_SARSA, AS_WRITTEN), steps=1_000_000, seeds=4, bin_width=125_000),),
+            (
+                Row(
+                    "MinAtar/Breakout-v1",
+                    (STREAM_SARSA, AS_WRITTEN),
+                    steps=1_000_000,
+                    seeds=4,
+                    bin_width=125_000,
+                    fewer_seeds={AS_WRITTEN.label: 2},
+                ),
+            ),
         ),
     },
 )

@@ -294,12 +294,17 @@ class ReferenceOptimizer:
         """Set the trace to zero."""
         self.trace = {name: torch.zeros_like(z) for name, z in self.trace.items()}
 
-    def take_over(self, parameters, state):
-        """Go on from an agent's parameters, trace and moments."""
+    def copy(self):
+        """Return the parameters as they are now."""
+        return {name: p.detach().clone() for name, p in self.parameters.items()}
+
+    def take_over(self, parameters, state, trace=True):
+        """Go on from an agent's parameters and moments, and from its trace unless that is kept in another form."""
         with torch.no_grad():
             for key, p in self.parameters.items():
                 p.copy_(parameters[key])
-                self.trace[key] = state["trace"][key].double()
+                if trace:
+                    self.trace[key] = state["trace"][key].double()
                 if "moment" in state:
                     self.moment[key] = state["moment"][key].double()
                 if "first_moment" in state:  # of delta z in the agent, of the gradient -delta z in torch
@@ -527,3 +532,83 @@ class RewardIsObservationAndAction(Probe):
 
     def step(self, action):
         return np.array([0.0, 1.0]), -((float(action[0]) - 0.5 * self.sign) ** 2), True, False
+
+
+class ChoiceProbe:
+    """An environment with three observation components and two actions; subclasses say what happens."""
+
+    spaces = Spaces(obs_shape=(3,), action_size=2, discrete=True)
+
+    def __init__(self, seed, noise_size):
+        self.rng, self.noise_size = np.random.default_rng([seed, 99]), noise_size
+
+    def noise(self):
+        return self.rng.random(self.noise_size, np.float32)
+
+
+class Bandit(ChoiceProbe):
+    """One step; two arms with rewards of their own, the better one depending on what is shown."""
+
+    rewards = ((0.2, 1.0), (0.3, -0.5))
+
+    @staticmethod
+    def show(kind):
+        return np.array([1.0 - kind, kind, 0.0])
+
+    def reset(self):
+        self.kind = int(self.rng.integers(2))
+        return self.show(self.kind)
+
+    def step(self, action):
+        return np.array([0.0, 0.0, 1.0]), self.rewards[self.kind][int(action)], True, False
+
+
+class Chain(ChoiceProbe):
+    """Three places in a row; action 1 goes right, 0 left or stays at the left end. Right of the last waits the only reward."""
+
+    gamma = 0.5
+
+    @staticmethod
+    def show(place):
+        return np.eye(3)[place]
+
+    def reset(self):
+        self.place = 0
+        return self.show(0)
+
+    def step(self, action):
+        if self.place == 2 and action == 1:
+            return np.zeros(3), 1.0, True, False
+        self.place = self.place + 1 if action == 1 else max(self.place - 1, 0)
+        return self.show(self.place), 0.0, False, False
+
+    @classmethod
+    def values(cls, right):
+        """Return q [place, action] of the policy that goes right with a probability, by iterating Bellman's equation."""
+        q = np.zeros((3, 2))
+        for _ in range(100):
+            v = (1 - right) * q[:, 0] + right * q[:, 1]
+            q = np.array([[cls.gamma * v[0], cls.gamma * v[1]], [cls.gamma * v[0], cls.gamma * v[2]], [cls.gamma * v[1], 1.0]])
+        return q
+
+
+class Cycle(ChoiceProbe):
+    """Three observations in turn for ever, each step with the reward of the one that it leaves; nothing to decide."""
+
+    spaces = Spaces(obs_shape=(3,), action_size=1, prediction=True)
+    rewards, gamma = (1.0, 0.0, 4.0), 0.5
+
+    def reset(self):
+        self.place = 0
+        return np.eye(3)[0]
+
+    def step(self, action):
+        reward = self.rewards[self.place]
+        self.place = (self.place + 1) % 3
+        return np.eye(3)[self.place], reward, False, False
+
+    @classmethod
+    def values(cls):
+        """Return the discounted sums of rewards from each of the three."""
+        around = [sum(cls.gamma**k * cls.rewards[(place + k) % 3] for k in range(3)) for place in range(3)]
+        return np.array(around) / (1 - cls.gamma**3)

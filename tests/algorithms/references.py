@@ -3,13 +3,24 @@
 As in `probes`: written from the description of the algorithms, without code from `algorithms/`, in float64.
 """
 
+import dataclasses
 import inspect
 import math
-from dataclasses import asdict
 
 import numpy as np
 import torch
-from probes import ChoiceStream, ReferenceNetwork, ReferenceOptimizer, ReferenceSenses, generator, run_alone
+from probes import (
+    ChoiceStream,
+    ReferenceNetwork,
+    ReferenceOptimizer,
+    ReferenceSenses,
+    ReferenceStreamAC,
+    SharedKernelLanes,
+    drive_lanes,
+    generator,
+    run_alone,
+    start_lanes,
+)
 
 
 class ReferenceActionValues:
@@ -52,8 +63,8 @@ class ReferenceActionValues:
         self.choices, self.obs, self.greedy = 0, None, True
 
     def take_over(self, state):
-        """Go on from the parameters, traces and moments of an agent's state, so that rounding differences do not build up."""
-        self.optimizer.take_over(state["q"], state["optimizer"])
+        """Go on from the parameters and moments of an agent's state, so that rounding differences do not build up."""
+        self.optimizer.take_over(state["q"], state["optimizer"], trace=False)
 
     def start(self, obs, noise):
         self.obs = self.senses.look(obs, first=True)
@@ -129,8 +140,8 @@ class ReferenceTD:
         self.obs = None
 
     def take_over(self, state):
-        """Go on from the parameters, traces and moments of an agent's state, so that rounding differences do not build up."""
-        self.optimizer.take_over(state["v"], state["optimizer"])
+        """Go on from the parameters and moments of an agent's state, so that rounding differences do not build up."""
+        self.optimizer.take_over(state["v"], state["optimizer"], trace=False)
 
     def start(self, obs, noise):
         self.obs = self.senses.look(obs, first=True)
@@ -169,12 +180,20 @@ class Comparison:
         expected = expected.detach() if torch.is_tensor(expected) else expected
         np.testing.assert_allclose(actual, expected, self.rtol, self.rtol * scale, err_msg=what)
 
-    def network(self, parameters, memory, optimizer, when):
-        """Compare parameters and trace; a trace relative to its largest entry."""
-        largest = max(float(z.abs().max()) for z in optimizer.trace.values())
-        for key, p in optimizer.parameters.items():
-            self(parameters[key], p, f"{key}, {when}", 0.1)
-            self(memory["trace"][key], optimizer.trace[key], f"trace {key}, {when}", largest)
+    def parameters(self, actual, expected, before, when):
+        """Compare parameters by how far they moved from `before`, in units of the longest move, to the rounding of float32.
+
+        Without `before`, where both went their own ways, they are compared by their values.
+        """
+        if before is None:
+            for name, p in expected.items():
+                self(actual[name], p, f"{name}, {when}", 0.1)
+            return
+        moves = {name: (p.detach() - before[name]) for name, p in expected.items()}
+        longest = max(float(move.abs().max()) for move in moves.values())
+        for name, move in moves.items():
+            own = actual[name].double() - before[name]
+            np.testing.assert_allclose(own, move, 10 * self.rtol, self.rtol * longest + 1e-7, err_msg=f"{name}, {when}")
 
     def count(self, moment):
         self.endings["terminated"] += int(moment.terminated & moment.restarted)
@@ -197,14 +216,14 @@ def arguments(moment):
 def known_options(reference, agent):
     """Return the fields of an agent that a reference has as options too."""
     names = inspect.signature(reference).parameters
-    return {name: value for name, value in asdict(agent).items() if name in names}
+    return {name: value for name, value in dataclasses.asdict(agent).items() if name in names}
 
 
 def compare_action_values(agent, spaces, steps, seed=0, take_over=True, tolerance=1.0, **stream):
-    """Run a learner of action values and its reference side by side; compare TD errors, actions, parameters and traces.
+    """Run a learner of action values and its reference side by side; compare TD errors, actions and parameters.
 
-    The reference goes on from the agent's numbers after each comparison unless `take_over` is off: LayerNorm over units that
-    are nearly equal, as under sparse weights, blows rounding up. Its statistics and normalised observations stay its own.
+    The reference goes on from the agent's parameters after each comparison unless `take_over` is off: LayerNorm over units
+    that are nearly equal, as under sparse weights, blows rounding up. Its traces and statistics stay its own.
     """
     rule = "sarsa" if "SARSA" in type(agent).__name__ else "q"
     first = agent.init(generator(seed), spaces)
@@ -219,10 +238,11 @@ def compare_action_values(agent, spaces, steps, seed=0, take_over=True, toleranc
         when = f"step {n}"
         assert moment.action == action, when
         explored += not reference.greedy
+        before = reference.optimizer.copy()
         action, delta = reference.step(moment.action, noise=noise.numpy(), **arguments(moment))
         compare(info["td_error"], delta, f"TD error, {when}")
         assert chosen == action, when
-        compare.network(state["q"], state["optimizer"], reference.optimizer, when)
+        compare.parameters(state["q"], reference.optimizer.parameters, before if take_over else None, when)
         compare.count(moment)
         if take_over:
             reference.take_over(state)
@@ -231,7 +251,7 @@ def compare_action_values(agent, spaces, steps, seed=0, take_over=True, toleranc
 
 
 def compare_prediction(agent, spaces, steps, seed=0, take_over=True, tolerance=1.0, **stream):
-    """Run Stream TD and its reference side by side; compare TD errors, predictions, parameters and traces."""
+    """Run Stream TD and its reference side by side; compare TD errors, predictions and parameters."""
     first = agent.init(generator(seed), spaces)
     reference = ReferenceTD(first, spaces, **known_options(ReferenceTD, agent))
     twin = ChoiceStream(spaces, seed, 1, **stream)
@@ -241,14 +261,83 @@ def compare_prediction(agent, spaces, steps, seed=0, take_over=True, tolerance=1
         run_alone(agent, spaces, ChoiceStream(spaces, seed, 1, **stream), steps, first)
     ):
         when = f"step {n}"
+        parameters = reference.optimizer.copy()
         delta, after, before = reference.step(**arguments(moment))
         compare(info["td_error"], delta, f"TD error, {when}")
         compare(info["prediction"], after, f"prediction, {when}")
         compare(info["prediction_before"], before, f"prediction before, {when}")
         assert info["cumulant"] == moment.reward
         assert action == info["prediction"]
-        compare.network(state["v"], state["optimizer"], reference.optimizer, when)
+        compare.parameters(state["v"], reference.optimizer.parameters, parameters if take_over else None, when)
         compare.count(moment)
         if take_over:
             reference.take_over(state)
+    return compare.endings
+
+
+def option_id(options):
+    """Name a test by the options that it tries."""
+    return "-".join(f"{k}={v}" for k, v in options.items()) or "defaults"
+
+
+def assert_all_fields_are_among(agent_class, options):
+    """Check that a list of options leaves out none that the agent has."""
+    assert {name for tried in options for name in tried} == {f.name for f in dataclasses.fields(agent_class)}
+
+
+def linear_state(agent, spaces, weights):
+    """Return the first state of an agent without hidden layers, with q(x, a) = weights[a] x."""
+    state = agent.init(generator(0), spaces)
+    parameters = {"heads.q.weight": torch.tensor(weights, dtype=torch.float32), "heads.q.bias": torch.zeros(spaces.action_size)}
+    return {**state, "q": parameters}
+
+
+# Everything visible and exact: no statistics, dense networks.
+BARE = {"hidden": (16,), "normalize_obs": False, "normalize_reward": False, "sparsity": 0.0}
+PROBE_LANES = 16
+
+
+def learn(agent, environment, steps):
+    """Let 16 learners with seeds of their own live in a probe environment; return their states and environments."""
+    (noise_size,) = agent.noise(environment.spaces).shape
+    states = [agent.init(generator(seed), environment.spaces) for seed in range(PROBE_LANES)]
+    lanes = SharedKernelLanes(agent, environment.spaces, states, compiled=False)
+    streams = [environment(seed, noise_size) for seed in range(PROBE_LANES)]
+    start_lanes(lanes, streams)
+    drive_lanes(lanes, streams, steps)
+    return [lanes.state(i) for i in range(PROBE_LANES)], streams
+
+
+def outputs_of(parameters, obs, head, layer_norm=True):
+    """Return what a network gives at an observation as it sees it, float64 [size of the head]."""
+    with torch.no_grad():
+        return ReferenceNetwork(parameters, layer_norm)(torch.as_tensor(obs, dtype=torch.float64))[head].numpy()
+
+
+def compare_actor_critic(agent, spaces, steps, seed=0, take_over=True, tolerance=1.0, **stream):
+    """Run Stream AC with discrete actions and its reference side by side; compare TD errors, actions and parameters."""
+    first = agent.init(generator(seed), spaces)
+    options = known_options(ReferenceStreamAC, agent)
+    reference = ReferenceStreamAC(first, spaces.time_feature, frames=spaces.frames, **options)
+    optimizers = {"actor": reference.actor_optimizer, "critic": reference.critic_optimizer}
+    twin = ChoiceStream(spaces, seed, 1, **stream)
+    action = reference.start(twin.reset(), twin.noise())
+    compare = Comparison(tolerance)
+    taken = set()
+    for n, (state, chosen, moment, noise, info) in enumerate(
+        run_alone(agent, spaces, ChoiceStream(spaces, seed, 1, **stream), steps, first)
+    ):
+        when = f"step {n}"
+        assert moment.action == action, when
+        taken.add(action.item())
+        before = {name: optimizer.copy() for name, optimizer in optimizers.items()}
+        action, delta = reference.step(moment.action, noise=noise.numpy(), **arguments(moment))
+        compare(info["td_error"], delta, f"TD error, {when}")
+        assert chosen == action, when
+        for name, optimizer in optimizers.items():
+            compare.parameters(state[name], optimizer.parameters, before[name] if take_over else None, f"{name}, {when}")
+        compare.count(moment)
+        if take_over:
+            reference.take_over(state)
+    assert len(taken) > 1
     return compare.endings

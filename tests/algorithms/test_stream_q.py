@@ -7,17 +7,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from probes import generator, transition
+from probes import Bandit, Chain, transition
 from references import (
-    CHAIN_SPACES,
-    Bandit,
-    Chain,
+    BARE,
     assert_all_fields_are_among,
     compare_action_values,
-    learn_by_value,
+    learn,
     linear_state,
     option_id,
-    values_of,
+    outputs_of,
 )
 
 from algorithms.agent import Agent, Spaces, hyperparameters
@@ -35,19 +33,23 @@ SCHEDULE = {"schedule_steps": 2000.0}
 
 @pytest.mark.parametrize("spaces", [VECTOR, Spaces((4,), 2, discrete=True)], ids=["time_feature", "plain"])
 def test_agent_equals_reference_with_the_default_hyperparameters(spaces):
-    endings = compare_action_values(StreamQ(**SCHEDULE), spaces, 150, lost_life=0.1)
+    endings = compare_action_values(StreamQ(**SCHEDULE), spaces, 100, lost_life=0.1)
     assert min(endings.values()) > 3, "the stream must have held all kinds of endings"
 
 
 def test_agent_equals_reference_that_never_sees_its_numbers():
-    compare_action_values(StreamQ(**SCHEDULE, sparsity=0.0), VECTOR, 120, seed=1, take_over=False, tolerance=10)
+    compare_action_values(StreamQ(**SCHEDULE, sparsity=0.0), VECTOR, 80, seed=1, take_over=False, tolerance=10)
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"sparsity": 0.0, "cut": "before_accumulation"}, {"normalize_obs": False, "layer_norm": False}], ids=option_id
+    "options",
+    [{}, {"sparsity": 0.0, "cut": "before_accumulation"}, {"normalize_obs": False, "layer_norm": False}],
+    ids=option_id,
 )
 def test_agent_equals_reference_on_minatar_images(options):
-    endings = compare_action_values(StreamQ(schedule_steps=600.0, **options), MINATAR, 40, seed=3, lost_life=0.1)
+    endings = compare_action_values(
+        StreamQ(schedule_steps=600.0, **options), MINATAR, 40, seed=3, truncation=0.15, lost_life=0.1
+    )
     assert min(endings.values()) > 0
 
 
@@ -134,53 +136,54 @@ LINE = Spaces((1,), 2, discrete=True)
 GREEDY, EXPLORE_0, EXPLORE_1 = torch.tensor([0.9, 0.0]), torch.tensor([0.1, 0.0]), torch.tensor([0.1, 0.7])
 
 
-def numbers(state):
-    """Return w and b, and their traces."""
-    q, z = state["q"], state["optimizer"]["trace"]
-    return [part[name].flatten().tolist() for part in (q, z) for name in ("heads.q.weight", "heads.q.bias")]
-
-
 def watkins(cut, second_choice=EXPLORE_1):
-    """Go through three steps; return the actions, and the TD error and `numbers` after every step."""
+    """Go through three steps; return the actions, and after every step the TD error, w and b."""
     agent = dataclasses.replace(LINEAR, cut=cut)
     state, action = agent.start(linear_state(agent, LINE, [[1.0], [0.0]]), torch.tensor([1.0]).double(), GREEDY)
     actions, results = [action.item()], []
-    for obs, reward, next_obs, terminated, noise in ((1, 1, 2, False, second_choice), (2, 2, 1, False, GREEDY), (1, 0, 0, True, GREEDY)):
-        moment = transition([obs], np.int64(action), reward, [next_obs], terminated)
-        state, action, info = agent.step(state, moment, noise)
+    for obs, reward, next_obs, end, noise in (
+        (1, 1, 2, False, second_choice),
+        (2, 2, 1, False, GREEDY),
+        (1, 0, 0, True, GREEDY),
+    ):
+        state, action, info = agent.step(state, transition([obs], np.int64(action), reward, [next_obs], end), noise)
         actions.append(action.item())
-        results.append((info["td_error"].item(), numbers(state)))
-    return actions, results
+        w, b = (state["q"][f"heads.q.{part}"].flatten().tolist() for part in ("weight", "bias"))
+        results.append((info["td_error"].item(), w, b))
+    return actions[:3], results
 
 
 def test_cut_after_the_update_as_in_the_code():
     actions, (first, second, third) = watkins("after_update")
-    assert actions[:3] == [0, 1, 1]  # greedy; tried although q(2, .) = (3.5, 0); greedy, since q(1, .) = (2.75, 4.5)
-    # delta = 1 + max(2, 0) / 2 - 1; the trace is the gradient (1, 1) of action 0.
-    assert first == (1.0, [[1.5, 0.0], [0.5, 0.0], [1.0, 0.0], [1.0, 0.0]])
-    # delta = 2 + max(2, 0) / 2 - 0; a quarter of the old trace still moves action 0 along, and then all is forgotten.
-    assert second == (3.0, [[1.875, 3.0], [0.875, 1.5], [0.0, 0.0], [0.0, 0.0]])
-    # delta = 0 - 4.5: action 1 alone.
-    assert third == (-4.5, [[1.875, 0.75], [0.875, -0.75], [0.0, 0.0], [0.0, 0.0]])
+    assert actions == [0, 1, 1]  # greedy; tried although q(2, .) = (3.5, 0); greedy, since q(1, .) = (2.75, 4.5)
+    # delta = 1 + max(2, 0) / 2 - 1, along the gradient (1, 1) of action 0.
+    assert first == (1.0, [1.5, 0.0], [0.5, 0.0])
+    # delta = 2 + max(2, 0) / 2 - 0: a quarter of the old trace moves action 0 along, and then all is forgotten.
+    assert second == (3.0, [1.875, 3.0], [0.875, 1.5])
+    # delta = 0 - 4.5, along (1, 1) of action 1 alone.
+    assert third == (-4.5, [1.875, 0.75], [0.875, -0.75])
 
 
 def test_cut_before_accumulation_as_in_the_paper():
     actions, (first, second, third) = watkins("before_accumulation")
-    assert actions[:3] == [0, 1, 1]
-    assert first == (1.0, [[1.5, 0.0], [0.5, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    assert actions == [0, 1, 1]
+    assert first == (1.0, [1.5, 0.0], [0.5, 0.0])
     # The action was not greedy: what came before it does not learn from it, but it stays in the trace itself.
-    assert second == (3.0, [[1.5, 3.0], [0.5, 1.5], [0.0, 2.0], [0.0, 1.0]])
-    # delta = 0 - 4.5 along (1, 1) + (2, 1) / 4.
-    assert third == (-4.5, [[1.5, -0.375], [0.5, -1.3125], [0.0, 0.0], [0.0, 0.0]])
+    assert second == (3.0, [1.5, 3.0], [0.5, 1.5])
+    # delta = 0 - 4.5, along (1, 1) + (2, 1) / 4.
+    assert third == (-4.5, [1.5, -0.375], [0.5, -1.3125])
 
 
 @pytest.mark.parametrize("cut", ["after_update", "before_accumulation"])
 def test_random_draw_that_hits_the_greedy_action_cuts_nothing(cut):
     by_chance, by_choice = watkins(cut, EXPLORE_0), watkins(cut, GREEDY)
     assert by_chance == by_choice
-    assert by_chance[0][1] == 0
-    # delta = 2 + 2 / 2 - 3.5 along (2, 1) + (1, 1) / 4, and the trace lives on.
-    assert by_chance[1][1] == (-0.5, [[0.9375, 0.0], [0.1875, 0.0], [2.25, 0.0], [1.25, 0.0]])
+    actions, (_, second, third) = by_chance
+    assert actions == [0, 0, 0]
+    # delta = 2 + 2 / 2 - 3.5, along (2, 1) + (1, 1) / 4.
+    assert second == (-0.5, [0.9375, 0.0], [0.1875, 0.0])
+    # delta = 0 - 1.125, along (1, 1) + (2.25, 1.25) / 4.
+    assert third == (-1.125, [0.05859375, 0.0], [-0.55078125, 0.0])
 
 
 # Choosing -------------------------------------------------------------------------------------------------------------
@@ -211,7 +214,7 @@ def test_epsilon_falls_from_one_to_its_end_over_the_fraction_of_the_schedule():
         assert not tried
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     start=st.floats(0, 1),
     end=st.floats(0.001, 1),
@@ -270,24 +273,23 @@ def test_target_is_the_best_next_action_whatever_is_taken():
 
 
 # Probe environments ---------------------------------------------------------------------------------------------------
+# Seeds 0..15, all of which must pass.
+
+HALF_RANDOM = {"epsilon_start": 0.5, "epsilon_end": 0.5}
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.9], ids=["dense", "first_layer_all_zero"])
-def test_probe_finds_the_best_arm(sparsity):
-    states, _ = learn_by_value(StreamQ, Bandit, 400, sparsity=sparsity)
+def test_probe_learns_the_rewards_of_both_arms_at_each_observation(sparsity):
+    states, _ = learn(StreamQ(**{**BARE, **HALF_RANDOM, "sparsity": sparsity}), Bandit, 400)
     for state in states:
-        np.testing.assert_allclose(values_of(state, [1.0, 0.0]), Bandit.means, atol=0.15)
+        for kind in range(2):
+            np.testing.assert_allclose(outputs_of(state["q"], Bandit.show(kind), "q"), Bandit.rewards[kind], atol=0.01)
 
 
 @pytest.mark.parametrize("cut", ["after_update", "before_accumulation"])
 def test_probe_learns_the_values_of_the_greedy_policy_while_exploring(cut):
-    # Off-policy: half of the actions are random until the end, and yet the values are those of going right all the way.
-    states, _ = learn_by_value(StreamQ, Chain, 2500, gamma=Chain.gamma, cut=cut, epsilon_start=0.5, epsilon_end=0.5)
+    # Half of all actions are random to the end, and yet the values are those of going right all the way.
+    states, _ = learn(StreamQ(**{**BARE, **HALF_RANDOM, "gamma": Chain.gamma, "cut": cut}), Chain, 1000)
     for state in states:
-        for place, expected in Chain.optimal_values().items():
-            np.testing.assert_allclose(values_of(state, Chain.show(place)), expected, atol=0.1)
-
-
-def test_probe_spaces_are_small():
-    assert CHAIN_SPACES.discrete
-    assert generator(0).initial_seed() == 0
+        values = [outputs_of(state["q"], Chain.show(place), "q") for place in range(3)]
+        np.testing.assert_allclose(values, Chain.values(right=1.0), atol=0.01)

@@ -91,8 +91,16 @@ def quiet_emulator():
 
 @pytest.mark.parametrize(
     ("name", "steps"),
-    # Asterix and MsPacman have no FIRE; Q*bert shows 0 lives before its end; Boxing, Pong and Enduro have no lives.
-    [("Breakout", 500), ("Pong", 300), ("Enduro", 200), ("Asterix", 400), ("MsPacman", 200), ("Qbert", 600), ("Seaquest", 300)],
+    # Asterix and MsPacman have no FIRE, Pong and Enduro no lives; BankHeist says 0 lives some time before its end.
+    [
+        ("Breakout", 500),
+        ("Pong", 300),
+        ("Enduro", 200),
+        ("Asterix", 400),
+        ("MsPacman", 200),
+        ("Qbert", 600),
+        ("BankHeist", 600),
+    ],
 )
 def test_frames_rewards_and_ends_are_those_of_the_reference_wrappers(name, steps):
     ours, theirs = Environment(game(name), 7), Reference(name)
@@ -202,12 +210,12 @@ def test_number_of_no_ops_is_drawn_anew_for_every_episode_and_seed():
     assert len({frames(Environment(game("Asterix"), seed)) for seed in range(8)}) > 3
 
 
-@pytest.mark.parametrize("name", ["Assault", "Qbert", "Amidar"])
+@pytest.mark.parametrize("name", ["Frostbite", "Qbert", "Amidar"])
 def test_game_does_not_depend_on_the_one_before(name):
-    # The emulator's reset alone lets something of the last game through (Assault), its snapshots lose something (Q*bert).
+    # The emulator's reset alone lets something of the last game through (Frostbite), its snapshots lose something (Q*bert).
     one, other = started(name, 3), started(name, 3)
     play(one, choices(one, 2))
-    play(other, choices(other, 150, seed=4))
+    play(other, choices(other, 400))
     one.episode = other.episode = 8
     assert one.reset()[0].tobytes() == other.reset()[0].tobytes()
     actions = choices(one, 200, seed=5)

@@ -8,6 +8,8 @@ import warnings
 import gymnasium
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from experiments.environments import DM_CONTROL_EPISODE_STEPS, Environment, describe
 from experiments.errors import UserError
@@ -22,13 +24,13 @@ def actions_for(environment: Environment, count: int, seed: int = 0, scale: floa
     return np.random.default_rng(seed).normal(0, scale, size).astype(np.float32)
 
 
-def play(environment: Environment, actions: np.ndarray) -> list[tuple[bytes, float, bool, bool, bytes]]:
-    """Take actions, with a reset after every episode; return all that a learner sees, bit for bit."""
+def play(environment: Environment, actions: np.ndarray) -> list[tuple[bytes, float, bool, bool, bytes, object]]:
+    """Take actions, with a reset after every episode; return all that a learner sees and what is recorded, bit for bit."""
     seen = []
     for action in actions:
         obs, reward, terminated, truncated, _ = environment.step(action)
         first = environment.reset()[0].tobytes() if terminated or truncated else b""
-        seen.append((obs.tobytes(), reward, terminated, truncated, first))
+        seen.append((obs.tobytes(), reward, terminated, truncated, first, environment.last_episode))
     return seen
 
 
@@ -103,6 +105,74 @@ def test_observations_are_flat_float64():
     assert (environment.step(np.zeros(6, np.float32))[0].shape, environment.spaces.action_size) == ((18,), 6)
 
 
+# Time limit
+
+
+def steps_until_cut(environment: Environment) -> int:
+    """Return the number of the step that is truncated, with the smallest actions there are."""
+    action = 0 if environment.spaces.discrete else np.zeros(environment.spaces.action_size, np.float32)
+    for step in range(1, 2000):
+        _, _, terminated, truncated, _ = environment.step(action)
+        assert not terminated
+        if truncated:
+            return step
+    raise AssertionError("never cut")
+
+
+@pytest.mark.parametrize(
+    ("env_id", "limit", "cut_at"),
+    [
+        ("Pendulum-v1", 0, 200),
+        ("Pendulum-v1", 300, 300),
+        ("Pendulum-v1", 50, 50),
+        ("MountainCar-v0", 250, 250),
+        ("HalfCheetah-v4", 30, 30),
+        ("dm_control/cheetah-run-v0", 40, 40),
+        ("dm_control/cheetah-run-v0", 1000, 1000),
+    ],
+)
+def test_time_limit_is_the_environments_own_or_the_one_asked_for(env_id, limit, cut_at):
+    environment = started(env_id, time_limit=limit)
+    assert steps_until_cut(environment) == cut_at
+    assert environment.needs_reset
+    assert environment.last_episode is not None
+    assert environment.last_episode.length == cut_at
+
+
+def test_time_feature_runs_over_the_limit_asked_for():
+    environment = started("CartPole-v1", time_limit=10_000)
+    times = [environment.step(step % 2)[0][-1] for step in range(8)]
+    assert times == pytest.approx([-0.5 + k / 10_000 for k in range(8)], abs=1e-12)
+
+
+def test_episode_with_a_time_limit_of_its_own_is_restored_exactly():
+    original, restored = started("Pendulum-v1", time_limit=30), Environment("Pendulum-v1", 0, time_limit=30)
+    play(original, actions_for(original, 50))
+    restored.set_state(original.get_state())
+    rest = actions_for(original, 50, seed=1)
+    assert play(restored, rest) == play(original, rest)
+
+
+def test_environment_without_time_limit_can_be_given_one():
+    gymnasium.register("Unlimited-v0", "gymnasium.envs.classic_control:PendulumEnv")
+    try:
+        assert steps_until_cut(started("Unlimited-v0", time_limit=20)) == 20
+    finally:
+        del gymnasium.registry["Unlimited-v0"]
+
+
+@pytest.mark.parametrize(
+    ("env_id", "limit", "message"),
+    [
+        ("Hopper-v4", -1, "time_limit must be a number of steps, or 0 for the environment's own; -1 is not"),
+        ("dm_control/cheetah-run-v0", 1001, "dm_control/cheetah-run-v0 ends its episodes after 1000 steps; time_limit=1001"),
+    ],
+)
+def test_time_limit_that_cannot_be_is_refused(env_id, limit, message):
+    with pytest.raises(UserError, match=message):
+        describe(env_id, time_limit=limit)
+
+
 # What is recorded
 
 
@@ -135,6 +205,22 @@ def test_last_episode_is_that_of_the_episode_which_ended_last():
             rewards = []
     assert len(ends) > 2
     assert environment.episode == len(ends)
+
+
+@pytest.mark.parametrize("env_id", ["Hopper-v4", "dm_control/cheetah-run-v0"])
+def test_reset_is_needed_before_the_first_episode_and_after_the_end_of_each(env_id):
+    environment = Environment(env_id, 0)
+    assert environment.needs_reset
+    environment.reset()
+    ends = 0
+    for action in actions_for(environment, 1100):
+        assert not environment.needs_reset
+        _, _, terminated, truncated, _ = environment.step(action)
+        assert environment.needs_reset == (terminated or truncated)
+        if environment.needs_reset:
+            ends += 1
+            environment.reset()
+    assert ends > 0
 
 
 # Actions
@@ -209,6 +295,38 @@ def test_restored_in_the_middle_of_an_episode_goes_on_bit_for_bit(env_id):
     rest = actions_for(original, 40, seed=1, scale=0.6)
     assert play(restored, rest) == play(original, rest)
     assert (restored.episode, restored.last_episode) == (original.episode, original.last_episode)
+
+
+@settings(max_examples=15)
+@given(
+    st.sampled_from(["Hopper-v4", "dm_control/cheetah-run-v0", "dm_control/cartpole-balance-v0", "Acrobot-v1"]),
+    st.integers(0, 2**40),
+    st.integers(0, 80),
+)
+def test_restored_at_any_step_goes_on_bit_for_bit(env_id, seed, steps):
+    def actions(count: int, seed: int) -> np.ndarray:
+        discrete = np.random.default_rng(seed).integers(0, original.spaces.action_size, count)
+        return discrete if original.spaces.discrete else actions_for(original, count, seed)
+
+    original, restored = started(env_id, seed), Environment(env_id, seed)
+    play(original, actions(steps, seed))
+    state = original.get_state()
+    rest = actions(30, seed + 1)
+    expected = play(original, rest)  # the state must not change when the original goes on
+    restored.set_state(state)
+    assert play(restored, rest) == expected
+    assert (restored.episode, restored.last_episode, restored.needs_reset) == (
+        original.episode,
+        original.last_episode,
+        original.needs_reset,
+    )
+
+
+def test_environment_that_was_never_reset_is_restored_to_that():
+    restored = started("Hopper-v4", 1)
+    restored.set_state(Environment("Hopper-v4", 1).get_state())
+    assert (restored.episode, restored.needs_reset, restored.last_episode) == (-1, True, None)
+    assert restored.reset()[0].tobytes() == Environment("Hopper-v4", 1).reset()[0].tobytes()
 
 
 def test_restored_after_many_episodes_goes_on_bit_for_bit():
@@ -340,6 +458,11 @@ def test_missing_package_of_a_gymnasium_environment_is_named_and_no_other(monkey
         describe("LunarLander-v3")
     assert "box2d" in str(error.value)
     assert "mujoco" not in str(error.value)
+
+
+def test_unknown_option_names_those_there_are():
+    with pytest.raises(UserError, match="Hopper-v4 has no option 'time_limits'; it has time_feature, action_clip, time_limit"):
+        Environment("Hopper-v4", 0, time_limits=5)
 
 
 def test_actions_that_no_learner_can_choose_are_refused():

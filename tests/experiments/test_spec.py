@@ -78,8 +78,40 @@ def test_run_id_changes_with_every_hyperparameter(algorithm):
 
 
 def test_run_id_changes_with_every_option_of_the_environment():
-    ids = [make_run(environment={name: other(value)}).run_id for name, value in registry.environment_defaults().items()]
-    assert len({make_run().run_id, *ids}) == len(ids) + 1
+    defaults = registry.environment_defaults("Hopper-v4")
+    ids = [make_run(environment={name: other(value)}).run_id for name, value in defaults.items()]
+    assert len({make_run().run_id, *ids}) == len(defaults) + 1
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "run_id"),
+    [
+        ("stream_ac", "stream_ac-Hopper-v4-200k-s0-21b723695b4c1872"),
+        ("classic_ac", "classic_ac-Hopper-v4-200k-s0-cc7a65a27968f3f2"),
+    ],
+)
+def test_options_added_later_leave_the_ids_of_earlier_runs_alone(algorithm, run_id):
+    # Pinned: what these runs were called before environments had a `time_limit`.
+    assert resolve(Row("Hopper-v4", (), 200_000, 1, 1), Arm("arm", algorithm), 0).run_id == run_id
+
+
+def test_option_added_later_is_in_the_configuration_only_where_it_is_set():
+    assert "time_limit" not in dict(make_run().environment)
+    assert make_run(environment={"time_limit": 0}) == make_run()
+    assert dict(make_run(environment={"time_limit": 500}).environment)["time_limit"] == 500
+
+
+def test_hyperparameter_added_later_is_in_the_configuration_only_where_it_is_set(monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Learner:
+        gamma: float = 0.99
+        cut: bool = dataclasses.field(default=True, metadata={"added_later": True})
+
+    monkeypatch.setitem(registry.ALGORITHMS, "learner", Learner)
+    row = Row("Hopper-v4", (), 100, 1, 100)
+    assert resolve(row, Arm("arm", "learner", {"cut": True}), 0).hyperparameters == (("gamma", 0.99),)
+    assert resolve(row, Arm("arm", "learner", {"cut": False}), 0).hyperparameters == (("cut", False), ("gamma", 0.99))
+    assert registry.make_learner(resolve(row, Arm("arm", "learner"), 0)) == Learner()
 
 
 def test_changed_default_makes_another_run(monkeypatch):
@@ -144,10 +176,14 @@ def test_paper_preset_of_the_stream_barrier_is_the_published_protocol():
     assert {run.seed for run in runs} == set(range(30))
 
 
-def test_paper_preset_runs_the_learners_with_their_own_defaults():
-    for run in load_experiment("stream_barrier").runs("paper"):
-        assert dict(run.hyperparameters) == registry.hyperparameter_defaults(run.algorithm)
-        assert dict(run.environment) == registry.environment_defaults()
+def test_paper_preset_runs_the_learners_of_continuous_control_with_their_own_defaults():
+    runs = [run for run in load_experiment("stream_barrier").runs("paper") if "NoFrameskip" not in run.env_id]
+    assert runs
+    for run in runs:
+        defaults = registry.hyperparameter_defaults(run.algorithm)
+        left_out = registry.added_later(run.algorithm)
+        assert dict(run.hyperparameters) == {name: value for name, value in defaults.items() if name not in left_out}
+        assert dict(run.environment) == {"action_clip": "bounds", "time_feature": True}
 
 
 @pytest.mark.parametrize("name", experiment_names())
@@ -243,6 +279,42 @@ def test_option_of_the_environment_is_set_in_every_row():
     assert all(dict(run.environment)["time_feature"] is False for run in runs_of(override(PRESET, {"time_feature": False})))
 
 
+@pytest.mark.parametrize(
+    ("env_id", "options"),
+    [
+        ("MinAtar/Breakout-v1", {}),
+        ("BreakoutNoFrameskip-v4", {}),
+        ("ETTm2", {"memory_trace": 0.999}),
+        ("CartPole-v1", {"action_clip": "bounds", "time_feature": True}),
+    ],
+)
+def test_options_depend_on_the_kind_of_environment(env_id, options):
+    assert dict(make_run(env_id).environment) == options
+
+
+def test_option_is_set_in_the_rows_whose_environment_has_it():
+    preset = Preset("", (PRESET.rows[0], dataclasses.replace(PRESET.rows[0], env_id="ETTm2")))
+    preset = override(preset, {"memory_trace": 0.9, "time_limit": 77})
+    assert [dict(row.environment) for row in preset.rows] == [{"time_limit": 77}, {"memory_trace": 0.9}]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_env_id_decides_which_options_there_are_wherever_it_stands(order):
+    preset = Preset("", (dataclasses.replace(PRESET.rows[0], environment={"time_feature": False, "action_clip": "unit"}),))
+    settings = dict([("memory_trace", 0.9), ("env_id", "ETTm2")][::order])
+    (row,) = override(preset, settings).rows
+    assert (row.env_id, dict(row.environment)) == ("ETTm2", {"memory_trace": 0.9})
+    (row,) = override(preset, dict([("time_limit", 9), ("env_id", "CartPole-v1")][::order])).rows
+    assert dict(row.environment) == {"time_feature": False, "action_clip": "unit", "time_limit": 9}
+
+
+def test_option_of_another_kind_of_environment_is_refused():
+    with pytest.raises(UserError, match="'memory_trace'"):
+        override(PRESET, {"memory_trace": 0.9})
+    with pytest.raises(UserError, match="MinAtar/Breakout-v1 has no option 'time_feature'"):
+        make_run("MinAtar/Breakout-v1", environment={"time_feature": True})
+
+
 def test_override_leaves_the_preset_as_it_was():
     before = repr(PRESET)
     override(PRESET, {"steps": 300, "gamma": 0.5, "time_feature": False, "env_id": "Ant-v4"}, seeds=1)
@@ -309,8 +381,9 @@ def test_hyperparameter_must_be_finite(value):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("optimizer=sgd", "optimizer must be one of obgd, adaptive_obgd, adam; 'sgd' is not"),
+        ("optimizer=rmsprop", "optimizer must be one of obgd, adaptive_obgd, adam.*; 'rmsprop' is not"),
         ("action_clip=hard", "action_clip must be one of bounds, unit, none; 'hard' is not"),
+        ("time_limit=-5", "time_limit must be a number of steps, or 0 for the environment's own; -5 is not"),
         ("hidden=[0]", "hidden must be a list of positive widths"),
         ("hidden=[1.5]", "hidden must be a list of positive widths"),
         ('hidden=["8"]', "hidden must be a list of positive widths"),

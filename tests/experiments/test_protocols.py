@@ -1,0 +1,186 @@
+"""The `paper` presets against the published protocol of Stream-X (arXiv:2410.14606v2, Figs. 2 to 14), written out here."""
+
+import pytest
+
+from experiments.spec import Arm, experiment_names, load_experiment
+
+ATARI_GAMES = """
+Alien Amidar Assault Asterix BankHeist MsPacman Bowling Boxing Breakout Enduro Freeway
+Frostbite Pong Qbert Seaquest SpaceInvaders
+"""
+DM_CONTROL_TASKS = """
+cartpole-balance point_mass-hard cartpole-swingup cheetah-run dog-stand dog-walk dog-trot
+finger-spin finger-turn_easy finger-turn_hard fish-upright hopper-hop humanoid-stand
+humanoid-walk quadruped-run quadruped-walk reacher-hard walker-run walker-stand walker-walk
+"""
+MUJOCO4 = {"Ant-v4", "HalfCheetah-v4", "Hopper-v4", "Walker2d-v4"}
+MINATAR = {"MinAtar/Asterix-v1", "MinAtar/Breakout-v1", "MinAtar/Seaquest-v1", "MinAtar/SpaceInvaders-v1"}
+ATARI = {f"{game}NoFrameskip-v4" for game in ATARI_GAMES.split()}
+DM_CONTROL = {f"dm_control/{task}-v0" for task in DM_CONTROL_TASKS.split()}
+BARRIER = {"Hopper-v4", "Walker2d-v4", "dm_control/dog-stand-v0", "dm_control/cheetah-run-v0"}
+BARRIER_ATARI = {"BreakoutNoFrameskip-v4", "EnduroNoFrameskip-v4"}
+MILLION = 10**6
+
+# experiment: for each set of environments (labels of the arms, steps, seeds, width of a bin); Atari in agent steps of 4 frames.
+PROTOCOLS = {
+    "stream_barrier": [
+        (BARRIER, "Classic AC, PPO1, SAC1, Stream AC, PPO, SAC", 20 * MILLION, 30, 500_000),
+        (BARRIER_ATARI, "Classic Q, DQN1, Stream Q", 50 * MILLION, 10, 1_250_000),
+    ],
+    "stream_ac_sample_efficiency": [
+        ({"Humanoid-v4"}, "Stream AC(0.8), PPO1, PPO, SAC, SAC1", 5 * MILLION, 30, 100_000),
+        ({"HumanoidStandup-v4", "Ant-v4", "Walker2d-v4"}, "Stream AC(0.8), PPO1, PPO, SAC, SAC1", 2 * MILLION, 30, 50_000),
+    ],
+    "stream_q_minatar": [(MINATAR, "Stream Q(0.8), Classic Q(0.8), DQN1", 5 * MILLION, 30, 125_000)],
+    "stream_ac_long_run": [
+        (
+            DM_CONTROL | MUJOCO4 | {"Humanoid-v4", "HumanoidStandup-v4"},
+            "Stream AC(0.8), PPO1, PPO, SAC, SAC1",
+            20 * MILLION,
+            30,
+            500_000,
+        )
+    ],
+    "stream_q_atari": [(ATARI, "Stream Q(0.8), Classic Q(0.8), DQN1", 50 * MILLION, 10, 1_250_000)],
+    "stream_ac_ablation": [
+        (
+            MUJOCO4,
+            "Stream AC(0.8), no ObGD, no obs/reward norm, no LayerNorm, no SparseInit, Classic AC(0.8)",
+            2 * MILLION,
+            30,
+            50_000,
+        )
+    ],
+    "stream_ac_traces": [
+        (MUJOCO4, "Stream AC(0.8), Stream AC(0), Classic AC(0.8), Classic AC(0)", 2 * MILLION, 30, 50_000),
+    ],
+    "stream_td_prediction": [({"ETTm2"}, "Stream TD(0.8), Classic TD(0.8)", 68_000, 30, 1_000)],
+    "stream_sarsa_atari": [(ATARI, "Stream SARSA(0.8), Classic SARSA(0.8), DQN1", 50 * MILLION, 10, 1_250_000)],
+    "stream_sarsa_minatar": [(MINATAR, "Stream SARSA(0.8), Classic SARSA(0.8), DQN1", 5 * MILLION, 30, 125_000)],
+}
+
+# What a streaming arm must have been given: (gamma, lambda, sparsity, LayerNorm, normalisation), one set for all tasks.
+COMMON = {"gamma": 0.99, "centered_reward_variance": True}
+STREAM = {
+    "lamda": 0.8,
+    "sparsity": 0.9,
+    "layer_norm": True,
+    "normalize_obs": True,
+    "normalize_reward": True,
+    "optimizer": "obgd",
+}
+CLASSIC = {
+    **{"sparsity": 0.0, "layer_norm": False, "normalize_obs": False, "normalize_reward": False},
+    **{"optimizer": "adam"},
+}
+OWN = {
+    "stream_ac": {"kappa_policy": 3.0, "kappa_value": 2.0, "alpha_policy": 1.0, "alpha_value": 1.0, "entropy": 0.01},
+    "stream_q": {"kappa": 2.0, "alpha": 1.0, "epsilon_start": 1.0, "epsilon_end": 0.01},
+    "stream_sarsa": {"kappa": 2.0, "alpha": 1.0, "epsilon_start": 1.0, "epsilon_end": 0.01},
+    "stream_td": {"kappa": 2.0, "alpha": 1.0},
+    "classic_ac": {"alpha_policy": 1e-7, "alpha_value": 1e-7},
+    "classic_q": {"alpha": 1e-5},
+    "classic_sarsa": {"alpha": 1e-5},
+    "classic_td": {"alpha": 3e-4},
+}
+# (exploration_fraction * schedule_steps): the number of choices over which epsilon falls.
+EXPLORING = {
+    "stream_q_minatar": MILLION,
+    "stream_sarsa_minatar": 50_000,  # what the official script does, see the spec
+    "stream_q_atari": 2_500_000,
+    "stream_sarsa_atari": 2_500_000,
+    "stream_barrier": 2_500_000,
+}
+# Arms that take something out, by label.
+ABLATIONS = {
+    "no ObGD": {"optimizer": "adam", "alpha_policy": 1e-7, "alpha_value": 1e-7},
+    "no obs/reward norm": {"normalize_obs": False, "normalize_reward": False},
+    "no LayerNorm": {"layer_norm": False},
+    "no SparseInit": {"sparsity": 0.0},
+    "Stream AC(0)": {"lamda": 0.0},
+    "Classic AC(0)": {"lamda": 0.0},
+}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_paper_preset_is_the_published_protocol(name):
+    rows = load_experiment(name).preset("paper").rows
+    expected = [
+        (env_id, labels, steps, seeds, width) for env_ids, labels, steps, seeds, width in PROTOCOLS[name] for env_id in env_ids
+    ]
+    found = [(row.env_id, ", ".join(arm.label for arm in row.arms), row.steps, row.seeds, row.bin_width) for row in rows]
+    assert sorted(found) == sorted(expected)
+    assert all(not row.fewer_seeds for row in rows)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_paper_preset_has_the_published_hyperparameters(name):
+    for row in load_experiment(name).preset("paper").rows:
+        for arm, run in one_run_per_arm(row):
+            given = dict(run.hyperparameters)
+            if arm.algorithm not in OWN:
+                continue
+            expected = COMMON | (STREAM if arm.algorithm.startswith("stream") else CLASSIC) | OWN[arm.algorithm]
+            expected |= ABLATIONS.get(arm.label, {})
+            assert {key: given[key] for key in expected} == expected, arm.label
+            if "exploration_fraction" in given:
+                assert given["exploration_fraction"] * given["schedule_steps"] == pytest.approx(EXPLORING[name])
+            atari = "NoFrameskip" in row.env_id
+            if "bootstrap_on_truncation" in given:
+                assert given["bootstrap_on_truncation"] == atari
+                assert given["reset_trace_on_truncation"] == (not atari)
+            assert dict(run.environment).get("time_feature") == (
+                None if atari or "MinAtar" in row.env_id or "ETT" in row.env_id else True
+            )
+
+
+def one_run_per_arm(row):
+    import dataclasses
+
+    from experiments.spec import Preset, labelled_runs
+
+    return [(arm, run) for _, arm, run in labelled_runs(Preset("", (dataclasses.replace(row, seeds=1),)))]
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_every_preset_expands_into_runs_with_ids_of_their_own(name):
+    experiment = load_experiment(name)
+    assert {"paper", "laptop", "quick"} <= set(experiment.presets)
+    for preset in experiment.presets.values():
+        rows = tuple(dataclass_with_two_seeds(row) for row in preset.rows)
+        runs = experiment.runs(type(preset)(preset.description, rows))
+        assert runs
+        assert len({run.run_id for run in runs}) == len(set(runs)) == len(runs)
+
+
+def dataclass_with_two_seeds(row):
+    import dataclasses
+
+    return dataclasses.replace(row, seeds=min(row.seeds, 2))
+
+
+def test_runs_shared_between_figures_are_the_same_runs():
+    def ids(name, labels):
+        experiment = load_experiment(name)
+        from experiments.spec import labelled_runs
+
+        return {
+            run.run_id for row, arm, run in labelled_runs(experiment.preset("paper")) if arm.label in labels and run.seed < 3
+        }
+
+    ablation = ids("stream_ac_ablation", ["Stream AC(0.8)", "Classic AC(0.8)"])
+    assert ablation == ids("stream_ac_traces", ["Stream AC(0.8)", "Classic AC(0.8)"])
+    assert ids("stream_barrier", ["Stream Q", "Classic Q", "DQN1"]) < ids(
+        "stream_q_atari", ["Stream Q(0.8)", "Classic Q(0.8)", "DQN1"]
+    )
+    assert ids("stream_barrier", ["Stream AC"]) & ids("stream_ac_long_run", ["Stream AC(0.8)"])
+    assert ids("stream_q_minatar", ["DQN1"]) == ids("stream_sarsa_minatar", ["DQN1"])
+    assert len(ids("stream_ac_sample_efficiency", ["Stream AC(0.8)"]) & ablation) == 2 * 3
+
+
+def test_a_label_of_two_figures_means_the_same_algorithm():
+    arms: dict[str, Arm] = {}
+    for name in PROTOCOLS:
+        for row in load_experiment(name).preset("paper").rows:
+            for arm in row.arms:
+                assert arms.setdefault(arm.label, arm).algorithm == arm.algorithm
