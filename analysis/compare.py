@@ -120,7 +120,9 @@ def _judged(arm: Any, step: int, ours: Mean, paper: Published | None) -> dict[st
         ended = published.ends_at(arm.env_id, arm.algorithm)
         # Beyond the end of this curve, yet others of the task go on: some run diverged.
         stops = ended is not None and ended < step and published.scale(arm.env_id, step) is not None
+        begun = published.begins_at(arm.env_id, arm.algorithm)
         judged = f"ends at {short_steps(ended)}" if stops and ended else NOT_PUBLISHED
+        judged = f"begins at {short_steps(begun)}" if begun is not None and step < begun else judged
         return {"published": math.nan, "ratio": math.nan, "verdict": judged if ours.n else _absent(arm)}
     scale = published.scale(arm.env_id, step) or abs(paper.value)
     judged = verdict(ours, paper.value, scale) if ours.n else _absent(arm)

@@ -140,6 +140,11 @@ def lookup(env_id: str, algorithm: str, step: int, bin_width: int) -> Published 
     return min(values, key=lambda v: (v.bin_width != bin_width, v.bin_width), default=None)
 
 
+def begins_at(env_id: str, algorithm: str) -> int | None:
+    """Return the step at which the first published bin of an algorithm ends."""
+    return min((c.steps[0] for c in curves_of(env_id, algorithm)), default=None)
+
+
 def ends_at(env_id: str, algorithm: str) -> int | None:
     """Return the last step of the longest published curve of an algorithm."""
     return max((c.steps[-1] for c in curves_of(env_id, algorithm)), default=None)

@@ -64,6 +64,8 @@ def _legend(comparison: pd.DataFrame) -> Iterator[str]:
         yield "in CI  the published mean lies inside our interval"
     if comparison["verdict"].eq("both near zero").any():
         yield "both near zero: under 5 % of the task's highest published return at that step"
+    if comparison["verdict"].str.startswith("begins at").any():
+        yield "begins at: the first published bin ends there"
     if comparison["verdict"].str.startswith("ends at").any():
         yield "ends at: the published curve stops there, as some runs diverged"
     if comparison["fig2_bar"].notna().any():

@@ -17,6 +17,9 @@ PACKAGES = (
     "mujoco",
     "dm-control",
     "shimmy",
+    "ale-py",
+    "minatar",
+    "opencv-python-headless",
     "stable-baselines3",
 )
 

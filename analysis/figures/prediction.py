@@ -33,7 +33,7 @@ CHANNELS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
 CHANNEL_COLOURS = ("#8fb3d9", "#c6d5e6", "#e3a56b", "#f1d2b0", "#7fbfa8", "#c4e2d7", INK)
 TRUE_RETURN = "True return"
 WIDTH, STREAM_HEIGHT, PREDICTION_HEIGHT = 8.8, 1.6, 2.3
-MOST_POINTS = 1000
+MOST_POINTS = 500
 # Predictions may take so many times the range of the return above and below it.
 PREDICTION_ROOM = 3.0
 NUMBERS = ["part", "env_id", "algorithm", "step", "value", "ci90", "n"]

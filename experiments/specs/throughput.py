@@ -21,6 +21,8 @@ BATCH = tuple(
     for name, learner in (("PPO1", "ppo1"), ("SAC1", "sac1"), ("PPO", "ppo"), ("SAC", "sac"))
 )
 SCALING = (workers(2), workers(4))
+IMAGES = (lanes(2, "stream_q", "Stream Q"), lanes(2, "stream_sarsa", "Stream SARSA"), lanes(2, "classic_q", "Classic Q"))
+DQN1 = (Arm("DQN1", "throughput", {"learner": "dqn1", "lanes": 1, "seconds": 3.0}),)
 
 
 def row(env_id: str, arms: tuple[Arm, ...], repeats: int = 5) -> Row:
@@ -35,18 +37,27 @@ EXPERIMENT = Experiment(
     measurement=True,
     presets={
         "paper": Preset(
-            "all learners on HalfCheetah-v4, Stream AC on the other tasks, and 1, 2, 4 workers",
+            "all learners on HalfCheetah-v4, MinAtar and Atari, Stream AC on the other tasks, and 1, 2, 4 workers",
             (
                 row("HalfCheetah-v4", STREAMING + BATCH + SCALING),
                 row("Ant-v4", (lanes(1), lanes(8))),
                 *(row(env_id, (lanes(8),)) for env_id in ("Hopper-v4", "Walker2d-v4")),
                 row("Humanoid-v4", (lanes(4),)),
                 *(row(f"dm_control/{task}-v0", (lanes(8),), repeats=3) for task in ("cheetah-run", "dog-stand")),
+                *(row(env_id, IMAGES + DQN1) for env_id in ("MinAtar/Breakout-v1", "PongNoFrameskip-v4")),
             ),
         ),
         "laptop": Preset(
-            "HalfCheetah-v4 and Ant-v4",
-            (row("HalfCheetah-v4", STREAMING + BATCH + SCALING), row("Ant-v4", (lanes(1), lanes(8)))),
+            "HalfCheetah-v4, Ant-v4, MinAtar and Atari",
+            (
+                row("HalfCheetah-v4", STREAMING + BATCH + SCALING),
+                row("Ant-v4", (lanes(1), lanes(8))),
+                *(row(env_id, IMAGES + DQN1) for env_id in ("MinAtar/Breakout-v1", "PongNoFrameskip-v4")),
+            ),
+        ),
+        "images": Preset(
+            "MinAtar and Atari alone",
+            tuple(row(env_id, IMAGES + DQN1) for env_id in ("MinAtar/Breakout-v1", "PongNoFrameskip-v4")),
         ),
         "quick": Preset(
             "Stream AC on HalfCheetah-v4 and Ant-v4", tuple(row(e, (lanes(8),), 3) for e in ("HalfCheetah-v4", "Ant-v4"))

@@ -84,8 +84,8 @@ def _step_randomly(environment: Environment, ticks: int) -> int:
         environment.reset()
     chosen = [actions.sample() for _ in range(16)]
     for tick in range(ticks):
-        _, _, terminated, truncated, _ = environment.step(chosen[tick % 16])
-        if terminated or truncated:
+        environment.step(chosen[tick % 16])
+        if environment.needs_reset:
             environment.reset()
     return ticks
 

@@ -266,6 +266,7 @@ class ReferenceOptimizer:
         """Take the gradients that `backward` has left, and move along delta z."""
         for name, p in self.parameters.items():
             self.trace[name] = self.decay * self.trace[name] + p.grad
+        self.trace_norm = sum(z.abs().sum().item() for z in self.trace.values())
         self.updates += 1
         if self.kind == "adam":
             for name, p in self.parameters.items():
@@ -280,7 +281,7 @@ class ReferenceOptimizer:
                     corrected = self.moment[name] / (1 - 0.999**self.updates if self.bias_correction else 1.0)
                     direction[name] = z / (corrected + 1e-8).sqrt()
             norm = sum(d.abs().sum().item() for d in direction.values())
-            bound = 0.0 if self.kind == "sgd" else self.alpha * self.kappa * max(abs(delta), 1.0) * norm
+            self.bound = bound = 0.0 if self.kind == "sgd" else self.alpha * self.kappa * max(abs(delta), 1.0) * norm
             step_size = self.alpha / bound if bound > 1 else self.alpha
             with torch.no_grad():
                 for name, p in self.parameters.items():
@@ -408,7 +409,8 @@ class ReferenceStreamAC:
         bootstrap = not (terminated or (truncated and not self.bootstrap_on_truncation))
 
         value = self.critic(self.obs)["value"].squeeze()
-        next_value = self.critic(next_obs)["value"].squeeze().item() if bootstrap else 0.0
+        with torch.no_grad():
+            next_value = self.critic(next_obs)["value"].squeeze().item() if bootstrap else 0.0
         delta = reward + self.gamma * next_value - value.item()
 
         policy = self._policy(self.obs)
@@ -418,6 +420,9 @@ class ReferenceStreamAC:
         reset = terminated or (truncated and self.reset_trace_on_truncation)
         self.actor_optimizer.step(delta, reset)
         self.critic_optimizer.step(delta, reset)
+        with torch.no_grad():
+            next_value = self.critic(next_obs)["value"].squeeze().item() if bootstrap else 0.0
+            self.delta_after = reward + self.gamma * next_value - self.critic(self.obs)["value"].squeeze().item()
 
         self.obs = self.senses.look(acting_obs, first=True) if restarted else next_obs
         return self._act(noise), delta

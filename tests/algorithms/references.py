@@ -95,6 +95,11 @@ class ReferenceActionValues:
         delta = reward + self.gamma * (next_value if bootstrap else 0.0) - value.item()
         value.backward()
         self.optimizer.step(delta, reset)
+        with torch.no_grad():
+            next_values = self.network(next_obs)["q"]
+            next_value = (next_values[next_action] if self.rule == "sarsa" else next_values.max()).item()
+            value = self.network(self.obs)["q"][action].item()
+        self.delta_after = reward + self.gamma * (next_value if bootstrap else 0.0) - value
 
         self.obs = first_obs if restarted else next_obs
         if self.rule == "q":
@@ -158,6 +163,9 @@ class ReferenceTD:
         delta = scaled + self.gamma * next_value - value.item()
         value.backward()
         self.optimizer.step(delta, done)
+        with torch.no_grad():
+            next_value = 0.0 if done else self.network(next_obs)["value"].item()
+            self.delta_after = scaled + self.gamma * next_value - self.network(self.obs)["value"].item()
         after = self._prediction(next_obs)
         restarted = done if restarted is None else restarted
         self.obs = self.senses.look(acting_obs, first=True) if restarted else next_obs
@@ -175,6 +183,7 @@ class Comparison:
     def __init__(self, tolerance):
         self.rtol = 3e-4 * tolerance
         self.endings = {"terminated": 0, "truncated": 0, "lost_life": 0}
+        self.told = []
 
     def __call__(self, actual, expected, what, scale=1.0):
         expected = expected.detach() if torch.is_tensor(expected) else expected
@@ -194,6 +203,26 @@ class Comparison:
         for name, move in moves.items():
             own = actual[name].double() - before[name]
             np.testing.assert_allclose(own, move, 10 * self.rtol, self.rtol * longest + 1e-7, err_msg=f"{name}, {when}")
+
+    def diagnostics(self, info, delta, delta_after, optimizers, when):
+        """Compare what a learner tells about an update, where it tells, with TD errors and optimisers (by prefix)."""
+        if "effective_step_size" not in info:
+            return
+        xi = (delta - delta_after) / delta
+        rounding = 1e-5 / abs(delta)  # of a float32 difference, in units of delta
+        np.testing.assert_allclose(info["effective_step_size"], xi, 3e-3, 3e-3 + rounding, err_msg=f"step size, {when}")
+        if abs(delta_after) > 1e-4:
+            assert info["overshoot"] == (delta * delta_after < 0), when
+        names = {"td_error", "effective_step_size", "overshoot"}
+        for prefix, optimizer in optimizers.items():
+            np.testing.assert_allclose(info[f"{prefix}trace_norm"], optimizer.trace_norm, 3e-3, err_msg=f"{prefix}norm, {when}")
+            names.add(f"{prefix}trace_norm")
+            if optimizer.kind == "obgd":
+                names.add(f"{prefix}bound_active")
+                if abs(optimizer.bound - 1) > 1e-2:
+                    assert info[f"{prefix}bound_active"] == (optimizer.bound > 1), when
+        assert names == set(info) - {"prediction", "prediction_before", "cumulant"}
+        self.told.append({name: value.item() for name, value in info.items()})
 
     def count(self, moment):
         self.endings["terminated"] += int(moment.terminated & moment.restarted)
@@ -243,11 +272,12 @@ def compare_action_values(agent, spaces, steps, seed=0, take_over=True, toleranc
         compare(info["td_error"], delta, f"TD error, {when}")
         assert chosen == action, when
         compare.parameters(state["q"], reference.optimizer.parameters, before if take_over else None, when)
+        compare.diagnostics(info, delta, reference.delta_after, {"": reference.optimizer}, when)
         compare.count(moment)
         if take_over:
             reference.take_over(state)
     assert 0 < explored < steps, "there must have been greedy and exploratory actions"
-    return compare.endings
+    return compare
 
 
 def compare_prediction(agent, spaces, steps, seed=0, take_over=True, tolerance=1.0, **stream):
@@ -269,10 +299,11 @@ def compare_prediction(agent, spaces, steps, seed=0, take_over=True, tolerance=1
         assert info["cumulant"] == moment.reward
         assert action == info["prediction"]
         compare.parameters(state["v"], reference.optimizer.parameters, parameters if take_over else None, when)
+        compare.diagnostics(info, delta, reference.delta_after, {"": reference.optimizer}, when)
         compare.count(moment)
         if take_over:
             reference.take_over(state)
-    return compare.endings
+    return compare
 
 
 def option_id(options):
@@ -336,8 +367,9 @@ def compare_actor_critic(agent, spaces, steps, seed=0, take_over=True, tolerance
         assert chosen == action, when
         for name, optimizer in optimizers.items():
             compare.parameters(state[name], optimizer.parameters, before[name] if take_over else None, f"{name}, {when}")
+        compare.diagnostics(info, delta, reference.delta_after, {"": optimizers["critic"], "actor_": optimizers["actor"]}, when)
         compare.count(moment)
         if take_over:
             reference.take_over(state)
     assert len(taken) > 1
-    return compare.endings
+    return compare

@@ -110,6 +110,7 @@ OPTIONS = [
     {"gamma": 0.9, "lamda": 0.0},
     {"gamma": 0.7, "lamda": 0.5, "kappa_policy": 5.0, "kappa_value": 1.3, "entropy": 0.3},
     {"alpha_policy": 0.003, "alpha_value": 0.01},
+    {"diagnostics": True},
 ]
 
 

@@ -91,7 +91,7 @@ def quiet_emulator():
 
 @pytest.mark.parametrize(
     ("name", "steps"),
-    # Asterix and MsPacman have no FIRE, Pong and Enduro no lives; BankHeist says 0 lives some time before its end.
+    # Asterix has no FIRE, Pong and Enduro no lives; BankHeist says 0 lives some time before its end.
     [
         ("Breakout", 500),
         ("Pong", 300),
@@ -289,7 +289,7 @@ def test_unknown_game_is_named_with_the_closest():
 
 
 def test_other_forms_of_the_games_are_refused():
-    with pytest.raises(UserError, match="shows images; those that can be learnt from are .*BreakoutNoFrameskip-v4"):
+    with pytest.raises(UserError, match=r"shows images; those that can be learnt from are .*BreakoutNoFrameskip-v4"):
         describe("ALE/Breakout-v5")
 
 

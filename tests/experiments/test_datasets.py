@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import http.server
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -73,13 +74,20 @@ def test_channels_cannot_be_changed_by_one_reader_for_another(path, published):
             load_series(name)[0, 0] = 0.0
 
 
-LINE_3 = 3  # the second reading
+def third_line(change: Callable[[str], str]) -> Callable[[bytes], bytes]:
+    """Return what changes the line of the second reading."""
+
+    def damage(content: bytes) -> bytes:
+        lines = content.decode().split("\n")
+        lines[2] = change(lines[2])
+        return "\n".join(lines).encode()
+
+    return damage
 
 
-def with_line(content: bytes, number: int, change) -> bytes:
-    lines = content.decode().split("\n")
-    lines[number - 1] = change(lines[number - 1])
-    return "\n".join(lines).encode()
+def last_number(word: str) -> Callable[[bytes], bytes]:
+    """Return what puts a word in the place of the second oil temperature."""
+    return third_line(lambda line: f"{line.rpartition(',')[0]},{word}")
 
 
 @pytest.mark.parametrize(
@@ -92,21 +100,15 @@ def with_line(content: bytes, number: int, change) -> bytes:
         (lambda text: text[: len(text) // 2], "rows instead of 69,680"),
         (lambda text: text[:-20], r"line 69681 (cannot be read|does not hold)"),
         (lambda text: text + text.splitlines()[-1] + b"\n", "it has 69,681 rows instead of 69,680"),
-        (lambda text: with_line(text, LINE_3, lambda line: line.rpartition(",")[0]), "line 3 does not hold 7 finite numbers"),
-        (lambda text: with_line(text, LINE_3, lambda line: line + ",1.0"), "line 3 does not hold 7 finite numbers"),
-        (lambda text: with_line(text, LINE_3, lambda line: line.rpartition(",")[0] + ",nan"), "line 3 does not hold 7 finite"),
-        (
-            lambda text: with_line(text, LINE_3, lambda line: line.rpartition(",")[0] + ",1e999"),
-            "line 3 does not hold 7 finite",
-        ),
-        (lambda text: with_line(text, LINE_3, lambda line: line.rpartition(",")[0] + ",warm"), "line 3 cannot be read"),
-        (lambda text: with_line(text, LINE_3, lambda line: "tomorrow" + line[19:]), "line 3 cannot be read: 'tomorrow,"),
-        (lambda text: with_line(text, LINE_3, lambda line: ""), "line 3 cannot be read: ''"),
-        (lambda text: with_line(text, LINE_3, lambda line: line.replace("00:15", "00:16")), "line 3 is not 15 minutes after"),
-        (
-            lambda text: with_line(text, LINE_3, lambda line: line.replace(":00,", ":00+00:00,")),
-            "line 3 is not 15 minutes after",
-        ),
+        (third_line(lambda line: line.rpartition(",")[0]), "line 3 does not hold 7 finite numbers"),
+        (third_line(lambda line: line + ",1.0"), "line 3 does not hold 7 finite numbers"),
+        (last_number("nan"), "line 3 does not hold 7 finite"),
+        (last_number("1e999"), "line 3 does not hold 7 finite"),
+        (last_number("warm"), "line 3 cannot be read"),
+        (third_line(lambda line: "tomorrow" + line[19:]), "line 3 cannot be read: 'tomorrow,"),
+        (third_line(lambda line: ""), "line 3 cannot be read: ''"),
+        (third_line(lambda line: line.replace("00:15", "00:16")), "line 3 is not 15 minutes after"),
+        (third_line(lambda line: line.replace(":00,", ":00+00:00,")), "line 3 is not 15 minutes after"),
     ],
 )
 def test_another_file_is_refused_with_the_reason_and_stays(path, published, damage, reason):
@@ -146,22 +148,20 @@ def test_any_damage_is_noticed_or_leaves_numbers(four_rows):
     @given(st.integers(0, len(four_rows)), st.integers(0, 30), st.binary(max_size=12) | st.sampled_from([b"\n", b",", b"inf"]))
     def damaged(position, length, put):
         content = four_rows[:position] + put + four_rows[position + length :]
-        try:
+        channels = np.zeros((4, 7))
+        with suppress(ValueError):
             channels = ettm2.parse(content)
-        except ValueError as error:
-            assert str(error)
-        else:
-            assert channels.shape == (4, 7)
-            assert np.isfinite(channels).all()
+        assert channels.shape == (4, 7)
+        assert np.isfinite(channels).all()
 
     damaged()
 
 
 @given(st.binary())
 def test_any_bytes_are_refused(content):
-    with pytest.raises(ValueError, match="it "):
+    with pytest.raises(ValueError, match="it is not a text file"):
         ettm2.parse(b"\xff" + content)
-    with pytest.raises(ValueError, match="it is not|its first line"):
+    with pytest.raises(ValueError, match=r"it is not|its first line"):
         ettm2.parse(content)
 
 

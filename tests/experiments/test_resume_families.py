@@ -1,0 +1,43 @@
+"""Killed and started again, every family of environments and every kind of learner ends in the same bytes."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from experiment_support import ALWAYS, NEVER, WorkerFactory, make_run, result_bytes, wait_until
+
+from experiments import checkpoint
+from experiments.store import Store
+from experiments.worker import DONE, Options
+
+# env_id, algorithm, hyperparameters, steps, steps at which it is killed, compiled. Images are compiled: eagerly, and padded
+# to 32 lanes, they take seconds a step.
+FAMILIES = [
+    ("MinAtar/Breakout-v1", "stream_q", {}, 1500, (64, 700), True),
+    ("BreakoutNoFrameskip-v4", "stream_q", {"bootstrap_on_truncation": True}, 400, (128,), True),
+    ("ETTm2-generated", "stream_td", {}, 600, (64, 300), False),
+    ("CartPole-v1", "stream_sarsa", {"optimizer": "adaptive_obgd"}, 500, (64, 300), False),
+    ("Acrobot-v1", "stream_ac", {"diagnostics": True}, 1200, (64, 1024), False),
+]
+
+
+@pytest.mark.parametrize(("env_id", "algorithm", "changes", "steps", "kills", "compiled"), FAMILIES)
+def test_run_killed_with_sigkill_ends_in_the_same_bytes(
+    worker_factory: WorkerFactory, tmp_path: Path, env_id, algorithm, changes, steps, kills, compiled
+):
+    runs = tuple(make_run(env_id, seed, steps, algorithm, **changes) for seed in range(2))
+    store, alone = Store(tmp_path / "killed"), Store(tmp_path / "alone")
+    for step in kills:
+        worker = worker_factory.start(store, runs, Options(ALWAYS, compiled))
+        wait_until(lambda step=step: checkpoint.latest_step(store, runs[0].run_id) >= step, seconds=300, pause=0.001)
+        worker.signal(signal.SIGKILL)
+        assert worker.wait() == -signal.SIGKILL, "it ended before it was killed"
+    assert worker_factory.train(store, runs, Options(NEVER, compiled)) == DONE
+    assert store.provenance(runs[0].run_id)["resumed_at"], "it was not resumed from a checkpoint"
+    assert worker_factory.train(alone, runs, Options(NEVER, compiled)) == DONE
+    assert result_bytes(store, runs) == result_bytes(alone, runs)
+    _, _, tables = store.load(runs[0].run_id)
+    recorded = tables["metrics"] if algorithm == "stream_td" or changes.get("diagnostics") else tables["episodes"]
+    assert len(recorded) > 0, "nothing was there to be compared"
