@@ -172,12 +172,14 @@ def _add(arm: Predictions, table: Mapping[str, np.ndarray], gamma: float) -> Non
     for window, kept in arm.windows.items():
         kept.append(predictions[slice(*window)])
     for window, found in arm.errors.items():
-        # A run that diverged before the end of a window has no error in it.
-        found.append(errors(predictions, target, window) if recorded >= window[1] else (math.nan, math.nan))
+        found.append(errors(predictions, target, window))
 
 
 def errors(predictions: np.ndarray, target: np.ndarray, window: Window) -> tuple[float, float]:
-    """Return mean absolute and root mean square error after one step up to another, where the return is known."""
+    """Return mean absolute and root mean square error after one step up to another, where the return is known.
+
+    Where a prediction is missing, since the run had diverged, there is no error.
+    """
     difference = (predictions - target)[slice(*window)]
     difference = difference[~np.isnan(target[slice(*window)])]
     if not len(difference):

@@ -89,7 +89,10 @@ def check_spaces(run: Run, spaces: Spaces) -> None:
     given = ACTIONS[run.algorithm]
     if asked not in given:
         gives = " or ".join(_ACTION_NAMES[kind] for kind in given)
-        raise UserError(f"{run.algorithm} gives {gives}; {run.env_id} wants {_ACTION_NAMES[asked]}.")
+        raise UserError(
+            f"{run.algorithm} gives {gives}; {run.env_id} wants {_ACTION_NAMES[asked]}. Choose another environment, or another "
+            "learner with --set algorithm=NAME."
+        )
 
 
 def check_hyperparameters(run: Run) -> None:

@@ -742,9 +742,17 @@ def test_both_pairings_of_a_prediction_with_the_return(tmp_path: Path) -> None:
     # The last window leaves out the steps whose return the end of the run cuts off: their errors would be up to 50.
     assert found.loc[(1000, 6000, "RMSE"), "exact"] == pytest.approx(1.0, abs=0.1)
     curves = pd.read_parquet(built.folder / "curves.parquet")
-    bins = curves[(curves["seed"] == 1) & (curves["metric"] == "exact_absolute_error")]
-    assert bins["step"].tolist() == [1000, 2000, 3000, 4000, 5000, 6000]
-    assert bins["value"].tolist() == pytest.approx([3.0] * 6, abs=0.1)
+    bins = curves[curves["seed"] == 1].pivot(index="step", columns="metric", values="value")
+    assert bins.index.tolist() == [1000, 2000, 3000, 4000, 5000, 6000]
+    assert bins["exact_absolute_error"].tolist()[:5] == pytest.approx([3.0] * 5, abs=0.002)
+    assert bins["exact_squared_error"].tolist()[:5] == pytest.approx([9.0] * 5, abs=0.01)
+    assert bins.loc[2000, "squared_error"] == pytest.approx(((3 + shift) ** 2).mean(), abs=1e-6)
+
+
+def test_windows_that_are_drawn_are_the_papers_or_the_ends_of_a_shorter_run() -> None:
+    assert prediction.drawn_windows(68_000) == prediction.drawn_windows(69_000) == [(0, 5_000), (63_000, 68_000)]
+    assert prediction.drawn_windows(12_000) == [(0, 5_000), (7_000, 12_000)]
+    assert prediction.drawn_windows(3_000) == [(0, 3_000)]
 
 
 def test_prediction_at_the_papers_length_is_compared_in_the_papers_windows(tmp_path: Path) -> None:

@@ -421,7 +421,8 @@ def test_overshooting_has_a_panel_per_metric_and_environment(drawn: Draw, tmp_pa
     assert titled(figure, "share that overshoots").get_yscale() == "linear"
     assert titled(figure, "share that overshoots").get_ylim()[1] >= 1
     # Infinite bins are marked at the top, the run that diverged with a cross, and nobody pretends the maximum is a metric.
-    assert [line for line in titled(figure, "effective step size").lines if line.get_marker() == "^" and len(line.get_xdata())]
+    marked = [line.get_xdata().tolist() for line in titled(figure, "effective step size").lines if line.get_marker() == "^"]
+    assert [x for x in marked if x] == [[5000, 6000]]
     assert [line for line in titled(figure, "L1 norm of the trace").lines if line.get_marker() == "x"]
     assert "overshoot_max" not in set(numbers["metric"])
     assert {(r.algorithm, r.metric) for r in numbers.itertuples() if r.algorithm == "SGD, 1e-3"} == {
@@ -432,11 +433,16 @@ def test_overshooting_has_a_panel_per_metric_and_environment(drawn: Draw, tmp_pa
 def test_overshooting_of_either_sign_over_orders_of_magnitude(drawn: Draw, tmp_path: Path) -> None:
     row = Row("Hopper-v4", OPTIMISERS, steps=10_000, seeds=1, bin_width=1000)
     experiment, store = an_experiment((row,), "overshooting", returns=False), Store(tmp_path / "runs")
-    publish_overshooting(store, experiment, {"effective_step_size": -0.1}, seeds_diverge=False)
+    for value, run in zip((10.0, -1e5, 1e5, 1e-5), experiment.runs("quick"), strict=True):
+        publish(store, run, {"metrics": {"step": np.array([1000, 10_000]), "effective_step_size": np.full(2, value)}})
     figure, _ = drawn(experiment, store)
     (axes,) = panels_of(figure)
     low, high = axes.get_ylim()
-    assert low < -1000 <= high
+    assert low < -1e5
+    assert high > 1e5
+    # Small values are told from large ones.
+    levels = axes.transData.transform([(0, 10.0), (0, 1e5), (0, 0.0)])[:, 1]
+    assert levels[0] - levels[2] > 0.1 * (levels[1] - levels[2])
     assert_legible(figure)
 
 

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, NullFormatter, SymmetricalLogLocator
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from analysis import panels, plot
 from analysis.budget import short_steps
@@ -41,6 +41,7 @@ PANEL_WIDTH, NARROW_PANEL, PANEL_HEIGHT, NARROWEST = 2.25, 1.8, 1.75, 4.6
 MOST_COLUMNS = 3
 # From this ratio of largest to smallest on, an axis is logarithmic.
 ORDERS = 30.0
+SMALLEST = 1e-6
 SMALL_SHARE = 0.3
 NUMBERS = ["env_id", "algorithm", "metric", "step", "mean", "ci90", "ci95", "n", "diverged"]
 
@@ -113,9 +114,8 @@ def _panel(
 def _scale(axes: Axes, name: str, values: np.ndarray) -> None:
     """Choose scale and limits of an axis: a share has 0 to 1 unless it is small, the rest what its means need."""
     finite = values[np.isfinite(values)]
-    positive = finite[finite > 0]
-    if name in SHARES and len(positive):
-        top = 1.0 if positive.max() > SMALL_SHARE else 1.2 * positive.max()
+    if name in SHARES and (finite > 0).any():
+        top = 1.0 if finite.max() > SMALL_SHARE else 1.2 * finite.max()
         axes.set_ylim(-0.03 * top, 1.03 * top)
         axes.locator_params(axis="y", nbins=4)
         plot.return_axis(axes)
@@ -130,15 +130,18 @@ def _scale(axes: Axes, name: str, values: np.ndarray) -> None:
         axes.yaxis.set_major_locator(LogLocator(numticks=5))
         axes.yaxis.set_minor_formatter(NullFormatter())
         return
-    if len(positive) and max(high, -low) / np.median(np.abs(finite[finite != 0])) >= ORDERS:
-        unit = float(np.median(np.abs(finite[finite != 0])))
-        threshold = 10 ** math.floor(math.log10(unit))
-        axes.set_yscale("symlog", linthresh=threshold)
-        locator = SymmetricalLogLocator(base=10, linthresh=threshold)
-        locator.set_params(numticks=5)
-        axes.yaxis.set_major_locator(locator)
+    sizes = np.abs(finite[finite != 0])
+    if len(sizes) and sizes.max() / np.quantile(sizes, 0.1) >= ORDERS:
+        # Linear around zero, up to what is small here: a value that happens to be near zero does not stretch the axis.
+        smallest = max(float(np.quantile(sizes, 0.1)), float(sizes.max()) * SMALLEST)
+        least, most = math.floor(math.log10(smallest)), math.floor(math.log10(sizes.max()))
+        axes.set_yscale("symlog", linthresh=10.0**least)
         axes.set_ylim(low - 0.6 * abs(low), high + 0.6 * abs(high))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        # Zero, the largest decade and one half-way to it, of either sign: more would stand over each other.
+        decades = {most, (most + least) // 2} if most - least >= 4 else {most}
+        ticks = [0.0, *(sign * 10.0**decade for decade in decades for sign in (1, -1))]
+        axes.set_yticks([tick for tick in sorted(ticks) if axes.get_ylim()[0] <= tick <= axes.get_ylim()[1]])
+        axes.set_yticks([], minor=True)
         return
     size = (high - min(low, 0.0)) or 1.0
     axes.set_ylim(min(low, 0.0) - 0.06 * size, high + 0.15 * size)

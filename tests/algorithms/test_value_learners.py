@@ -117,3 +117,14 @@ def test_normalisation_options_leave_no_statistics_behind(name):
     # Nothing was standardised or scaled on the way to the TD error: all networks start at 0 on a sparse first layer.
     _, _, info = agent.step(state, moment, torch.zeros(agent.noise(SPACES).shape))
     assert info["td_error"] == 7.0
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_first_networks_are_as_sparse_as_the_options_say(name):
+    agent = dataclasses.replace(LEARNERS[name], sparsity=0.5)
+    for shared in (True, False):
+        state = dataclasses.replace(agent, same_inputs_for_all_units=shared).init(generator(0), SPACES)
+        for part in {"q", "v", "actor", "critic"} & set(state):
+            zeros = state[part]["hidden.0.weight"] == 0
+            assert (zeros.sum(1) == 2).all(), "half of four inputs"
+            assert (zeros == zeros[0]).all() == shared

@@ -1,8 +1,10 @@
 """The `paper` presets against the published protocol of Stream-X (arXiv:2410.14606v2, Figs. 2 to 14), written out here."""
 
+import dataclasses
+
 import pytest
 
-from experiments.spec import Arm, experiment_names, load_experiment
+from experiments.spec import Arm, Preset, labelled_runs, load_experiment
 
 ATARI_GAMES = """
 Alien Amidar Assault Asterix BankHeist MsPacman Bowling Boxing Breakout Enduro Freeway
@@ -135,35 +137,12 @@ def test_paper_preset_has_the_published_hyperparameters(name):
 
 
 def one_run_per_arm(row):
-    import dataclasses
-
-    from experiments.spec import Preset, labelled_runs
-
     return [(arm, run) for _, arm, run in labelled_runs(Preset("", (dataclasses.replace(row, seeds=1),)))]
-
-
-@pytest.mark.parametrize("name", experiment_names())
-def test_every_preset_expands_into_runs_with_ids_of_their_own(name):
-    experiment = load_experiment(name)
-    assert {"paper", "laptop", "quick"} <= set(experiment.presets)
-    for preset in experiment.presets.values():
-        rows = tuple(dataclass_with_two_seeds(row) for row in preset.rows)
-        runs = experiment.runs(type(preset)(preset.description, rows))
-        assert runs
-        assert len({run.run_id for run in runs}) == len(set(runs)) == len(runs)
-
-
-def dataclass_with_two_seeds(row):
-    import dataclasses
-
-    return dataclasses.replace(row, seeds=min(row.seeds, 2))
 
 
 def test_runs_shared_between_figures_are_the_same_runs():
     def ids(name, labels):
         experiment = load_experiment(name)
-        from experiments.spec import labelled_runs
-
         return {
             run.run_id for row, arm, run in labelled_runs(experiment.preset("paper")) if arm.label in labels and run.seed < 3
         }

@@ -156,26 +156,6 @@ def test_run_id_is_one_readable_path_component():
 # Presets
 
 
-def test_paper_preset_of_the_stream_barrier_is_the_published_protocol():
-    experiment = load_experiment("stream_barrier")
-    rows = experiment.preset("paper").rows
-    assert [row.env_id for row in rows] == [
-        "Hopper-v4",
-        "Walker2d-v4",
-        "dm_control/dog-stand-v0",
-        "dm_control/cheetah-run-v0",
-    ]
-    for row in rows:
-        assert {arm.label for arm in row.arms} == {"Classic AC", "PPO1", "SAC1", "Stream AC", "PPO", "SAC"}
-        assert len(row.arms) == 6
-        assert row.steps == 20_000_000
-        assert row.bin_width == 500_000
-        assert [row.seeds_of(arm) for arm in row.arms] == [30] * 6
-    runs = experiment.runs("paper")
-    assert len(runs) == 30 * 6 * 4
-    assert {run.seed for run in runs} == set(range(30))
-
-
 def test_paper_preset_runs_the_learners_of_continuous_control_with_their_own_defaults():
     runs = [run for run in load_experiment("stream_barrier").runs("paper") if "NoFrameskip" not in run.env_id]
     assert runs
