@@ -81,6 +81,10 @@ class Environment(gymnasium.Env[np.ndarray, Any]):
             self.last_episode = EpisodeEnd(self._return, self._length)
         return obs, reward, terminated, truncated, {}
 
+    def readings(self, steps: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what a series showed at some steps before the learner's memory trace; nothing for other environments."""
+        return self._simulator.readings(steps) if isinstance(self._simulator, Series) else {}
+
     def get_state(self) -> dict[str, Any]:
         """Return what restores this environment exactly, as plain data."""
         return {

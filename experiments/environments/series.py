@@ -47,6 +47,10 @@ class Series:
         truncated = self._row + 2 >= len(self._rewards)
         return Moment(self._observe(), self._rewards[self._row + 1], False, truncated, truncated)
 
+    def readings(self, steps: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the raw channels at some steps, counted from 1, as columns obs_0, obs_1, ..., float64."""
+        return {f"obs_{channel}": self._rows[steps, channel] for channel in range(self._rows.shape[1])}
+
     def get_state(self) -> dict[str, Any]:
         """Return the number of the row that is seen, and the trace."""
         return {"row": self._row, "trace": self._trace}

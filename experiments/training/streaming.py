@@ -121,6 +121,8 @@ def _train_group(runs: list[Run], restored: Restored, compiled: bool, requires: 
             "resumed_at": resumed_at,
         }
         tables = {"episodes": stream.episodes.table(), "metrics": stream.metrics.table()}
+        if stream.run.seed == 0 and tables["metrics"]:  # the stream is the same for all seeds, and one copy of it is enough
+            tables["metrics"] |= stream.environment.readings(tables["metrics"]["step"])
         tables = {name: table for name, table in tables.items() if table}
         context.store.publish(stream.run, tables, result, provenance)
         checkpoint.discard(context.store, stream.run.run_id)

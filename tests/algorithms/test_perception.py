@@ -1,5 +1,7 @@
 """What a learner sees: frames standardised with the statistics of their own time, then stacked."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -176,6 +178,14 @@ def test_learners_see_every_observation_once_and_the_first_of_an_episode_as_well
         assert state["obs_statistics"]["count"] == seen
         np.testing.assert_allclose(state["obs"], expected, rtol=1e-4, atol=1e-5)
     assert seen > 16
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_first_observation_of_all_fills_the_stack(name):
+    agent = dataclasses.replace(LEARNERS[name], normalize_obs=False)
+    obs = torch.arange(100, dtype=torch.uint8).reshape(10, 10)
+    state, _ = agent.start(agent.init(generator(0), IMAGES), obs, torch.zeros(agent.noise(IMAGES).shape))
+    assert torch.equal(state["obs"], obs.float().expand(2, 10, 10))
 
 
 VECTORS = Spaces((2,), 2, discrete=True)

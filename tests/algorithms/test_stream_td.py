@@ -67,6 +67,7 @@ def test_defaults_are_those_of_the_paper():
     state = StreamTD().init(generator(0), SPACES)
     assert sum(p.numel() for p in state["v"].values()) == 7 * 128 + 128 + 128 * 128 + 128 + 128 + 1
     assert isinstance(StreamTD(), Agent)
+    assert StreamTD.METRICS_EVERY == 1, "every prediction is kept"
 
 
 # Predictions, by hand -------------------------------------------------------------------------------------------------
