@@ -192,7 +192,7 @@ def return_axis(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(text))
 
 
-def set_title(axes: Axes, title: str, width: float = 2.0) -> None:
+def set_title(axes: Axes, title: str, width: float = 1.75) -> None:
     """Put a title above a panel, in letters so small that it is at most `width` inches long (`dm_control/...`)."""
     size = STYLE["axes.titlesize"]
     axes.set_title(title, pad=5, fontsize=min(size, size * width / text_inches(title, size, STYLE["axes.titleweight"])))

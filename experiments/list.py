@@ -22,7 +22,9 @@ def main() -> None:
     console = Console(highlight=False)
     table = Table(box=None)
     for column in ("experiment", "reproduces", "preset", "runs", "steps"):
-        table.add_column(column, justify="right" if column in ("runs", "steps") else "left")
+        # Names are there to be copied, so they are never cut; what they reproduce may take several lines.
+        whole = column != "reproduces"
+        table.add_column(column, justify="right" if column in ("runs", "steps") else "left", no_wrap=whole)
     with told_plainly():
         for name in experiment_names():
             experiment = load_experiment(name)

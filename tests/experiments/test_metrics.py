@@ -46,6 +46,12 @@ def test_windows_equal_numpy(every, rows):
         np.testing.assert_array_equal(table[f"{name}_max"], windows[:, :, i].max(1) if whole else [])
 
 
+def test_windows_end_at_multiples_of_their_length_wherever_a_log_begins():
+    table = recorded(4, [1, 3, 5, 5, 5, 9], first=3).table()
+    assert table["step"].tolist() == [4, 8]
+    assert table["norm"].tolist() == [2.0, 6.0]
+
+
 def test_windows_are_of_a_thousand_steps_unless_told_otherwise():
     log = MetricsLog()
     for step in range(1, 2500):
