@@ -1,0 +1,157 @@
+"""Say where the time of a learner goes: its environment, matrix products, each compiled loop, and the Python around them.
+
+python -m experiments.profile stream_q PongNoFrameskip-v4
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from experiments import plan, registry
+from experiments.cli import run_app
+from experiments.errors import UserError, told_plainly
+from experiments.spec import Arm, Row, Run, Value, parse_settings, resolve
+from experiments.training import streaming
+from experiments.training.context import Unwatched
+
+WARM_UP_TICKS = 300
+# The profiler slows what it watches, so that the parts of a step are given as shares of a step that was not watched.
+WATCHED_TICKS = 100
+LOOP = "_cpp_fused_"
+MOST_LOOPS = 12
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+def profile(runs: list[Run], seconds: float) -> pd.DataFrame:
+    """Return the columns part, microseconds (of one step of one stream) and share, largest first within each level.
+
+    The rows environment, learner and loop add up to the whole step; those that begin with `learner: ` to the learner.
+    """
+    from algorithms.lanes import compiler_available
+
+    torch.set_num_threads(1)
+    compiled = compiler_available()
+    _name_loops()
+    streams, lanes = streaming.begin(runs, compiled)
+    spent = {"environment": 0.0, "learner": 0.0}
+    for stream in streams:
+        _clock(stream.environment, "step", spent, "environment")
+        _clock(stream.environment, "reset", spent, "environment")
+    _clock(lanes, "step", spent, "learner")
+    ticks = 0
+
+    def take(more: int) -> float:
+        nonlocal ticks
+        began = time.perf_counter()
+        streaming.advance(streams, lanes, ticks, ticks + more, Unwatched(), lambda _: None)
+        ticks += more
+        return time.perf_counter() - began
+
+    take(WARM_UP_TICKS)
+    spent.update(environment=0.0, learner=0.0)
+    whole, counted = 0.0, ticks
+    while whole < seconds:
+        whole += take(64)
+    steps = (ticks - counted) * len(runs)
+    parts = {**spent, "loop around them": whole - sum(spent.values())}
+    rows = [(name, 1e6 * time_spent / steps, time_spent / whole) for name, time_spent in parts.items()]
+    shares = _watch(lanes.step)
+    learner = spent["learner"]
+    rows += [(f"learner: {name}", 1e6 * share * learner / steps, share * learner / whole) for name, share in shares.items()]
+    return pd.DataFrame(rows, columns=["part", "microseconds", "share"])
+
+
+def _name_loops() -> None:
+    from torch._inductor import config
+
+    config.cpp.enable_kernel_profile = True
+    config.cpp.descriptive_names = "original_aten"
+
+
+def _clock(owner: Any, name: str, spent: dict[str, float], part: str) -> None:
+    inner: Callable[..., Any] = getattr(owner, name)
+
+    def timed(*arguments: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return inner(*arguments)
+        finally:
+            spent[part] += time.perf_counter() - began
+
+    setattr(owner, name, timed)
+
+
+def _watch(step: Callable[[], None]) -> dict[str, float]:
+    """Return the share of the learner's time that each kind of work takes."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as watched:
+        for _ in range(WATCHED_TICKS):
+            step()
+    times: dict[str, float] = {}
+    for event in watched.key_averages():
+        if event.self_cpu_time_total:
+            times[event.key] = times.get(event.key, 0.0) + event.self_cpu_time_total
+    whole = sum(times.values())
+    products = sum(t for name, t in times.items() if name.startswith(("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm")))
+    loops = {name.partition(LOOP)[2]: t for name, t in times.items() if LOOP in name}
+    largest = sorted(loops.items(), key=lambda item: -item[1])
+    parts = {"matrix products": products}
+    parts |= {f"compiled loop {name.rpartition('_')[2]} ({_operations(name)})": t for name, t in largest[:MOST_LOOPS]}
+    parts["other compiled loops"] = sum(t for _, t in largest[MOST_LOOPS:])
+    parts["calls and memory"] = whole - sum(parts.values())
+    return {name: t / whole for name, t in sorted(parts.items(), key=lambda item: -item[1])}
+
+
+def _operations(name: str) -> str:
+    """Return the operations of a fused loop that tell it from the others."""
+    told = ("im2col", "col2im", "native_layer_norm_backward", "native_layer_norm", "abs", "sqrt", "argmax", "max", "sum", "mul")
+    return ", ".join(word for word in told if f"_{word}_" in f"_{name}_") or "element by element"
+
+
+@app.command()
+def main(
+    learner: Annotated[str, typer.Argument(help="A streaming algorithm of the registry, such as stream_q.")],
+    env_id: Annotated[str, typer.Argument(help="An environment, such as PongNoFrameskip-v4.")],
+    lanes: Annotated[int | None, typer.Option(help="Streams in one process; default: what fits the cache.")] = None,
+    seconds: Annotated[float, typer.Option(help="Least time of the measurement.")] = 10.0,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter; repeatable.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="File to write the table to as well.")] = None,
+) -> None:
+    """Say where the time of a learner goes, in microseconds of one step of one stream."""
+    with told_plainly():
+        if learner not in registry.STREAMING:
+            raise UserError(f"{learner!r} is no streaming learner; there are {', '.join(registry.STREAMING)}.")
+        if lanes is not None and lanes <= 0:
+            raise UserError(f"--lanes must be positive; {lanes} is not.")
+        changes: dict[str, Value] = parse_settings(setting or [])
+        arm = Arm(learner, learner, changes)
+        row = Row(env_id, (arm,), steps=10**9, seeds=1, bin_width=1)
+        first = resolve(row, arm, 0)
+        registry.check_hyperparameters(first)
+        registry.check_spaces(first, plan.spaces_of(env_id, first.environment))
+        runs = [resolve(row, arm, seed) for seed in range(lanes or plan.most_lanes(first))]
+        table = profile(runs, seconds)
+        if csv is not None:
+            table.to_csv(csv, index=False, float_format="%.4g")
+    shown = Table(box=None, title=f"{learner} on {env_id}, {len(runs)} lanes", title_justify="left")
+    shown.add_column("part")
+    shown.add_column("microseconds", justify="right")
+    shown.add_column("share", justify="right")
+    for part in table.itertuples():
+        shown.add_row(part.part, f"{part.microseconds:.1f}", f"{part.share:.0%}")
+    Console(highlight=False, width=110).print(shown)
+
+
+if __name__ == "__main__":
+    run_app(app)
