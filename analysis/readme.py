@@ -71,7 +71,7 @@ def experiments_section(results: Path) -> str:
         else:
             table = _returns_table(compare(report.curves, report.summary, budgets(manifest)))
         parts.append(f"{head} {budget} [Figure]({figure.as_posix()})\n\n{_folded(table)}")
-    return "\n\n".join(parts) or "None is checked in yet."
+    return "\n\n".join(parts)
 
 
 def _reports(results: Path) -> list[Path]:
@@ -163,7 +163,9 @@ def filled(text: str, results: Path) -> str:
             continue
         before, _, rest = text.partition(start)
         _, _, after = rest.partition(stop)
-        text = f"{before}{start}{table(results)}\n{stop}{after}"
+        made = table(results)
+        made += "\n" if made else ""
+        text = f"{before}{start}{made}{stop}{after}"
     return text
 
 

@@ -496,3 +496,9 @@ def test_readme_lists_checked_in_reports_with_budget_and_final_comparison(tmp_pa
 
 def test_readme_without_a_marker_stays_as_it_is(tmp_path: Path) -> None:
     assert readme.filled("nothing to fill\n", tmp_path) == "nothing to fill\n"
+
+
+def test_readme_section_is_empty_before_anything_is_checked_in(tmp_path: Path) -> None:
+    text = "a\n<!-- experiments -->\n<!-- end -->\nb\n"
+    assert readme.filled(text, tmp_path) == text
+    assert readme.filled(text.replace("<!-- end", "old\n<!-- end"), tmp_path) == text
