@@ -8,7 +8,8 @@ Deviations of the paper's text from the official code, each an option whose defa
 2. Time limits, reward variance and SparseInit as in `algorithms.stream_ac`, points 1 to 3.
 3. Exploration: the paper says 5 % of the steps for MinAtar, the code behind its figure 20 % (`exploration_fraction`).
 
-A random draw that hits the greedy action counts as greedy, in the code and here.
+A random draw that hits the greedy action counts as greedy, in the code and here. The action that is learnt from is the one
+that was chosen: whoever executes another must not call it this learner's.
 """
 
 from __future__ import annotations

@@ -48,11 +48,11 @@ class StreamSARSA(ActionValueLearner):
 
         no_bootstrap, over = self._no_bootstrap(transition), self._episode_over(transition)
         next_values = self._values(state["q"], next_obs)
-        if self.first_action == "from_terminal_obs":
-            acting, next_action, _ = self._choose(acting, next_values, noise)
-        else:
-            values = torch.where(transition.restarted, self._values(state["q"], acting["obs"]), next_values)
-            acting, next_action, _ = self._choose(acting, values, noise)
+        chosen, next_action, _ = self._choose(acting, next_values, noise)
+        executed = next_action
+        if self.first_action == "from_first_obs":
+            _, first_action, _ = self._choose(acting, self._values(state["q"], acting["obs"]), noise)
+            executed = torch.where(transition.restarted, first_action, next_action)
 
         gradient, value = grad_and_value(self._value)(state["q"], obs, action)
         next_value = torch.where(no_bootstrap, 0.0, pick(next_values, next_action))
@@ -66,4 +66,4 @@ class StreamSARSA(ActionValueLearner):
             next_value = torch.where(no_bootstrap, 0.0, self._value(parameters, next_obs, next_action))
             delta_after = reward + h["gamma"] * next_value - self._value(parameters, obs, action)
             info |= self._diagnose(memory["trace"], delta, delta_after, hyper)
-        return {**acting, "q": parameters, "optimizer": trained}, next_action, info
+        return {**chosen, "q": parameters, "optimizer": trained}, executed, info

@@ -82,9 +82,11 @@ class ReferenceActionValues:
             next_values = self.network(next_obs)["q"]
 
         if self.rule == "sarsa":
-            at_first = restarted and self.first_action == "from_first_obs"
-            next_action = self._choose(first_obs if at_first else next_obs, noise)
+            next_action = self._choose(next_obs, noise)
             next_value = next_values[next_action].item()
+            if restarted and self.first_action == "from_first_obs":
+                self.choices -= 1  # the same choice, made again elsewhere
+                next_action = self._choose(first_obs, noise)
         else:
             next_value = next_values.max().item()
             if not self.greedy and self.cut == "before_accumulation":

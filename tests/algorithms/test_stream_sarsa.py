@@ -154,6 +154,15 @@ def test_first_action_is_chosen_at_the_first_observation_as_in_the_paper(ending)
 
 
 @pytest.mark.parametrize("first_action", ["from_terminal_obs", "from_first_obs"])
+def test_value_kept_at_a_time_limit_is_that_of_the_action_chosen_there(first_action):
+    agent = dataclasses.replace(LINEAR, first_action=first_action, bootstrap_on_truncation=True)
+    moment = transition([1.0], np.int64(0), 1.0, [2.0], truncated=True, acting_obs=[-2.0])
+    _, action, info = agent.step(begun(agent), moment, GREEDY)
+    assert info["td_error"] == 1 + 0.5 * 2.0 - 1, "q(2, 0), whichever action begins the next episode"
+    assert action == (0 if first_action == "from_terminal_obs" else 1)
+
+
+@pytest.mark.parametrize("first_action", ["from_terminal_obs", "from_first_obs"])
 def test_after_a_lost_life_the_game_and_its_choice_go_on(first_action):
     # Terminal for the learner: no bootstrap, and an empty trace; but nothing was restarted.
     agent = dataclasses.replace(LINEAR, first_action=first_action)
