@@ -20,24 +20,19 @@ import torch
 from torch import Tensor
 from torch.func import grad, grad_and_value
 
-from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32, hyperparameters
+from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32
 from algorithms.diagnostics import bounding, overshooting
-from algorithms.networks import apply, init_parameters, network
-from algorithms.normalization import init_reward_scaler, scale_reward
-from algorithms.obgd import Parameters, TraceOptimizer
-from algorithms.optimizers import OptimizerName, make_optimizer
-from algorithms.perception import init_perception, see, see_acting
+from algorithms.learner import StreamLearner
+from algorithms.networks import apply, network
+from algorithms.obgd import Parameters
+from algorithms.perception import see, see_acting
 from algorithms.policies import Policy, policy_for
 
 
 @dataclass(frozen=True)
-class StreamAC:
+class StreamAC(StreamLearner):
     """Hyperparameters of Stream AC(lambda), one set for all tasks (Stream-X, section 3 and appendix F.4)."""
 
-    gamma: float = 0.99
-    """Discount."""
-    lamda: float = 0.8
-    """Trace decay; 0 learns from one step only."""
     alpha_policy: float = 1.0
     """Step size of the actor before the bound."""
     alpha_value: float = 1.0
@@ -48,33 +43,8 @@ class StreamAC:
     """How cautious the critic's bound is."""
     entropy: float = 0.01
     """Weight tau of the entropy in the actor's trace."""
-    sparsity: float = 0.9
-    """Fraction of incoming weights that start at zero; 0 is dense LeCun-uniform."""
-    hidden: tuple[int, ...] = (128, 128)
-    """Width of each hidden layer, the same for actor and critic; images bring their own torso (`algorithms.networks`)."""
-    layer_norm: bool = True
-    """LayerNorm without scale and bias on every hidden layer's pre-activations."""
-    normalize_obs: bool = True
-    """Standardise observations with running statistics."""
-    normalize_reward: bool = True
-    """Divide rewards by the running standard deviation of their discounted sum."""
-    optimizer: OptimizerName = "obgd"
-    """What turns trace and TD error into a change of the parameters."""
-    bootstrap_on_truncation: bool = False
-    """Keep v(S') in the target when a time limit ended the episode."""
-    reset_trace_on_truncation: bool = True
-    """Start the next episode with empty traces after a time limit, as after a terminal state."""
-    cut_reward_trace_on_truncation: bool = True
-    """Cut the discounted reward sum of the reward scaler at a time limit, as at a terminal state."""
-    centered_reward_variance: bool = True
-    """Subtract the running mean in the reward scaler's variance."""
-    same_inputs_for_all_units: bool = False
-    """SparseInit drops one set of inputs per layer instead of one per unit."""
-    adaptive_bias_correction: bool = True
-    """AdaptiveObGD divides its second moment by 1 - beta2^t; the paper's box does not."""
-
     diagnostics: bool = field(default=False, metadata={"added_later": True})
-    """Tell with every update how far it went (`algorithms.diagnostics`)."""
+    """Tell with every update how far it went (`algorithms.diagnostics`). Runs from before it existed keep their names."""
 
     def noise(self, spaces: Spaces) -> NoiseSpec:
         """What the policy needs: normal numbers for a vector, a uniform one for a choice."""
@@ -82,14 +52,10 @@ class StreamAC:
 
     def init(self, generator: torch.Generator, spaces: Spaces) -> State:
         """Make a learner that has seen nothing: sparse networks, empty traces, empty statistics."""
-        state: State = {"hyper": hyperparameters(self), **init_perception(spaces, self.normalize_obs)}
-        shape = tuple(state["obs"].shape)
+        state = self._begin(spaces)
         for name, heads in (("actor", policy_for(spaces.discrete).heads(spaces.action_size)), ("critic", {"value": 1})):
-            net = network(shape, self.hidden, heads, self.layer_norm)
-            state[name] = init_parameters(net, generator, self.sparsity, self.same_inputs_for_all_units)
+            state[name] = self._parameters(generator, state, heads)
             state[f"{name}_optimizer"] = self._optimizer().init(state[name])
-        if self.normalize_reward:
-            state["reward_scaler"] = init_reward_scaler()
         return state
 
     def start(self, state: State, obs: Tensor, noise: Tensor) -> tuple[State, Tensor]:
@@ -100,37 +66,24 @@ class StreamAC:
     def step(self, state: State, transition: Transition, noise: Tensor) -> tuple[State, Tensor, Info]:
         """Learn from one transition and choose the next action; `info` holds the TD error."""
         h = as_float32(state["hyper"])
-        trace_decay = (state["hyper"]["gamma"] * state["hyper"]["lamda"]).to(torch.float32)
-        terminated, truncated = transition.terminated, transition.truncated
-        no_bootstrap = terminated if self.bootstrap_on_truncation else terminated | truncated
-        reset_trace = terminated | truncated if self.reset_trace_on_truncation else terminated
-        state = dict(state)
-
-        reward = transition.reward
-        if self.normalize_reward:
-            cut = terminated | truncated if self.cut_reward_trace_on_truncation else terminated
-            state["reward_scaler"], reward = scale_reward(
-                state["reward_scaler"], reward, cut, state["hyper"]["gamma"], self.centered_reward_variance
-            )
-        reward = reward.to(torch.float32)
+        state, reward = self._scaled_reward(state, transition)
         obs = state["obs"]  # standardised when it was seen, with the statistics of that time
         state = see(state, transition.next_obs)
 
+        no_bootstrap, over = self._no_bootstrap(transition), self._episode_over(transition)
         value_gradient, value = grad_and_value(self._value)(state["critic"], obs)
         next_value = torch.where(no_bootstrap, 0.0, self._value(state["critic"], state["obs"]))
         delta = reward + h["gamma"] * next_value - value  # Alg. 7: delta = R + gamma v(S') - v(S)
         policy_gradient = grad(self._policy_objective)(state["actor"], obs, transition.action, delta, h["entropy"])
 
-        optimizer = self._optimizer()
+        optimizer, trace_decay = self._optimizer(), self._trace_decay(state)
         actor_hyper = {"alpha": h["alpha_policy"], "kappa": h["kappa_policy"]}
         critic_hyper = {"alpha": h["alpha_value"], "kappa": h["kappa_value"]}
         actor_optimizer = optimizer.accumulate(state["actor_optimizer"], policy_gradient, trace_decay)
         critic_optimizer = optimizer.accumulate(state["critic_optimizer"], value_gradient, trace_decay)
-        state["actor_optimizer"], state["actor"] = optimizer.apply(
-            actor_optimizer, state["actor"], delta, reset_trace, actor_hyper
-        )
+        state["actor_optimizer"], state["actor"] = optimizer.apply(actor_optimizer, state["actor"], delta, over, actor_hyper)
         state["critic_optimizer"], state["critic"] = optimizer.apply(
-            critic_optimizer, state["critic"], delta, reset_trace, critic_hyper
+            critic_optimizer, state["critic"], delta, over, critic_hyper
         )
 
         info = {"td_error": delta}
@@ -162,6 +115,3 @@ class StreamAC:
         # The sign of delta makes the entropy push outwards whichever way the trace is later followed (appendix E).
         policy, parameters = self._policy(actor, obs)
         return policy.log_prob(parameters, action) + entropy * torch.sign(delta) * policy.entropy(parameters)
-
-    def _optimizer(self) -> TraceOptimizer:
-        return make_optimizer(self.optimizer, self.adaptive_bias_correction)

@@ -19,49 +19,25 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32, hyperparameters
+from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32
 from algorithms.diagnostics import bounding, overshooting
-from algorithms.networks import apply, init_parameters, network
-from algorithms.normalization import EPSILON, init_reward_scaler, scale_reward, variance
-from algorithms.obgd import Parameters, TraceOptimizer
-from algorithms.optimizers import OptimizerName, make_optimizer
-from algorithms.perception import init_perception, see, see_acting
+from algorithms.learner import StreamLearner
+from algorithms.networks import apply, network
+from algorithms.normalization import EPSILON, variance
+from algorithms.obgd import Parameters
+from algorithms.perception import see, see_acting
 
 
 @dataclass(frozen=True)
-class StreamTD:
+class StreamTD(StreamLearner):
     """Hyperparameters of Stream TD(lambda) (Stream-X, appendix F.1)."""
 
     METRICS_EVERY: ClassVar[int] = 1
 
-    gamma: float = 0.99
-    """Discount."""
-    lamda: float = 0.8
-    """Trace decay; 0 learns from one step only."""
     alpha: float = 1.0
     """Step size before the bound."""
     kappa: float = 2.0
     """How cautious the bound is: a change has an L1 norm of at most 1 / kappa."""
-    sparsity: float = 0.9
-    """Fraction of incoming weights that start at zero; 0 is dense LeCun-uniform."""
-    hidden: tuple[int, ...] = (128, 128)
-    """Width of each hidden layer."""
-    layer_norm: bool = True
-    """LayerNorm without scale and bias on every hidden layer's pre-activations."""
-    normalize_obs: bool = True
-    """Standardise observations with running statistics."""
-    normalize_reward: bool = True
-    """Divide rewards by the running standard deviation of their discounted sum."""
-    optimizer: OptimizerName = "obgd"
-    """What turns trace and TD error into a change of the parameters."""
-    centered_reward_variance: bool = True
-    """Subtract the running mean in the reward scaler's variance."""
-    same_inputs_for_all_units: bool = False
-    """SparseInit drops one set of inputs per layer instead of one per unit."""
-    adaptive_bias_correction: bool = True
-    """AdaptiveObGD divides its second moment by 1 - beta2^t; the paper's box does not."""
-    diagnostics: bool = False
-    """Tell with every update how far it went (`algorithms.diagnostics`)."""
 
     def noise(self, spaces: Spaces) -> NoiseSpec:
         """One number that nothing is done with: there is nothing to choose."""
@@ -69,12 +45,9 @@ class StreamTD:
 
     def init(self, generator: torch.Generator, spaces: Spaces) -> State:
         """Make a learner that has seen nothing: sparse network, empty trace, empty statistics."""
-        state: State = {"hyper": hyperparameters(self), **init_perception(spaces, self.normalize_obs)}
-        net = network(tuple(state["obs"].shape), self.hidden, {"value": 1}, self.layer_norm)
-        state["v"] = init_parameters(net, generator, self.sparsity, self.same_inputs_for_all_units)
+        state = self._begin(spaces)
+        state["v"] = self._parameters(generator, state, {"value": 1})
         state["optimizer"] = self._optimizer().init(state["v"])
-        if self.normalize_reward:
-            state["reward_scaler"] = init_reward_scaler()
         return state
 
     def start(self, state: State, obs: Tensor, noise: Tensor) -> tuple[State, Tensor]:
@@ -85,28 +58,23 @@ class StreamTD:
     def step(self, state: State, transition: Transition, noise: Tensor) -> tuple[State, Tensor, Info]:
         """Learn from one transition; return the new prediction, and in `info` what there is to compare it with."""
         h = as_float32(state["hyper"])
-        over = transition.terminated | transition.truncated
-        state = dict(state)
-        before, reward, obs = self._prediction(state, state["obs"]), transition.reward, state["obs"]
-        if self.normalize_reward:
-            state["reward_scaler"], reward = scale_reward(
-                state["reward_scaler"], reward, over, state["hyper"]["gamma"], self.centered_reward_variance
-            )
-        reward = reward.to(torch.float32)
+        before, obs = self._prediction(state, state["obs"]), state["obs"]
+        state, reward = self._scaled_reward(state, transition)
         state = see(state, transition.next_obs)
 
+        no_bootstrap, over = self._no_bootstrap(transition), self._episode_over(transition)
         gradient, value = grad_and_value(self._value)(state["v"], obs)
-        next_value = torch.where(over, 0.0, self._value(state["v"], state["obs"]))
+        next_value = torch.where(no_bootstrap, 0.0, self._value(state["v"], state["obs"]))
         delta = reward + h["gamma"] * next_value - value  # Alg. 9: delta = R + gamma v(S') - v(S)
-        decay = (state["hyper"]["gamma"] * state["hyper"]["lamda"]).to(torch.float32)
         hyper = {"alpha": h["alpha"], "kappa": h["kappa"]}
-        memory = self._optimizer().accumulate(state["optimizer"], gradient, decay)
-        state["optimizer"], state["v"] = self._optimizer().apply(memory, state["v"], delta, over, hyper)
+        memory = self._optimizer().accumulate(state["optimizer"], gradient, self._trace_decay(state))
+        trained, parameters = self._optimizer().apply(memory, state["v"], delta, over, hyper)
+        state = {**state, "v": parameters, "optimizer": trained}
 
         after = self._prediction(state, state["obs"])
         info = {"td_error": delta, "prediction": after, "prediction_before": before, "cumulant": transition.reward}
         if self.diagnostics:
-            next_value = torch.where(over, 0.0, self._value(state["v"], state["obs"]))
+            next_value = torch.where(no_bootstrap, 0.0, self._value(state["v"], state["obs"]))
             info |= overshooting(delta, reward + h["gamma"] * next_value - self._value(state["v"], obs))
             info |= bounding(memory["trace"], delta, hyper, self.optimizer == "obgd")
         state = see_acting(state, transition.acting_obs, transition.restarted)
@@ -121,6 +89,3 @@ class StreamTD:
         if not self.normalize_reward:
             return value
         return value * torch.sqrt(variance(state["reward_scaler"]) + EPSILON).to(torch.float32)
-
-    def _optimizer(self) -> TraceOptimizer:
-        return make_optimizer(self.optimizer, self.adaptive_bias_correction)

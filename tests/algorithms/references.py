@@ -135,10 +135,15 @@ class ReferenceTD:
         normalize_obs=True,
         normalize_reward=True,
         optimizer="obgd",
+        bootstrap_on_truncation=False,
+        reset_trace_on_truncation=True,
+        cut_reward_trace_on_truncation=True,
         centered_reward_variance=True,
         adaptive_bias_correction=True,
     ):
         self.gamma = gamma
+        self.bootstrap_on_truncation, self.reset_trace_on_truncation = bootstrap_on_truncation, reset_trace_on_truncation
+        self.cut_reward_trace_on_truncation = cut_reward_trace_on_truncation
         self.network = ReferenceNetwork(state["v"], layer_norm)
         self.optimizer = ReferenceOptimizer(self.network, optimizer, alpha, kappa, gamma * lamda, adaptive_bias_correction)
         self.senses = ReferenceSenses(
@@ -158,15 +163,17 @@ class ReferenceTD:
         """Learn from (own last observation, reward, next_obs); return TD error, predictions after and before the step."""
         done = terminated or truncated
         before = self._prediction(self.obs)
-        scaled = self.senses.scale(reward, done)
+        scaled = self.senses.scale(reward, terminated or (truncated and self.cut_reward_trace_on_truncation))
+        bootstrap = not (terminated or (truncated and not self.bootstrap_on_truncation))
+        reset = terminated or (truncated and self.reset_trace_on_truncation)
         next_obs = self.senses.look(next_obs)
         value = self.network(self.obs)["value"].squeeze()
-        next_value = 0.0 if done else self.network(next_obs)["value"].item()
+        next_value = self.network(next_obs)["value"].item() if bootstrap else 0.0
         delta = scaled + self.gamma * next_value - value.item()
         value.backward()
-        self.optimizer.step(delta, done)
+        self.optimizer.step(delta, reset)
         with torch.no_grad():
-            next_value = 0.0 if done else self.network(next_obs)["value"].item()
+            next_value = self.network(next_obs)["value"].item() if bootstrap else 0.0
             self.delta_after = scaled + self.gamma * next_value - self.network(self.obs)["value"].item()
         after = self._prediction(next_obs)
         restarted = done if restarted is None else restarted

@@ -28,6 +28,9 @@ def test_agent_equals_reference_that_never_sees_its_numbers():
 
 
 OPTIONS = [
+    {"bootstrap_on_truncation": True},
+    {"reset_trace_on_truncation": False},
+    {"cut_reward_trace_on_truncation": False},
     {"centered_reward_variance": False},
     {"optimizer": "adam", "alpha": 3e-3},
     {"optimizer": "sgd", "alpha": 3e-3},
