@@ -59,8 +59,8 @@ FEW_POSITIONS = 16
 class Convolution(nn.Module):
     """A convolution of one image without padding, [channels, height, width] -> [units, rows, columns].
 
-    Written as unfolding into patches and one matrix product: under vmap that is several times faster than `conv2d`, and the
-    numbers are the same up to the order of summation.
+    Written as unfolding into patches and one matrix product, which vmap maps over networks of different weights; the numbers
+    are those of `conv2d` up to the order of summation.
     """
 
     def __init__(self, channels: int, units: int, kernel: int, stride: int):

@@ -1,6 +1,6 @@
 """What a learner does with an observation before its network sees it: standardise it, then stack the latest ones.
 
-Source: Stream-X (arXiv:2410.14606), Algorithm 6 and section 2 of its appendix F.3. In Atari every pixel has statistics of
+Source: Stream-X (arXiv:2410.14606), Algorithm 6 and appendix F.3. In Atari every pixel has statistics of
 its own, and a stacked frame stays as it was standardised when it was seen.
 """
 

@@ -16,14 +16,14 @@ from experiments.registry import make_learner, training_kind
 from experiments.spec import Run
 from experiments.store import Store
 
-# Lanes share the processor's cache; past this much state they stop paying. With images two are best: one is padded to two,
-# and at four the compiler's loops no longer fit the registers.
+# Lanes share the processor's cache; past this much state they stop paying. With images it is two: one would be padded to two,
+# and in a trial on MinAtar four were several times slower, for a reason that was not looked for.
 LANE_BYTES = 5 * 2**20
 MOST_LANES = 16
 IMAGE_LANES = 2
 
 # Steps/s of one core for an environment stepped by Stream AC at 8 lanes, and for a learner on HalfCheetah-v4, used until
-# the store holds measured ones. Read off `results/throughput/`.
+# the store holds measured ones. Read off `results/throughput/`; those of images, series and DQN off first runs on a busy machine.
 ENVIRONMENT_SPEED = {
     **{"HalfCheetah": 8000, "Hopper": 4500, "Walker2d": 4500, "Ant": 2500, "Humanoid": 1500},
     **{"dm_control/cheetah": 6000, "dm_control/dog": 700, "MinAtar/": 5000, "ETTm2": 8000},

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import plan, registry
-from experiments.cli import run_app
+from experiments.cli import positive, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.spec import Arm, Row, Run, Value, parse_settings, resolve
 from experiments.training import streaming
@@ -33,9 +33,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 def profile(runs: list[Run], seconds: float) -> pd.DataFrame:
-    """Return the columns part, microseconds (of one step of one stream) and share, largest first within each level.
+    """Return the columns part, microseconds (of one step of one stream) and share (of the whole step).
 
-    The rows environment, learner and loop add up to the whole step; those that begin with `learner: ` to the learner.
+    The first three rows, environment, learner and the loop around them, add up to the whole step. Those that begin with
+    `learner: ` add up to the learner, largest first.
     """
     from algorithms.lanes import compiler_available
 
@@ -132,8 +133,8 @@ def main(
     with told_plainly():
         if learner not in registry.STREAMING:
             raise UserError(f"{learner!r} is no streaming learner; there are {', '.join(registry.STREAMING)}.")
-        if lanes is not None and lanes <= 0:
-            raise UserError(f"--lanes must be positive; {lanes} is not.")
+        positive("--lanes", lanes)
+        positive("--seconds", seconds)
         changes: dict[str, Value] = parse_settings(setting or [])
         arm = Arm(learner, learner, changes)
         row = Row(env_id, (arm,), steps=10**9, seeds=1, bin_width=1)
