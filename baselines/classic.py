@@ -21,54 +21,45 @@ from algorithms.stream_td import StreamTD
 
 
 @dataclass(frozen=True)
-class ClassicAC(StreamAC):
+class Classic:
+    """What all classic learners do without."""
+
+    sparsity: float = 0.0
+    layer_norm: bool = False
+    normalize_obs: bool = False
+    normalize_reward: bool = False
+    optimizer: OptimizerName = "adam"
+
+
+@dataclass(frozen=True)
+class ClassicAC(Classic, StreamAC):
     """AC(lambda) with Adam: Stream AC with every one of its components taken out."""
 
     alpha_policy: float = 1e-7
     """Adam's step size for the actor."""
     alpha_value: float = 1e-7
     """Adam's step size for the critic."""
-    sparsity: float = 0.0
-    layer_norm: bool = False
-    normalize_obs: bool = False
-    normalize_reward: bool = False
-    optimizer: OptimizerName = "adam"
 
 
 @dataclass(frozen=True)
-class ClassicQ(StreamQ):
+class ClassicQ(Classic, StreamQ):
     """Q(lambda) with Adam: Stream Q with every one of its components taken out."""
 
     alpha: float = 1e-5
     """Adam's step size."""
-    sparsity: float = 0.0
-    layer_norm: bool = False
-    normalize_obs: bool = False
-    normalize_reward: bool = False
-    optimizer: OptimizerName = "adam"
 
 
 @dataclass(frozen=True)
-class ClassicSARSA(StreamSARSA):
+class ClassicSARSA(Classic, StreamSARSA):
     """SARSA(lambda) with Adam: Stream SARSA with every one of its components taken out."""
 
     alpha: float = 1e-5
     """Adam's step size."""
-    sparsity: float = 0.0
-    layer_norm: bool = False
-    normalize_obs: bool = False
-    normalize_reward: bool = False
-    optimizer: OptimizerName = "adam"
 
 
 @dataclass(frozen=True)
-class ClassicTD(StreamTD):
+class ClassicTD(Classic, StreamTD):
     """TD(lambda) with Adam: Stream TD with every one of its components taken out."""
 
     alpha: float = 3e-4
     """Adam's step size."""
-    sparsity: float = 0.0
-    layer_norm: bool = False
-    normalize_obs: bool = False
-    normalize_reward: bool = False
-    optimizer: OptimizerName = "adam"

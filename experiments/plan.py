@@ -12,6 +12,7 @@ import torch
 from algorithms.agent import Spaces, state_bytes, structure
 from experiments import checkpoint
 from experiments.environments import describe
+from experiments.environments.options import kind_of
 from experiments.registry import make_learner, training_kind
 from experiments.spec import Run
 from experiments.store import Store
@@ -23,7 +24,7 @@ MOST_LANES = 16
 IMAGE_LANES = 2
 
 # Steps/s of one core for an environment stepped by Stream AC at 8 lanes, and for a learner on HalfCheetah-v4, used until
-# the store holds measured ones. Read off `results/throughput/`; those of images, series and DQN off first runs on a busy machine.
+# the store holds measured ones. Read off `results/throughput/`, or for images, series and DQN off first runs on a busy machine.
 ENVIRONMENT_SPEED = {
     **{"HalfCheetah": 8000, "Hopper": 4500, "Walker2d": 4500, "Ant": 2500, "Humanoid": 1500},
     **{"dm_control/cheetah": 6000, "dm_control/dog": 700, "MinAtar/": 5000, "ETTm2": 8000},
@@ -134,7 +135,7 @@ def expected_speed(store: Store, run: Run) -> float:
 
 
 def _environment_speed(env_id: str) -> float:
-    if "NoFrameskip" in env_id:
+    if kind_of(env_id) == "atari":
         return ATARI_SPEED
     return float(next((speed for prefix, speed in ENVIRONMENT_SPEED.items() if env_id.startswith(prefix)), UNKNOWN_SPEED))
 

@@ -17,7 +17,8 @@ import torch
 from algorithms.agent import Agent
 from algorithms.lanes import Lanes, compiler_available
 from experiments import checkpoint
-from experiments.environments import Environment, SimulationDivergedError, describe
+from experiments.environments import Environment, SimulationDivergedError
+from experiments.environments.options import kind_of
 from experiments.provenance import exact_versions
 from experiments.registry import make_learner
 from experiments.spec import Run
@@ -55,8 +56,7 @@ def train(runs: Sequence[Run], context: Context) -> None:
 
 
 def _eager_below(run: Run) -> int:
-    images = len(describe(run.env_id, **dict(run.environment)).obs_shape) > 1
-    return EAGER_BELOW_STEPS_WITH_IMAGES if images else EAGER_BELOW_STEPS
+    return EAGER_BELOW_STEPS_WITH_IMAGES if kind_of(run.env_id) in ("minatar", "atari") else EAGER_BELOW_STEPS
 
 
 Restored = list[checkpoint.Checkpoint | None]
