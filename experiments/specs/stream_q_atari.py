@@ -54,7 +54,7 @@ EXPERIMENT = Experiment(
         ),
         "anchors": Preset(
             "is the learner right? Stream Q on Pong, the first 2.5M steps (10M frames) of the published schedule",
-            (Row(atari("Pong"), (STREAM_Q,), steps=2_500_000, seeds=2, bin_width=1_250_000),),
+            (Row(atari("Pong"), (STREAM_Q,), steps=2_500_000, seeds=4, bin_width=1_250_000),),
         ),
     },
 )
