@@ -7,7 +7,7 @@ returned, never hidden. `algorithms.lanes` runs many such streams side by side w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -27,6 +27,7 @@ class Spaces:
     component of an observation tells the time within the episode and is not to be normalised. `frames` is how many of the
     latest observations the network sees, stacked by the learner. Pixels come as bytes, everything else in float64. With
     `prediction` there is nothing to decide: the one component of the action is the learner's prediction, and is ignored.
+    The components of a continuous action lie between `action_low` and `action_high`, where a learner asks for bounds.
     """
 
     obs_shape: tuple[int, ...]
@@ -36,6 +37,8 @@ class Spaces:
     frames: int = 1
     obs_dtype: Literal["float64", "uint8"] = "float64"
     prediction: bool = False
+    action_low: tuple[float, ...] = ()
+    action_high: tuple[float, ...] = ()
 
 
 class Transition(NamedTuple):
@@ -86,6 +89,18 @@ class Agent(Protocol):
 
     def step(self, state: State, transition: Transition, noise: Tensor) -> tuple[State, Tensor, Info]:
         """Make exactly one learning update from exactly one transition, then choose the next action."""
+        ...
+
+
+@runtime_checkable
+class Varying(Protocol):
+    """An agent whose step takes other forms at other times, such as one that updates its actor at every other step.
+
+    What a form leaves out costs nothing: each is compiled by itself. `step` takes the form as its last argument.
+    """
+
+    def form(self, steps: int) -> Hashable:
+        """Return the form of the step after so many."""
         ...
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import subprocess
 import sysconfig
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.func import vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from algorithms.agent import Agent, Spaces, State, Transition, leaves, map_state
+from algorithms.agent import Agent, Spaces, State, Transition, Varying, leaves, map_state
 
 # Lanes are padded, so that a lane's bits do not depend on how many there are. A single lane is compiled into another form
 # than several; and eager kernels treat the elements after the last full pair of SIMD vectors (32 floats) differently.
@@ -40,11 +40,16 @@ class Lanes:
         obs: observation that `action` was chosen from, float64 (uint8 for pixels) [lanes, *obs_shape].
         action: action to take now, float32 [lanes, action_size] (int64 [lanes] if discrete).
         info: diagnostics of the last update by name, such as td_error [lanes].
+        steps: the clock that all lanes share: how many transitions each has learnt from.
     """
 
-    def __init__(self, agent: Agent, spaces: Spaces, states: Sequence[State], compiled: bool):
-        """Stack the states; `agent` gives the code, and lanes may differ in everything that is in their state."""
+    def __init__(self, agent: Agent, spaces: Spaces, states: Sequence[State], compiled: bool, steps: int = 0):
+        """Stack the states, which are those after so many steps.
+
+        `agent` gives the code, and lanes may differ in everything that is in their state.
+        """
         self.lanes = len(states)
+        self.steps = steps
         count = max(self.lanes, COMPILED_MINIMUM) if compiled else -(-self.lanes // EAGER_MULTIPLE) * EAGER_MULTIPLE
         padded = [*states, *[states[-1]] * (count - self.lanes)]
         self._agent = agent
@@ -72,7 +77,7 @@ class Lanes:
         self.info: dict[str, np.ndarray] = {}
         self._info_names: list[str] = []
         self._inputs = [*leaves(self._state), *self._transition, self._noise]
-        self._kernel: Callable[..., Any] | None = None
+        self._kernels: dict[Hashable, Callable[..., Any]] = {}
 
     def start(self) -> None:
         """Let every lane see its first observation, `acting_obs`, and choose its first action."""
@@ -85,24 +90,28 @@ class Lanes:
 
     def step(self) -> None:
         """Make one learning update in every lane from the transition in the arrays, and choose the next actions."""
-        if self._kernel is None:
-            self._kernel = self._build()
+        form = self._agent.form(self.steps) if isinstance(self._agent, Varying) else None
+        if form not in self._kernels:
+            self._kernels[form] = self._build(form)
         with torch.no_grad():
-            outputs = self._kernel(*self._inputs)
+            outputs = self._kernels[form](*self._inputs)
+        self.steps += 1
         self.info = {name: x.numpy()[: self.lanes] for name, x in zip(self._info_names, outputs, strict=True)}
 
     def state(self, lane: int) -> State:
         """Return a copy of one lane's state, as `agent.init` made it."""
         return map_state(lambda x: x[lane].clone(), self._state)
 
-    def _build(self) -> Callable[..., Any]:
+    def _build(self, form: Hashable) -> Callable[..., Any]:
         names: list[str] = []
+        agent: Any = self._agent
+        agent_step = agent.step if form is None else partial(agent.step, form=form)
 
         def step(*inputs: Tensor) -> list[Tensor]:
             values = iter(inputs)
             state = map_state(lambda _: next(values), self._state)
             transition = Transition(*(next(values) for _ in Transition._fields))
-            new_state, action, info = vmap(self._agent.step)(state, transition, next(values))
+            new_state, action, info = vmap(agent_step)(state, transition, next(values))
             names[:] = list(info)
             # What the agent hands on of its old state is read before anything is written over it.
             own_memory = {x.untyped_storage().data_ptr() for x in inputs}

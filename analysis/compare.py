@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from analysis import published
+from analysis import published, published_avg
 from analysis.budget import short_steps
 from analysis.curves import pool
 from analysis.published import Published
@@ -35,7 +35,7 @@ NOT_PUBLISHED = "not published"
 
 COLUMNS = [
     *("env_id", "algorithm", "step", "bin_width", "ours", "ci90", "n", "seeds", "diverged"),
-    *("published", "published_figure", "published_bin_width", "published_ci90", "ratio", "verdict", "fig2_bar"),
+    *("published", "published_figure", "published_bin_width", "published_ci90", "ratio", "verdict", "fig2_bar", "avg_fig1"),
     *("steps", "paper_steps", "paper_seeds"),
 ]
 
@@ -93,12 +93,15 @@ def compare(curves: pd.DataFrame, summary: pd.DataFrame, paper_budget: Mapping[s
                     **{"ours": ours.mean, "ci90": ours.ci90, "n": ours.n, "seeds": arm.seeds, "diverged": arm.diverged},
                     **_judged(arm, step, ours, paper),
                     "fig2_bar": published.bar(arm.env_id, arm.algorithm) if last else None,
+                    "avg_fig1": published_avg.value(arm.env_id, arm.algorithm) if last else None,
                     **{"steps": arm.steps, "paper_steps": budget.get("steps"), "paper_seeds": budget.get("seeds")},
                 }
             )
     frame = pd.DataFrame(rows, columns=COLUMNS)
     whole = ["published_bin_width", "paper_steps", "paper_seeds"]
-    return frame.astype({**dict.fromkeys(whole, "Int64"), "fig2_bar": "float64", "published_ci90": "float64"})
+    return frame.astype(
+        {**dict.fromkeys(whole, "Int64"), "fig2_bar": "float64", "avg_fig1": "float64", "published_ci90": "float64"}
+    )
 
 
 def checkpoints_of(env_id: str) -> tuple[int, ...]:

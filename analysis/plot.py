@@ -44,6 +44,10 @@ COLOURS = {
     "PPO1": "#eeb384",
     "SAC": "#1f7a63",
     "SAC1": "#8fcbb8",
+    "TD3": "#6a4c93",
+    "TD3-1": "#b9a3d6",
+    "AVG": "#b0306a",
+    "IAC": "#8d949e",
     "DQN": "#c8601a",
     "DQN1": "#eeb384",
     # Components taken out of Stream AC.

@@ -1,8 +1,9 @@
-"""The published numbers of Stream-X in `analysis/paper`: curves, band widths at their end, reference lines, the bars of Fig. 2.
+"""The published numbers in `analysis/paper`: curves, band widths at their end, reference lines, the bars of Stream-X Fig. 2.
 
 Everything is asked for by our names and in our units. Arms may leave out the trace decay that the paper puts in its labels:
 "Stream AC" is its "Stream AC(0.8)". Atari is published by the name of the game and in frames, four to an agent step; here
-"Pong" is "PongNoFrameskip-v4" and steps are agent steps, as in our runs.
+"Pong" is "PongNoFrameskip-v4" and steps are agent steps, as in our runs. Of AVG's Fig. 1 (`analysis.published_avg`) a value is
+a curve of one point.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis import published_avg
+
 PAPER = Path(__file__).parent / "paper"
 # Where figures overlap they agree to the reading error; the one with more of our algorithms comes first.
-FIGURES = ("Fig7", "Fig8", "Fig3", "Fig14", "Fig5", "Fig4", "Fig13", "Fig12", "Fig11", "Fig6")
+FIGURES = ("Fig7", "Fig8", "Fig3", "Fig14", "Fig5", "Fig4", "Fig13", "Fig12", "Fig11", "Fig6", published_avg.FIGURE)
 ATARI_FIGURES = ("Fig6", "Fig11", "Fig12")
 TRACE_DECAY = "(0.8)"
 REFERENCE = " ref"
@@ -105,6 +108,9 @@ def _tables() -> dict[tuple[str, str], tuple[Curve, ...]]:
         known = None if ci90 is None or pd.isna(ci90) else float(ci90)
         values = tuple(float(value) for value in group["mean_return_digitised"])
         tables.setdefault((env_id, algorithm), []).append(Curve(figure, steps[1] - steps[0], steps, values, known))
+    for (env_id, label), value in published_avg.values().items():
+        end = Curve(published_avg.FIGURE, published_avg.WINDOW, (published_avg.STEPS,), (value,), None)
+        tables.setdefault((env_id, label), []).append(end)
     return {key: tuple(sorted(curves, key=lambda curve: FIGURES.index(curve.figure))) for key, curves in tables.items()}
 
 

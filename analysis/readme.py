@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import published
+from analysis import published, published_avg
 from analysis.budget import Budget, sentences, short_steps
 from analysis.compare import budgets, by_returns, compare, read_aggregates, read_comparison
 from analysis.metrics import MAXIMUM
@@ -23,6 +23,9 @@ README = Path(__file__).parents[1] / "README.md"
 RESULTS = Path(__file__).parents[1] / "results"
 # Longer tables are folded away.
 MOST_ROWS = 12
+# With more arms than this a table of returns has its arms down and its tasks across.
+MOST_ARMS = 8
+PAPERS = ("Stream-X", "AVG", "RTU", "UPGD")
 
 
 def learning_table(results: Path) -> str:
@@ -62,8 +65,7 @@ def experiments_section(results: Path) -> str:
         manifest = report.manifest
         papers = {env_id: Budget(**budget) for env_id, budget in budgets(manifest).items()}
         figure = folder.relative_to(results.parent) / "figures" / f"{manifest['experiment']}.png"
-        shows = re.search(r"Figs?\. .*", manifest["source"])
-        head = f"**{manifest['title']}** ({shows[0] if shows else 'ours'}), preset `{manifest['preset']}`."
+        head = f"**{manifest['title']}** ({_shows(manifest['source'])}), preset `{manifest['preset']}`."
         budget = " ".join(sentences(report.summary, papers))
         if not by_returns(manifest):
             comparison = read_comparison(folder)
@@ -86,27 +88,49 @@ def _is_listed(folder: Path) -> bool:
     return not shown and not json.loads((folder / "manifest.json").read_text())["measurement"]
 
 
-def _place(manifest: Mapping[str, Any]) -> tuple[int, str]:
-    """Return where an experiment stands: by its first figure in the paper, ours behind."""
-    number = re.search(r"Figs?\. (\d+)", manifest["source"])
-    return (int(number[1]) if number else 1000), manifest["experiment"]
+def _place(manifest: Mapping[str, Any]) -> tuple[int, int, str]:
+    """Return where an experiment stands: by paper and its first figure there, ours behind."""
+    found = _figures(manifest["source"])
+    number = re.search(r"\d+", found[1])
+    paper = PAPERS.index(found[0]) if found[0] in PAPERS else len(PAPERS)
+    return paper, int(number[0]) if number else 0, manifest["experiment"]
+
+
+def _figures(source: str) -> tuple[str, str]:
+    """Return paper and figures that a source names, `AVG` and `Fig. 1`; two empty words if the figure is ours."""
+    found = re.fullmatch(r"([\w-]+) .*?(Figs?\. .*)", source)
+    return (found[1], found[2]) if found else ("", "")
+
+
+def _shows(source: str) -> str:
+    """Return which published figure an experiment shows; that a figure is Stream-X's goes without saying."""
+    paper, figures = _figures(source)
+    return (figures if paper == PAPERS[0] else f"{paper}, {figures}") if figures else "ours"
 
 
 def _returns_table(comparison: pd.DataFrame) -> str:
-    """Tasks down, arms across: our last mean, its interval, and the published value at the same step."""
+    """Tasks down, arms across, or turned if there are many arms: our last mean, its interval, and the published value."""
     last = comparison[comparison["step"] == comparison.groupby(["env_id", "algorithm"])["step"].transform("max")]
     arms = list(dict.fromkeys(last["algorithm"]))
     cells = {(row.env_id, row.algorithm): _return_cell(row) for row in last.itertuples()}
-    lines = [_line(["return, 90 % interval (published)", *arms]), _line(["---"] * (len(arms) + 1))]
-    for env_id in dict.fromkeys(last["env_id"]):
-        lines.append(_line([published.paper_name(env_id), *(cells.get((env_id, arm), "") for arm in arms)]))
-    return "\n".join(lines)
+    tasks = list(dict.fromkeys(last["env_id"]))
+    rows = {published.paper_name(task): [cells.get((task, arm), "") for arm in arms] for task in tasks}
+    across = arms
+    if len(arms) > MOST_ARMS:
+        rows = {arm: [cells.get((task, arm), "") for task in tasks] for arm in arms}
+        across = [published.paper_name(task) for task in tasks]
+    lines = [_line(["return, 90 % interval (published)", *across]), _line(["---"] * (len(across) + 1))]
+    return "\n".join([*lines, *(_line([name, *row]) for name, row in rows.items())])
 
 
 def _return_cell(row: Any) -> str:
     ours = _interval(row.ours, row.ci90) if row.n else row.verdict
     lost = f", {row.diverged} of {row.seeds} diverged" if row.n and row.diverged else ""
-    return ours + lost + (f" ({plain_number(row.published)})" if row.published == row.published else "")
+    if row.published == row.published:
+        return f"{ours}{lost} ({plain_number(row.published)})"
+    # What AVG's Fig. 1 shows belongs to its budget.
+    known = row.avg_fig1 == row.avg_fig1
+    return ours + lost + (f" ({plain_number(row.avg_fig1)} at {short_steps(published_avg.STEPS)})" if known else "")
 
 
 def _errors_table(comparison: pd.DataFrame) -> str:

@@ -37,7 +37,7 @@ from analysis import load, metrics, plot
 from analysis.budget import paper_budget
 from analysis.compare import budgets, compare
 from analysis.curves import bin_returns, tabulate
-from analysis.figures import FigureData, comparison_of, drawer, metrics_of
+from analysis.figures import FigureData, comparison_of, drawer, metrics_of, tables_of
 from analysis.statistics import summarise
 from analysis.tables import console, render, render_metrics, table_of
 from experiments import spec
@@ -308,7 +308,8 @@ def main(
         report = build(experiment, preset, Store(store), results, spec.parse_settings(setting or []), seeds)
         out = console()
         if experiment.measurement:
-            out.print(table_of(report.numbers, experiment.title))
+            for title, frame in tables_of(experiment)(report.numbers):
+                out.print(table_of(frame, title))
         elif not experiment.returns:
             out.print(render_metrics(report.comparison, report.summary, report.manifest))
         else:

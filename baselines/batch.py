@@ -1,13 +1,16 @@
-"""Batch baselines on stable-baselines3: PPO and SAC, their one-sample forms PPO1 and SAC1, and how to build these and DQN.
+"""Batch baselines on stable-baselines3: PPO, SAC and TD3, their one-sample forms, and how to build these and DQN.
 
 DQN and DQN1, with their source and choices, are described in `baselines.dqn`; what follows is about the others.
 
-Source: CleanRL's `ppo_continuous_action` and `sac_continuous_action`. Stream-X (arXiv:2410.14606, appendix F.4) names CleanRL
-for PPO; for SAC nothing was published, so CleanRL's is our choice. PPO1 has mini-batch, rollout and epochs of 1; SAC1 has a
-buffer and a batch of 1.
+Source: CleanRL's `ppo_continuous_action`, `sac_continuous_action` and `td3_continuous_action`. Stream-X (arXiv:2410.14606,
+appendix F.4) names CleanRL for PPO, and AVG (arXiv:2411.15370) for PPO and TD3; for SAC nothing was published, so CleanRL's is
+our choice. PPO1 has mini-batch, rollout and epochs of 1; SAC1 and TD3-1 have a buffer and a batch of 1.
+
+Sizes: with `sizes = "derived"` the sizes that belong to a buffer, or to a rollout, follow from its size (`with_sizes`). AVG
+shrinks the buffer in its Fig. 1 and publishes no rule: ours is our choice.
 
 Truncation: PPO treats a time limit as a terminal state, as CleanRL does; `bootstrap_on_truncation` adds the value of the last
-observation, as stable-baselines3 does. SAC goes on from the last observation of a truncated episode, as both do.
+observation, as stable-baselines3 does. SAC and TD3 go on from the last observation of a truncated episode, as both do.
 
 Deviations from CleanRL:
 1. PPO1 does not normalise advantages: one sample has no standard deviation.
@@ -17,13 +20,14 @@ Deviations from CleanRL:
 4. Initial weights follow the same laws, drawn in another order, so equal seeds are not equal runs.
 5. Adam and the norm of the gradient work on all parameters of a network as one vector: equal up to rounding.
 6. Every episode starts from a seed of its own, as in all environments of this suite.
+7. TD3 keeps each component of the target's action within its own bounds; CleanRL takes those of the first component for all.
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
 
 import gymnasium
 import numpy as np
@@ -39,12 +43,14 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.utils import LinearSchedule
 
 from algorithms.agent import Spaces
-from baselines.dqn import DQN
+from baselines.dqn import DQN, Implementation
 from baselines.frames import FrameBuffer
 from baselines.stepwise import StepwisePPO, StepwiseSAC
 from baselines.stepwise_dqn import StepwiseDQN, network
+from baselines.stepwise_td3 import StepwiseTD3
 
 Env = gymnasium.Env[Any, Any]
+Sizes = Literal["as_given", "derived"]
 
 # Hyperparameters that count something there must be one of.
 COUNTS = (
@@ -57,6 +63,8 @@ COUNTS = (
     "train_frequency",
     "target_network_frequency",
 )
+# Those that a buffer or a rollout may decide.
+SIZES = ("rollout_steps", "minibatch_size", "epochs", "normalize_advantage", "buffer_size", "batch_size", "learning_starts")
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,8 @@ class PPO:
     """Width of each hidden layer, tanh, the same for policy and value network."""
     time_feature: bool = False
     """Append the time to the observation: CleanRL does not. Overrides the option of the environment."""
+    sizes: Sizes = field(default="as_given", metadata={"added_later": True})
+    """`derived`: mini-batch no larger than the rollout, a rollout of 1 as in PPO1; see `with_sizes`."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,8 @@ class PPO1(PPO):
     """Passes over each sample."""
     normalize_advantage: bool = False
     """Off, since one sample has no standard deviation."""
+    implementation: Implementation = field(default="sb3", metadata={"added_later": True})
+    """Which code runs it: the step-by-step form on stable-baselines3, or lanes (`baselines.incremental`)."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +167,8 @@ class SAC:
     """Width of each hidden layer, ReLU, the same for actor and critics."""
     time_feature: bool = False
     """Append the time to the observation: CleanRL does not. Overrides the option of the environment."""
+    sizes: Sizes = field(default="as_given", metadata={"added_later": True})
+    """`derived`: batch and learning starts no larger than the buffer; see `with_sizes`."""
 
 
 @dataclass(frozen=True)
@@ -167,9 +181,88 @@ class SAC1(SAC):
     """Transitions per update."""
     learning_starts: int = 1
     """Steps with uniformly random actions and without updates."""
+    implementation: Implementation = field(default="sb3", metadata={"added_later": True})
+    """Which code runs it: the step-by-step form on stable-baselines3, or lanes (`baselines.incremental`)."""
 
 
-def build(learner: PPO | SAC | DQN, env: Env, steps: int, seed: int) -> StepwisePPO | StepwiseSAC | StepwiseDQN:
+@dataclass(frozen=True)
+class TD3:
+    """Hyperparameters of TD3, CleanRL's for continuous actions."""
+
+    learning_rate: float = 3e-4
+    """Adam's step size, for the actor and for the critics."""
+    buffer_size: int = 1_000_000
+    """Transitions kept."""
+    batch_size: int = 256
+    """Transitions per update."""
+    learning_starts: int = 25_000
+    """Steps with uniformly random actions and without updates."""
+    gamma: float = 0.99
+    """Discount."""
+    tau: float = 0.005
+    """Fraction by which the targets of actor and critics follow at each of their updates."""
+    exploration_noise: float = 0.1
+    """Standard deviation of the noise on the action taken, in halves of the action's range."""
+    policy_noise: float = 0.2
+    """Standard deviation of the noise on the action that the target values, in halves of the action's range."""
+    noise_clip: float = 0.5
+    """Bound of that noise, in halves of the action's range."""
+    policy_frequency: int = 2
+    """Steps between two updates of the actor and of all targets."""
+    hidden: tuple[int, ...] = (256, 256)
+    """Width of each hidden layer, ReLU, the same for actor and critics."""
+    time_feature: bool = False
+    """Append the time to the observation: CleanRL does not. Overrides the option of the environment."""
+    sizes: Sizes = field(default="as_given", metadata={"added_later": True})
+    """`derived`: batch and learning starts no larger than the buffer; see `with_sizes`."""
+
+
+@dataclass(frozen=True)
+class TD3_1(TD3):  # noqa: N801
+    """TD3 that learns from the newest transition only, one update per step (AVG, Fig. 7)."""
+
+    buffer_size: int = 1
+    """Transitions kept."""
+    batch_size: int = 1
+    """Transitions per update."""
+    learning_starts: int = 1
+    """Steps with uniformly random actions and without updates."""
+    implementation: Implementation = field(default="sb3", metadata={"added_later": True})
+    """Which code runs it: the step-by-step form on stable-baselines3, or lanes (`baselines.incremental`)."""
+
+
+Learner = PPO | SAC | TD3 | DQN
+
+
+def with_sizes(learner: Learner) -> Learner:
+    """Return the learner with the sizes that it will use: its own, or those derived from its buffer or rollout.
+
+    The rule of `sizes = "derived"` is our choice. SAC and TD3: batch and learning starts are at most the size of the buffer,
+    so that a buffer of 1 makes SAC1 and TD3-1. PPO: the rollout is the buffer, a mini-batch is at most a rollout, and a rollout
+    of 1 is learnt from once. The advantage of a mini-batch of one sample is not normalised, be it left over at the end of a
+    rollout or not. A rollout of 1 thus makes PPO1.
+    """
+    if isinstance(learner, PPO) and learner.sizes == "derived":
+        minibatch = min(learner.minibatch_size, learner.rollout_steps)
+        epochs = 1 if learner.rollout_steps == 1 else learner.epochs
+        normalize = learner.normalize_advantage and minibatch > 1
+        return replace(learner, minibatch_size=minibatch, epochs=epochs, normalize_advantage=normalize)
+    if isinstance(learner, SAC | TD3) and learner.sizes == "derived":
+        size = learner.buffer_size
+        return replace(learner, batch_size=min(learner.batch_size, size), learning_starts=min(learner.learning_starts, size))
+    return learner
+
+
+def used_sizes(learner: Learner, steps: int) -> dict[str, int | bool]:
+    """Return the sizes that a run of so many steps works with, derived ones included, by the names of the hyperparameters."""
+    learner = with_sizes(learner)
+    used = {name: getattr(learner, name) for name in SIZES if hasattr(learner, name)}
+    if "buffer_size" in used:
+        used["buffer_size"] = min(used["buffer_size"], steps)  # what can never be filled need not be held
+    return used
+
+
+def build(learner: Learner, env: Env, steps: int, seed: int) -> StepwisePPO | StepwiseSAC | StepwiseTD3 | StepwiseDQN:
     """Return a model at the start of its first episode, all global generators seeded for it.
 
     `steps` is the length of the run, which the annealing depends on. Raise ValueError where the hyperparameters contradict
@@ -179,23 +272,26 @@ def build(learner: PPO | SAC | DQN, env: Env, steps: int, seed: int) -> Stepwise
         if not isinstance(env.action_space, gymnasium.spaces.Discrete):
             raise ValueError(f"DQN chooses one of several actions; this environment wants {env.action_space}.")
     elif not isinstance(env.action_space, gymnasium.spaces.Box):
-        raise ValueError(f"PPO and SAC choose a vector as action here; this environment wants {env.action_space}.")
+        raise ValueError(f"PPO, SAC and TD3 choose a vector as action here; this environment wants {env.action_space}.")
     for name in COUNTS:
         if getattr(learner, name, 1) < 1:
             raise ValueError(f"{name} must be at least 1.")
     if not learner.hidden:
         raise ValueError("hidden must name the width of at least one layer.")
+    learner = with_sizes(learner)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice on sizes and devices, which the hyperparameters have settled
         if isinstance(learner, DQN):
             return build_dqn(learner, env, steps, seed)
-        return build_ppo(learner, env, steps, seed) if isinstance(learner, PPO) else build_sac(learner, env, steps, seed)
+        if isinstance(learner, PPO):
+            return build_ppo(learner, env, steps, seed)
+        return build_sac(learner, env, steps, seed) if isinstance(learner, SAC) else build_td3(learner, env, steps, seed)
 
 
 def build_ppo(learner: PPO, env: Env, steps: int, seed: int) -> StepwisePPO:
     """Return PPO on the environment with CleanRL's wrappers around it; see `build`."""
     smallest = learner.rollout_steps % learner.minibatch_size or learner.minibatch_size
-    if learner.normalize_advantage and min(smallest, learner.rollout_steps) == 1:
+    if learner.normalize_advantage and learner.sizes == "as_given" and min(smallest, learner.rollout_steps) == 1:
         raise ValueError("the advantages of a mini-batch of one sample cannot be normalised; set normalize_advantage to false.")
     rate = learner.learning_rate
     model = StepwisePPO(
@@ -227,13 +323,35 @@ def build_sac(learner: SAC, env: Env, steps: int, seed: int) -> StepwiseSAC:
         "MlpPolicy",
         DtypeObservation(env, np.float32),
         learning_rate=learner.policy_learning_rate,
-        buffer_size=min(learner.buffer_size, steps),  # what can never be filled need not be held
+        buffer_size=int(used_sizes(learner, steps)["buffer_size"]),
         learning_starts=learner.learning_starts,
         batch_size=learner.batch_size,
         tau=learner.tau,
         gamma=learner.gamma,
         ent_coef="auto" if learner.autotune else learner.alpha,
         target_update_interval=learner.target_network_frequency,
+        policy_kwargs={"net_arch": list(learner.hidden)},
+        seed=seed,
+        device="cpu",
+    )
+    model.begin(learner)
+    return model
+
+
+def build_td3(learner: TD3, env: Env, steps: int, seed: int) -> StepwiseTD3:
+    """Return TD3 on the environment as it is; see `build`."""
+    model = StepwiseTD3(
+        "MlpPolicy",
+        DtypeObservation(env, np.float32),
+        learning_rate=learner.learning_rate,
+        buffer_size=int(used_sizes(learner, steps)["buffer_size"]),
+        learning_starts=learner.learning_starts,
+        batch_size=learner.batch_size,
+        tau=learner.tau,
+        gamma=learner.gamma,
+        policy_delay=learner.policy_frequency,
+        target_policy_noise=learner.policy_noise,
+        target_noise_clip=learner.noise_clip,
         policy_kwargs={"net_arch": list(learner.hidden)},
         seed=seed,
         device="cpu",
@@ -257,7 +375,7 @@ def build_dqn(learner: DQN, env: Env, steps: int, seed: int) -> StepwiseDQN:
         policy,
         env,
         learning_rate=learner.learning_rate,
-        buffer_size=min(learner.buffer_size, steps),  # what can never be filled need not be held
+        buffer_size=int(used_sizes(learner, steps)["buffer_size"]),
         learning_starts=learner.learning_starts,
         batch_size=learner.batch_size,
         tau=learner.tau,

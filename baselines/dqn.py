@@ -26,7 +26,11 @@ Deviations from CleanRL:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
+
+# The one-sample forms exist twice; see `baselines.incremental`.
+Implementation = Literal["sb3", "lanes"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class DQN1(DQN):
     """Steps without updates."""
     train_frequency: int = 1
     """Steps between two updates."""
+    implementation: Implementation = field(default="sb3", metadata={"added_later": True})
+    """Which code runs it: the step-by-step form on stable-baselines3, or lanes (`baselines.incremental`)."""
 
 
 # What CleanRL's `dqn_atari` sets differently, first that which DQN1 takes over.

@@ -1,4 +1,4 @@
-"""PPO and SAC on stable-baselines3 that go one environment step at a time, with CleanRL's update rules, and what DQN shares.
+"""PPO and SAC on stable-baselines3, one environment step at a time with CleanRL's updates, and what TD3 and DQN share.
 
 From stable-baselines3 come the networks with their initial weights, the buffers, the advantage estimate and the seeding. Ours
 are the loop, so that a run can stop after any step and go on from there to the same result, and the updates, since
@@ -204,7 +204,7 @@ class StepwisePPO(Stepwise, sb3.PPO):
     def _loss(self, obs: Tensor, action: Tensor, old_value: Tensor, old_log_prob: Tensor, adv: Tensor, ret: Tensor) -> Tensor:
         clip = cast(Any, self.clip_range)(self._current_progress_remaining)
         mean, value = self._forward(obs)
-        if self.normalize_advantage:
+        if self.normalize_advantage and len(adv) > 1:  # one sample has no standard deviation
             adv = (adv - adv.mean()) / (adv.std() + 1e-8)
         ratio = (self._log_prob(mean, action) - old_log_prob).exp()
         policy_gain = torch.min(adv * ratio, adv * ratio.clamp(1 - clip, 1 + clip)).mean()
@@ -233,26 +233,83 @@ class StepwisePPO(Stepwise, sb3.PPO):
         return self.rollout_buffer, ("observations", "actions", "rewards", "episode_starts", "values", "log_probs")
 
 
-class StepwiseSAC(Stepwise, sb3.SAC):
-    """SAC with CleanRL's update; replayed actions and the critics' inputs are in the units of the environment."""
+class OffPolicy(Stepwise):
+    """What SAC and TD3 share; replayed actions and the critics' inputs are in the units of the environment."""
+
+    learning_starts: int
+    batch_size: int
+    gamma: float
+    replay_buffer: Any
+    critic: Any
+    critic_target: Any
+
+    def _lay_out(self, **networks: nn.Module) -> None:
+        actions = cast(gymnasium.spaces.Box, self.action_space)
+        self._low, self._high = (torch.tensor(bound, dtype=torch.float32) for bound in (actions.low, actions.high))
+        self._scale, self._bias = (self._high - self._low) / 2, (self._high + self._low) / 2
+        self.vectors = {name: as_vector(network.parameters()) for name, network in networks.items()}
+        self._critic_layers = [layers(network) for network in self.critic.q_networks]
+        self._target_layers = [layers(network) for network in self.critic_target.q_networks]
+
+    def step(self) -> None:
+        """Take one environment step and learn from one batch. May raise `Diverged`."""
+        step, obs = self.num_timesteps, self._last_obs
+        if step < self.learning_starts:
+            action = self.action_space.sample()[None]
+        else:
+            with torch.no_grad():
+                action = self._explore(torch.tensor(obs)).numpy()
+        next_obs, reward, terminated, truncated = self._take(action)
+        done = terminated or truncated
+        limit = [{"TimeLimit.truncated": truncated and not terminated}]
+        self.replay_buffer.add(obs, next_obs, action, reward, done, limit)
+        if step > self.learning_starts:
+            self.train(gradient_steps=1, batch_size=self.batch_size)
+
+    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
+        """Make so many updates, each from transitions drawn from the buffer."""
+        for _ in range(gradient_steps):
+            self._update(self.replay_buffer.sample(batch_size), self.num_timesteps - 1)
+            self._n_updates += 1
+
+    def _explore(self, obs: Tensor) -> Tensor:
+        """Return the action to take, [n, action_size]."""
+        raise NotImplementedError
+
+    def _update(self, batch: Any, step: int) -> None:
+        """Learn from a batch after a step, counted from 0."""
+        raise NotImplementedError
+
+    def _values(self, critics: list[Layers], obs: Tensor, action: Tensor) -> list[Tensor]:
+        pair = torch.cat([obs, action], 1)
+        return [forward(critic, pair, torch.relu).squeeze(1) for critic in critics]
+
+    def _least(self, critics: list[Layers], obs: Tensor, action: Tensor) -> Tensor:
+        q1, q2 = self._values(critics, obs, action)
+        return torch.min(q1, q2)
+
+    def _descend_critics(self, batch: Any, next_value: Tensor) -> None:
+        """Move both critics towards the reward and the discounted value, [n], of the next observation."""
+        target = batch.rewards[:, 0] + (1 - batch.dones[:, 0]) * self.gamma * next_value
+        q1, q2 = self._values(self._critic_layers, batch.observations, batch.actions)
+        critic_loss = ((q1 - target) ** 2).mean() + ((q2 - target) ** 2).mean()
+        descend(critic_loss, self.critic.optimizer, self.vectors["critic"])
+
+    def _buffer(self) -> tuple[Any, tuple[str, ...]]:
+        return self.replay_buffer, ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+
+
+class StepwiseSAC(OffPolicy, sb3.SAC):
+    """SAC with CleanRL's update."""
 
     def begin(self, learner: SAC) -> None:
         """Lay out the parameters and see the first observation."""
         self._learner = learner
-        actions = cast(gymnasium.spaces.Box, self.action_space)
-        low, high = (torch.tensor(bound, dtype=torch.float32) for bound in (actions.low, actions.high))
-        self._scale, self._bias = (high - low) / 2, (high + low) / 2
-        self.vectors = {
-            "actor": as_vector(self.actor.parameters()),
-            "critic": as_vector(self.critic.parameters()),
-            "target": as_vector(self.critic_target.parameters()),
-        }
+        self._lay_out(actor=self.actor, critic=self.critic, target=self.critic_target)
         self._actor_parameters = list(self.actor.parameters())
         *self._latent_layers, self._mean_layer, self._std_layer = layers(
             self.actor.latent_pi, self.actor.mu, cast(nn.Module, self.actor.log_std)
         )
-        self._critic_layers = [layers(network) for network in self.critic.q_networks]
-        self._target_layers = [layers(network) for network in self.critic_target.q_networks]
         self.actor.optimizer = adam(self.vectors["actor"], learner.policy_learning_rate)
         self.critic.optimizer = adam(self.vectors["critic"], learner.q_learning_rate)
         self.optimizers = {"actor": self.actor.optimizer, "critic": self.critic.optimizer}
@@ -262,26 +319,8 @@ class StepwiseSAC(Stepwise, sb3.SAC):
             self.optimizers["entropy"] = self.ent_coef_optimizer
         self._start_stream()
 
-    def step(self) -> None:
-        """Take one environment step and learn from one batch. May raise `Diverged`."""
-        step, obs = self.num_timesteps, self._last_obs
-        if step < self.learning_starts:
-            action = self.action_space.sample()[None]
-        else:
-            with torch.no_grad():
-                action = self._sample(torch.tensor(obs))[0].numpy()
-        next_obs, reward, terminated, truncated = self._take(action)
-        done = terminated or truncated
-        limit = [{"TimeLimit.truncated": truncated and not terminated}]
-        cast(Any, self.replay_buffer).add(obs, next_obs, action, reward, done, limit)
-        if step > self.learning_starts:
-            self.train(gradient_steps=1, batch_size=self.batch_size)
-
-    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
-        """Update critics, then actor and entropy weight where it is their turn, then target critics."""
-        for _ in range(gradient_steps):
-            self._update(cast(Any, self.replay_buffer).sample(batch_size), self.num_timesteps - 1)
-            self._n_updates += 1
+    def _explore(self, obs: Tensor) -> Tensor:
+        return self._sample(obs)[0]
 
     def _update(self, batch: Any, step: int) -> None:
         obs = batch.observations
@@ -289,10 +328,7 @@ class StepwiseSAC(Stepwise, sb3.SAC):
         with torch.no_grad():
             next_action, next_log_prob = self._sample(batch.next_observations)
             next_value = self._least(self._target_layers, batch.next_observations, next_action) - alpha * next_log_prob
-            target = batch.rewards[:, 0] + (1 - batch.dones[:, 0]) * self.gamma * next_value
-        q1, q2 = self._values(self._critic_layers, obs, batch.actions)
-        critic_loss = ((q1 - target) ** 2).mean() + ((q2 - target) ** 2).mean()
-        descend(critic_loss, self.critic.optimizer, self.vectors["critic"])
+        self._descend_critics(batch, next_value)
 
         if step % self._learner.policy_frequency == 0:
             for _ in range(self._learner.policy_frequency):  # as many updates as steps were left out
@@ -327,17 +363,6 @@ class StepwiseSAC(Stepwise, sb3.SAC):
         stretch = torch.log(self._scale * (1 - squashed**2) + 1e-6)
         log_prob = (-0.5 * noise**2 - log_std - HALF_LOG_2PI - stretch).sum(1)
         return squashed * self._scale + self._bias, log_prob
-
-    def _values(self, critics: list[Layers], obs: Tensor, action: Tensor) -> list[Tensor]:
-        pair = torch.cat([obs, action], 1)
-        return [forward(critic, pair, torch.relu).squeeze(1) for critic in critics]
-
-    def _least(self, critics: list[Layers], obs: Tensor, action: Tensor) -> Tensor:
-        q1, q2 = self._values(critics, obs, action)
-        return torch.min(q1, q2)
-
-    def _buffer(self) -> tuple[Any, tuple[str, ...]]:
-        return self.replay_buffer, ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
 def layers(*modules: nn.Module) -> Layers:

@@ -1,6 +1,9 @@
-"""Settings of what is measured rather than trained."""
+"""Settings of what is measured rather than trained. Each says in `title` what it measures and in `repeat_seconds` how long."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
+
+from experiments.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -9,9 +12,109 @@ class Throughput:
 
     learner: str = "stream_ac"
     """Algorithm of the registry, with its default hyperparameters."""
+    implementation: Literal["", "sb3", "lanes", "library"] = field(default="", metadata={"added_later": True})
+    """Which form of a one-sample learner; `library` is stable-baselines3's own, for comparison. Empty: the only one."""
     lanes: int = 8
     """Streams in one process; 1 for batch learners."""
     workers: int = 1
     """Processes side by side, each on its own core; above 1 only the learner with its environment is measured."""
     seconds: float = 1.5
     """Least time of one measurement."""
+
+    @property
+    def title(self) -> str:
+        """Return what is measured."""
+        form = f" ({self.implementation})" if self.implementation else ""
+        return f"{self.learner}{form}, {self.lanes} lanes, {self.workers} workers"
+
+    @property
+    def repeat_seconds(self) -> float:
+        """Return the least time of one repeat: there are three quantities."""
+        return 3 * self.seconds
+
+
+@dataclass(frozen=True)
+class UpdateTime:
+    """The time of one action and of one learning update (`experiments.training.resources`). `steps` counts repeats."""
+
+    learner: str = "stream_ac"
+    """Algorithm of the registry."""
+    settings: tuple[str, ...] = ()
+    """What the learner sets differently from its defaults, as key=value."""
+    engine: Literal["compiled", "eager"] = "compiled"
+    """How a streaming learner is executed: compiled as in training, or PyTorch operation by operation."""
+    seconds: float = 0.5
+    """Least time of one measurement."""
+
+    def __post_init__(self) -> None:
+        _positive("seconds", self.seconds)
+
+    @property
+    def title(self) -> str:
+        """Return what is measured."""
+        return ", ".join((self.learner, self.engine, *self.settings))
+
+    @property
+    def repeat_seconds(self) -> float:
+        """Return the least time of one repeat: there are actions and updates."""
+        return 2 * self.seconds
+
+
+@dataclass(frozen=True)
+class PeakMemory:
+    """The memory of a learner that has stored so many samples (`experiments.training.memory`). `steps` counts repeats."""
+
+    learner: str = "stream_ac"
+    """Algorithm of the registry."""
+    settings: tuple[str, ...] = ()
+    """What the learner sets differently from its defaults, as key=value."""
+    samples: tuple[int, ...] = (0,)
+    """Sizes of the replay buffer or of the rollout, each measured in a process of its own; 0 alone for streaming learners."""
+    largest_gigabytes: float = 4.0
+    """What would take more is computed and not measured."""
+
+    def __post_init__(self) -> None:
+        _positive("largest_gigabytes", self.largest_gigabytes)
+        if not self.samples or any(type(number) is not int or number < 0 for number in self.samples):
+            raise UserError(f"samples must be a list of whole numbers from 0, like [1, 1000]; {self.samples!r} is not.")
+
+    @property
+    def title(self) -> str:
+        """Return what is measured."""
+        return ", ".join((self.learner, *self.settings, f"{len(self.samples)} sizes"))
+
+    @property
+    def repeat_seconds(self) -> float:
+        """Return about how long one repeat takes: a process for each size, and its samples one by one."""
+        return sum(5.0 + 1e-5 * number for number in self.samples)
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """The speed of fixed arithmetic, by which devices compare, and the device that times are shown for."""
+
+    cycle_ms: float = 45.0
+    """Length of the action cycle that a learner has to keep, in ms: Create-Reacher of ReLoD, as the talk on AVG has it."""
+    slowdown: float = 1.0
+    """How many times slower than this machine the device is: the GFLOP/s measured here over those measured there."""
+    seconds: float = 0.5
+    """Least time of one measurement."""
+
+    def __post_init__(self) -> None:
+        for name in ("cycle_ms", "slowdown", "seconds"):
+            _positive(name, getattr(self, name))
+
+    @property
+    def title(self) -> str:
+        """Return what is measured."""
+        return "matrix products"
+
+    @property
+    def repeat_seconds(self) -> float:
+        """Return the least time of one repeat: there are two products."""
+        return 2 * self.seconds
+
+
+def _positive(name: str, number: float) -> None:
+    if not number > 0:
+        raise UserError(f"{name} must be positive; {number:g} is not.")

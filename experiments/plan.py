@@ -30,7 +30,7 @@ ENVIRONMENT_SPEED = {
     **{"dm_control/cheetah": 6000, "dm_control/dog": 700, "MinAtar/": 5000, "ETTm2": 8000},
 }
 ATARI_SPEED = 900
-LEARNER_SPEED = {"ppo": 2500, "sac": 90, "ppo1": 900, "sac1": 380, "dqn": 1500, "dqn1": 1000}
+LEARNER_SPEED = {"ppo": 2500, "sac": 90, "ppo1": 900, "sac1": 380, "td3": 110, "td3_1": 450, "dqn": 1500, "dqn1": 1000}
 UNKNOWN_SPEED = 2000
 
 
@@ -45,15 +45,14 @@ class Group:
     @property
     def kind(self) -> str:
         """Return which training loop runs the group."""
-        return training_kind(self.runs[0].algorithm)
+        return training_kind(self.runs[0])
 
     @property
     def title(self) -> str:
         """Return a line for a person."""
         run = self.runs[0]
         if self.kind == "measurement":
-            what = dict(run.hyperparameters)
-            return f"{run.algorithm} {run.env_id} {what['learner']}, {what['lanes']} lanes, {what['workers']} workers"
+            return f"{run.algorithm} {run.env_id} {make_learner(run).title}"
         numbers = [r.seed for r in self.runs]
         together = numbers == list(range(numbers[0], numbers[-1] + 1)) and len(numbers) > 2
         seeds = f"{numbers[0]}-{numbers[-1]}" if together else ",".join(map(str, numbers))
@@ -72,7 +71,7 @@ def plan(store: Store, runs: Sequence[Run], workers: int, lanes: int | None = No
     """
     families: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
-        if training_kind(run.algorithm) == "streaming":
+        if training_kind(run) == "streaming":
             key: tuple[object, ...] = (structure(make_learner(run)), run.env_id, run.environment, run.steps)
         else:
             key = (run.run_id,)
@@ -121,12 +120,14 @@ def spaces_of(env_id: str, environment: tuple[tuple[str, object], ...]) -> Space
 
 def expected_speed(store: Store, run: Run) -> float:
     """Return steps/s on one core: measured by finished runs of the same kind in this store, or else estimated."""
-    if training_kind(run.algorithm) == "measurement":  # its steps are repeats, of three quantities
-        return 1 / (3 * make_learner(run).seconds)
+    if training_kind(run) == "measurement":  # its steps are repeats
+        return 1 / float(make_learner(run).repeat_seconds)
     prefix = f"{run.algorithm}-{run.env_id.replace('/', '.')}-"
     same = [run_id for run_id in store.finished() if run_id.startswith(prefix)]
-    measured = [store.provenance(run_id).get("steps_per_second") for run_id in sorted(same)[:8]]
-    speeds = [speed for speed in measured if speed]
+    # One-sample baselines run in two forms of very different speed; only lanes tell of an engine.
+    in_lanes = training_kind(run) == "streaming"
+    measured = (store.provenance(run_id) for run_id in sorted(same)[:16])
+    speeds = [told["steps_per_second"] for told in measured if told.get("steps_per_second") and ("engine" in told) == in_lanes]
     if speeds:
         return float(sum(speeds) / len(speeds))
     environment = _environment_speed(run.env_id)

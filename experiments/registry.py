@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import replace
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from algorithms.agent import Spaces
@@ -11,13 +12,17 @@ from algorithms.stream_ac import StreamAC
 from algorithms.stream_q import StreamQ
 from algorithms.stream_sarsa import StreamSARSA
 from algorithms.stream_td import StreamTD
-from baselines.batch import PPO, PPO1, SAC, SAC1
+from baselines.batch import PPO, PPO1, SAC, SAC1, TD3, TD3_1
 from baselines.classic import ClassicAC, ClassicQ, ClassicSARSA, ClassicTD
 from baselines.dqn import DQN, DQN1
+from baselines.incremental_dqn import IncrementalDQN
+from baselines.incremental_ppo import IncrementalPPO
+from baselines.incremental_sac import IncrementalSAC
+from baselines.incremental_td3 import IncrementalTD3
 from experiments.environments.options import make_options, options_class
 from experiments.errors import UserError
-from experiments.measurements import Throughput
-from experiments.spec import Run, Value, closest_names
+from experiments.measurements import Arithmetic, PeakMemory, Throughput, UpdateTime
+from experiments.spec import Arm, Row, Run, Value, closest_names, parse_settings, resolve
 
 STREAMING: dict[str, type] = {
     "stream_ac": StreamAC,
@@ -29,8 +34,16 @@ STREAMING: dict[str, type] = {
     "classic_sarsa": ClassicSARSA,
     "classic_td": ClassicTD,
 }
-BATCH: dict[str, type] = {"ppo": PPO, "sac": SAC, "dqn": DQN, "ppo1": PPO1, "sac1": SAC1, "dqn1": DQN1}
-MEASUREMENTS: dict[str, type] = {"throughput": Throughput}
+BATCH: dict[str, type] = {
+    **{"ppo": PPO, "sac": SAC, "td3": TD3, "dqn": DQN},
+    **{"ppo1": PPO1, "sac1": SAC1, "td3_1": TD3_1, "dqn1": DQN1},
+}
+# The one-sample forms that run in lanes where their hyperparameter `implementation` says so.
+LANES: dict[str, type] = {"ppo1": IncrementalPPO, "sac1": IncrementalSAC, "td3_1": IncrementalTD3, "dqn1": IncrementalDQN}
+MEASUREMENTS: dict[str, type] = {
+    **{"throughput": Throughput, "arithmetic": Arithmetic},
+    **{"update_time": UpdateTime, "peak_memory": PeakMemory},
+}
 ALGORITHMS = {**STREAMING, **BATCH, **MEASUREMENTS}
 
 # What an environment may want of a learner, and which of it each algorithm can give.
@@ -39,7 +52,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("stream_ac", "classic_ac"), ("vector", "choice")),
     **dict.fromkeys(("stream_q", "classic_q", "stream_sarsa", "classic_sarsa", "dqn", "dqn1"), ("choice",)),
     **dict.fromkeys(("stream_td", "classic_td"), ("prediction",)),
-    **dict.fromkeys(("ppo", "ppo1", "sac", "sac1"), ("vector",)),
+    **dict.fromkeys(("ppo", "ppo1", "sac", "sac1", "td3", "td3_1"), ("vector",)),
 }
 
 
@@ -69,21 +82,56 @@ def _added_later(settings: type) -> frozenset[str]:
     return frozenset(f.name for f in dataclasses.fields(settings) if f.metadata.get("added_later"))
 
 
-def training_kind(algorithm: str) -> Literal["streaming", "batch", "measurement"]:
-    """Return which training loop runs an algorithm."""
-    if algorithm in MEASUREMENTS:
+def training_kind(run: Run) -> Literal["streaming", "batch", "measurement"]:
+    """Return which training loop runs a run."""
+    if run.algorithm in MEASUREMENTS:
         return "measurement"
-    return "streaming" if algorithm in STREAMING else "batch"
+    return "streaming" if run.algorithm in STREAMING or _in_lanes(run) else "batch"
+
+
+def _in_lanes(run: Run) -> bool:
+    return dict(run.hyperparameters).get("implementation") == "lanes"
 
 
 def make_learner(run: Run) -> Any:
-    """Return the hyperparameters of a run as the algorithm's own dataclass."""
-    return ALGORITHMS[run.algorithm](**dict(run.hyperparameters))
+    """Return the hyperparameters of a run as the algorithm's own dataclass; an agent, where it is trained in lanes."""
+    if not _in_lanes(run):
+        return ALGORITHMS[run.algorithm](**dict(run.hyperparameters))
+    learner = LANES[run.algorithm](**dict(run.hyperparameters))
+    return replace(learner, run_steps=float(run.steps)) if hasattr(learner, "run_steps") else learner
+
+
+def measured_run(run: Run) -> Run | None:
+    """Return a run of the learner that a measurement is about, or None where it is about none."""
+    given: dict[str, Any] = dict(run.hyperparameters)
+    if run.algorithm not in MEASUREMENTS or "learner" not in given:
+        return None
+    if given["learner"] not in {**STREAMING, **BATCH}:
+        raise UserError(f"there is no learner {given['learner']!r}{closest_names(given['learner'], {**STREAMING, **BATCH})}.")
+    # Long enough that schedules which depend on the length of a run stand at their beginning.
+    row = Row(run.env_id, (), steps=10**9, seeds=1, bin_width=1, environment=dict(run.environment))
+    return resolve(row, Arm("", given["learner"], parse_settings(given.get("settings", ()))), run.seed)
+
+
+def environment_options(run: Run) -> dict[str, Any]:
+    """Return the options of a run's environment as its learner wants them.
+
+    The baselines decide about the time feature themselves: it belongs to Stream-X, not to what CleanRL's learners see.
+    """
+    options: dict[str, Any] = dict(run.environment)
+    time_feature = dict(run.hyperparameters).get("time_feature")
+    if time_feature is not None and "time_feature" in options:
+        options["time_feature"] = time_feature
+    elif time_feature:
+        raise UserError(f"{run.env_id} has no time feature; leave time_feature of {run.algorithm} at false.")
+    return options
 
 
 def check_spaces(run: Run, spaces: Spaces) -> None:
     """Raise `UserError` where an algorithm cannot act in an environment."""
-    if training_kind(run.algorithm) == "measurement":
+    if training_kind(run) == "measurement":
+        if measured := measured_run(run):
+            check_spaces(measured, spaces)
         return
     asked = "prediction" if spaces.prediction else "choice" if spaces.discrete else "vector"
     given = ACTIONS[run.algorithm]
@@ -107,3 +155,10 @@ def check_hyperparameters(run: Run) -> None:
         if name == "hidden" and not (isinstance(value, tuple) and all(type(n) is int and n > 0 for n in value)):
             raise UserError(f"hidden must be a list of positive widths, like [128, 128]; {value!r} is not.")
     make_options(run.env_id, dict(run.environment))
+    if measured := measured_run(run):
+        check_hyperparameters(measured)
+    if _in_lanes(run):
+        try:
+            make_learner(run).check()
+        except ValueError as error:
+            raise UserError(f"{run.algorithm} cannot run so: {error}.") from None

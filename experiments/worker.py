@@ -59,7 +59,7 @@ def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_request
         if not claimed:
             return DONE
         context.beat(0, 0.0, None, force=True)
-        kind = training_kind(claimed[0].algorithm)
+        kind = training_kind(claimed[0])
         if kind == "streaming":
             from experiments.training import streaming
 
@@ -70,10 +70,11 @@ def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_request
             for run in claimed:
                 batch.train(run, context)
         else:
-            from experiments.training import measurement
+            from experiments.training import measurement, resources
 
             for run in claimed:
-                measurement.measure(run, context)
+                measure = measurement.measure if run.algorithm == "throughput" else resources.measure
+                measure(run, context)
         return DONE
     except Interrupted:
         return STOPPED

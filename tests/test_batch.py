@@ -27,7 +27,7 @@ from torch.distributions import AffineTransform, Independent, Normal, TanhTransf
 from torch.nn import functional as F
 
 import experiments
-from baselines.batch import PPO, PPO1, SAC, SAC1, build, normalized
+from baselines.batch import PPO, PPO1, SAC, SAC1, TD3, TD3_1, build, normalized
 from baselines.stepwise import StepwisePPO
 from experiments import checkpoint
 from experiments.environments import Environment
@@ -45,6 +45,8 @@ SMALL: dict[str, tuple[int, dict[str, Any]]] = {
     "ppo1": (900, {}),
     "sac": (500, {"learning_starts": 100, "batch_size": 16, "buffer_size": 300, "hidden": (32, 32)}),
     "sac1": (500, {"hidden": (32, 32)}),
+    "td3": (500, {"learning_starts": 100, "batch_size": 16, "buffer_size": 300, "hidden": (32, 32)}),
+    "td3_1": (500, {"hidden": (32, 32)}),
     "dqn": (900, {"env_id": "CartPole-v1", "learning_starts": 100, "batch_size": 16, "buffer_size": 300, "hidden": (32,)}),
     "dqn1": (900, {"env_id": "CartPole-v1", "hidden": (32,)}),
 }
@@ -128,7 +130,8 @@ def test_sac_hyperparameters_reach_the_model(learner: SAC, size: int, batch: int
     assert [layer.shape[0] for layer in model.actor.parameters() if layer.ndim == 2] == [256, 256, 3, 3]
 
 
-def test_a_buffer_of_one_returns_the_transition_just_stored() -> None:
+@pytest.mark.parametrize("learner", [SAC1(), TD3_1(), SAC(buffer_size=1, sizes="derived")])
+def test_a_buffer_of_one_returns_the_transition_just_stored(learner: SAC | TD3) -> None:
     taken: list[tuple[Any, ...]] = []
     environment = hopper()
     take = environment.step
@@ -138,7 +141,7 @@ def test_a_buffer_of_one_returns_the_transition_just_stored() -> None:
         return taken[-1][1:]
 
     environment.step = step  # type: ignore[method-assign]
-    model = build(SAC1(), environment, 100, 0)
+    model = build(learner, environment, 100, 0)
     for _ in range(100):
         obs = model._last_obs.copy()
         model.step()
@@ -166,7 +169,7 @@ def test_sizes_of_zero_are_refused() -> None:
 
 
 def test_discrete_actions_are_refused_in_one_sentence() -> None:
-    with pytest.raises(UserError, match="CartPole-v1: PPO and SAC choose a vector"):
+    with pytest.raises(UserError, match="CartPole-v1: PPO, SAC and TD3 choose a vector"):
         Stream(make_run("ppo", 100, "CartPole-v1"))
 
 
@@ -325,8 +328,9 @@ def test_sac_update_equals_one_written_out_with_plain_parts() -> None:
     assert log_alpha.abs().item() > 3e-3
 
 
-def test_sac_acts_at_random_and_learns_when_cleanrl_does() -> None:
-    model = build(SAC(hidden=(8, 8), batch_size=4, learning_starts=10), Corridor(), 100, 0)
+@pytest.mark.parametrize("learner", [SAC, TD3])
+def test_learning_begins_when_cleanrls_does(learner: type[SAC] | type[TD3]) -> None:
+    model = build(learner(hidden=(8, 8), batch_size=4, learning_starts=10), Corridor(), 100, 0)
     updates = []
     for _ in range(14):
         model.step()
@@ -334,10 +338,10 @@ def test_sac_acts_at_random_and_learns_when_cleanrl_does() -> None:
     assert updates == [0] * 11 + [1, 2, 3]
 
 
-@pytest.mark.parametrize("learner", [PPO1(), SAC1()])
-def test_one_sample_forms_stay_finite_and_learn_at_every_step(learner: PPO | SAC) -> None:
+@pytest.mark.parametrize("learner", [PPO1(), SAC1(), TD3_1()])
+def test_one_sample_forms_stay_finite_and_learn_at_every_step(learner: PPO | SAC | TD3) -> None:
     model = build(learner, hopper(), 400, 0)
-    vector = model.vectors["critic" if isinstance(learner, SAC) else "policy"]
+    vector = model.vectors["policy" if isinstance(learner, PPO) else "critic"]
     for _ in range(3):
         model.step()
     for _ in range(397):
@@ -444,6 +448,7 @@ def test_a_killed_run_ends_in_the_same_bytes(algorithm: str, tmp_path: Path) -> 
     [
         ("ppo1", {"learning_rate": 1e30}),
         ("sac1", {"q_learning_rate": 1e30, "hidden": (8, 8)}),
+        ("td3_1", {"learning_rate": 1e30, "hidden": (8, 8)}),
         ("dqn1", {"learning_rate": 1e30, "env_id": "CartPole-v1"}),
     ],
 )

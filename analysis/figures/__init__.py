@@ -6,7 +6,9 @@ A figure module defines
 
 which returns the figure and the numbers it shows, and touches no file: `analysis.report` saves both. Figures of learning
 draw `data.curves` and `data.summary`. Those of a measurement (`Experiment.measurement`) find both empty and read the tables
-of the runs listed in `data.runs` from `data.store` themselves; their numbers are what the report prints.
+of the runs listed in `data.runs` from `data.store` themselves; their numbers are what the report prints, unless they define
+
+    tables(numbers: pandas.DataFrame) -> list[tuple[str, pandas.DataFrame]]    what to print instead, under titles
 
 Figures of what learners recorded about themselves (`Experiment.returns` is False) find the bins of `analysis.metrics` there,
 and read the tables `metrics` from the store if they need every row. Their modules may define as well
@@ -73,6 +75,14 @@ def comparison_of(experiment: Experiment) -> Callable[[FigureData], pd.DataFrame
     """Return the function that sets what runs recorded beside what was published; its table is empty if nothing was."""
     compare: Callable[[FigureData], pd.DataFrame] = getattr(_module(experiment), "comparison", lambda data: pd.DataFrame())
     return compare
+
+
+def tables_of(experiment: Experiment) -> Callable[[pd.DataFrame], list[tuple[str, pd.DataFrame]]]:
+    """Return the function that makes of a measurement's numbers the tables that are printed, each with a title."""
+    tables: Callable[[pd.DataFrame], list[tuple[str, pd.DataFrame]]] = getattr(
+        _module(experiment), "tables", lambda numbers: [(experiment.title, numbers)]
+    )
+    return tables
 
 
 def _module(experiment: Experiment) -> ModuleType:

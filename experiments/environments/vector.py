@@ -67,7 +67,9 @@ class Vector:
         else:
             raise UserError(f"{env_id} has actions of the form {self.action_space}; a vector or a discrete choice is needed.")
         self._clip = not self._discrete and options.action_clip != "none"
-        self.spaces = Spaces((size,), actions, self._discrete, options.time_feature)
+        bounds = (self.action_space.low, self.action_space.high) if isinstance(self.action_space, gym_spaces.Box) else ((), ())
+        low, high = (tuple(float(x) for x in bound) for bound in bounds)
+        self.spaces = Spaces((size,), actions, self._discrete, options.time_feature, action_low=low, action_high=high)
         self._actions: list[Any] = []
 
     def reset(self, seed: int) -> tuple[np.ndarray, float]:

@@ -5,9 +5,10 @@ our choice.
 """
 
 from experiments.spec import Arm, Experiment, Preset, Row
+from experiments.specs import stream_barrier as barrier
 
 STREAM_AC = Arm("Stream AC(0.8)", "stream_ac")
-PPO1, PPO, SAC, SAC1 = Arm("PPO1", "ppo1"), Arm("PPO", "ppo"), Arm("SAC", "sac"), Arm("SAC1", "sac1")
+PPO1, PPO, SAC, SAC1 = barrier.PPO1, barrier.PPO, barrier.SAC, barrier.SAC1
 ARMS = (STREAM_AC, PPO1, PPO, SAC, SAC1)
 BUDGETS = {  # panel: steps, width of a bin
     "Humanoid-v4": (5_000_000, 100_000),

@@ -12,7 +12,8 @@ from experiments.specs import stream_q_atari as atari
 
 CONTINUOUS_CONTROL = ("Hopper-v4", "Walker2d-v4", "dm_control/dog-stand-v0", "dm_control/cheetah-run-v0")
 
-CLASSIC_AC, PPO1, SAC1 = Arm("Classic AC", "classic_ac"), Arm("PPO1", "ppo1"), Arm("SAC1", "sac1")
+LANES = {"implementation": "lanes"}
+CLASSIC_AC, PPO1, SAC1 = Arm("Classic AC", "classic_ac"), Arm("PPO1", "ppo1", LANES), Arm("SAC1", "sac1", LANES)
 STREAM_AC, PPO, SAC = Arm("Stream AC", "stream_ac"), Arm("PPO", "ppo"), Arm("SAC", "sac")
 ARMS = (CLASSIC_AC, PPO1, SAC1, STREAM_AC, PPO, SAC)  # the order of the bars
 ATARI = ("BreakoutNoFrameskip-v4", "EnduroNoFrameskip-v4")

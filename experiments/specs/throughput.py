@@ -18,7 +18,16 @@ def workers(number: int) -> Arm:
 STREAMING = (lanes(1), lanes(8), lanes(16), lanes(8, "classic_ac", "Classic AC"))
 BATCH = tuple(
     Arm(name, "throughput", {"learner": learner, "lanes": 1, "seconds": 3.0})
-    for name, learner in (("PPO1", "ppo1"), ("SAC1", "sac1"), ("PPO", "ppo"), ("SAC", "sac"))
+    for name, learner in (
+        *(("PPO1", "ppo1"), ("SAC1", "sac1"), ("TD3-1", "td3_1")),
+        *(("PPO", "ppo"), ("SAC", "sac"), ("TD3", "td3")),
+    )
+)
+FORMS = (("library", "stable-baselines3's own", 1, 3.0), ("lanes", "2 lanes", 2, 1.5), ("lanes", "8 lanes", 8, 1.5))
+ONE_SAMPLE = tuple(
+    Arm(f"{name}, {told}", "throughput", {"learner": learner, "implementation": form, "lanes": number, "seconds": seconds})
+    for name, learner in (("PPO1", "ppo1"), ("SAC1", "sac1"), ("TD3-1", "td3_1"))
+    for form, told, number, seconds in FORMS
 )
 SCALING = (workers(2), workers(4))
 IMAGES = (lanes(2, "stream_q", "Stream Q"), lanes(2, "stream_sarsa", "Stream SARSA"), lanes(2, "classic_q", "Classic Q"))
@@ -39,7 +48,7 @@ EXPERIMENT = Experiment(
         "paper": Preset(
             "all learners on HalfCheetah-v4, MinAtar and Atari, Stream AC on the other tasks, and 1, 2, 4 workers",
             (
-                row("HalfCheetah-v4", STREAMING + BATCH + SCALING),
+                row("HalfCheetah-v4", STREAMING + BATCH + ONE_SAMPLE + SCALING),
                 row("Ant-v4", (lanes(1), lanes(8))),
                 *(row(env_id, (lanes(8),)) for env_id in ("Hopper-v4", "Walker2d-v4")),
                 row("Humanoid-v4", (lanes(4),)),
@@ -50,7 +59,7 @@ EXPERIMENT = Experiment(
         "laptop": Preset(
             "HalfCheetah-v4, Ant-v4, MinAtar and Atari",
             (
-                row("HalfCheetah-v4", STREAMING + BATCH + SCALING),
+                row("HalfCheetah-v4", STREAMING + BATCH + ONE_SAMPLE + SCALING),
                 row("Ant-v4", (lanes(1), lanes(8))),
                 *(row(env_id, IMAGES + DQN1) for env_id in ("MinAtar/Breakout-v1", "PongNoFrameskip-v4")),
             ),
@@ -58,6 +67,10 @@ EXPERIMENT = Experiment(
         "images": Preset(
             "MinAtar and Atari alone",
             tuple(row(env_id, IMAGES + DQN1) for env_id in ("MinAtar/Breakout-v1", "PongNoFrameskip-v4")),
+        ),
+        "one_sample": Preset(
+            "the one-sample forms of PPO, SAC and TD3 on HalfCheetah-v4: stable-baselines3's own, ours on its parts, and lanes",
+            (row("HalfCheetah-v4", BATCH[:3] + ONE_SAMPLE),),
         ),
         "quick": Preset(
             "Stream AC on HalfCheetah-v4 and Ant-v4", tuple(row(e, (lanes(8),), 3) for e in ("HalfCheetah-v4", "Ant-v4"))

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from baselines.batch import build
+from baselines.batch import build, used_sizes
 from baselines.stepwise import Diverged
 from experiments import checkpoint
 from experiments.environments import Environment, SimulationDivergedError
 from experiments.errors import UserError
 from experiments.provenance import exact_versions
-from experiments.registry import make_learner
+from experiments.registry import environment_options, make_learner
 from experiments.spec import Run
 from experiments.training.context import Context, Interrupted, Watcher
 from experiments.training.episodes import EpisodeLog
@@ -28,13 +28,7 @@ class Stream:
 
     def __init__(self, run: Run):
         learner = make_learner(run)
-        options: dict[str, Any] = dict(run.environment)
-        # The learner decides about the time feature: it belongs to Stream-X, not to what CleanRL's learners see.
-        if "time_feature" in options:
-            options["time_feature"] = learner.time_feature
-        elif learner.time_feature:
-            raise UserError(f"{run.env_id} has no time feature; leave time_feature of {run.algorithm} at false.")
-        self.environment = Environment(run.env_id, run.seed, **options)
+        self.environment = Environment(run.env_id, run.seed, **environment_options(run))
         try:
             self.model = build(learner, self.environment, run.steps, run.seed)
         except ValueError as error:
@@ -107,6 +101,7 @@ def train(run: Run, context: Context) -> None:
         **context.provenance,
         "implementation": f"stable-baselines3 {requires['stable-baselines3']}",
         "threads": 1,
+        "sizes": used_sizes(make_learner(run), run.steps),
         "steps_per_second": _pace(stream.steps, stream.seconds),
         "train_seconds": stream.seconds,
         "resumed_at": stream.resumed_at,

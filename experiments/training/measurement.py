@@ -59,7 +59,7 @@ Rows = list[tuple[int, str, float]]
 def _measure_alone(run: Run, settings: Throughput) -> Rows:
     environment = Environment(run.env_id, seed=1_000_000, **dict(run.environment))  # type: ignore[arg-type]
     quantities: dict[str, Callable[[int], int]] = {BARE: lambda n: _step_randomly(environment, n)}
-    if registry.training_kind(settings.learner) == "streaming":
+    if _in_lanes(run, settings):
         step_together, lanes = _streaming_learner(run, settings)
         quantities[UPDATE] = lambda n: _update_only(lanes, n)
     else:
@@ -99,7 +99,12 @@ def _update_only(lanes: Lanes, ticks: int) -> int:
 def _learner_run(run: Run, settings: Throughput, seed: int) -> Run:
     # Long enough that schedules which depend on the length of a run stand at their beginning.
     row = Row(run.env_id, (), steps=10**9, seeds=1, bin_width=1, environment=dict(run.environment))
-    return resolve(row, Arm("", settings.learner), seed)
+    form = {"implementation": settings.implementation} if settings.implementation in ("sb3", "lanes") else {}
+    return resolve(row, Arm("", settings.learner, form), seed)
+
+
+def _in_lanes(run: Run, settings: Throughput) -> bool:
+    return registry.training_kind(_learner_run(run, settings, run.seed)) == "streaming"
 
 
 def _streaming_learner(run: Run, settings: Throughput) -> tuple[Callable[[int], int], Lanes]:
@@ -123,7 +128,7 @@ def _batch_learner(run: Run, settings: Throughput) -> Callable[[int], int]:
     from experiments.training import batch
 
     learner_run = _learner_run(run, settings, run.seed)
-    take_steps = batch.stepper(learner_run)
+    take_steps = _library(learner_run) if settings.implementation == "library" else batch.stepper(learner_run)
     take_steps(int(dict(learner_run.hyperparameters).get("learning_starts", 0)))  # type: ignore[arg-type]  # before that there are no updates to measure
 
     def take(ticks: int) -> int:
@@ -131,6 +136,13 @@ def _batch_learner(run: Run, settings: Throughput) -> Callable[[int], int]:
         return ticks
 
     return take
+
+
+def _library(run: Run) -> Callable[[int], None]:
+    from baselines import library
+
+    environment = Environment(run.env_id, run.seed, **registry.environment_options(run))
+    return library.stepper(registry.make_learner(run), environment, run.seed)
 
 
 def _measure_side_by_side(run: Run, settings: Throughput) -> Rows:
@@ -157,7 +169,7 @@ def _one_of_many(run: Run, settings: Throughput, number: int, barrier: Any, rate
     torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[number]})
-    if registry.training_kind(settings.learner) == "streaming":
+    if _in_lanes(run, settings):
         take, _ = _streaming_learner(run, settings)
     else:
         take = _batch_learner(run, settings)

@@ -20,7 +20,7 @@ from experiments import checkpoint
 from experiments.environments import Environment, SimulationDivergedError
 from experiments.environments.options import kind_of
 from experiments.provenance import exact_versions
-from experiments.registry import make_learner
+from experiments.registry import environment_options, make_learner
 from experiments.spec import Run
 from experiments.streams import BLOCK, NoiseStream, derive
 from experiments.training.context import Context, Interrupted, Watcher
@@ -37,7 +37,7 @@ class Stream:
 
     def __init__(self, run: Run, agent: Agent):
         self.run = run
-        self.environment = Environment(run.env_id, run.seed, **dict(run.environment))  # type: ignore[arg-type]
+        self.environment = Environment(run.env_id, run.seed, **environment_options(run))
         self.noise = NoiseStream(run.seed, agent.noise(self.environment.spaces))
         self.episodes = EpisodeLog()
         self.metrics = MetricsLog(getattr(agent, "METRICS_EVERY", METRICS_EVERY))
@@ -83,7 +83,7 @@ def _train_group(runs: list[Run], restored: Restored, compiled: bool, requires: 
     resumed_at: list[int] = []
     if begun_at:
         payloads = [c.payload for c in restored if c is not None]
-        streams, lanes = _restore(runs, payloads, compiled)
+        streams, lanes = _restore(runs, payloads, compiled, begun_at)
         resumed_at = [*payloads[0]["resumed_at"], begun_at]
     else:
         streams, lanes = begin(runs, compiled)
@@ -146,10 +146,12 @@ def begin(runs: Sequence[Run], compiled: bool) -> tuple[list[Stream], Lanes]:
     return streams, lanes
 
 
-def _restore(runs: Sequence[Run], payloads: Sequence[dict[str, Any]], compiled: bool) -> tuple[list[Stream], Lanes]:
+def _restore(
+    runs: Sequence[Run], payloads: Sequence[dict[str, Any]], compiled: bool, begun_at: int
+) -> tuple[list[Stream], Lanes]:
     agents: list[Agent] = [make_learner(run) for run in runs]
     streams = [Stream(run, agent) for run, agent in zip(runs, agents, strict=True)]
-    lanes = Lanes(agents[0], streams[0].environment.spaces, [p["state"] for p in payloads], compiled)
+    lanes = Lanes(agents[0], streams[0].environment.spaces, [p["state"] for p in payloads], compiled, begun_at)
     for lane, (stream, payload) in enumerate(zip(streams, payloads, strict=True)):
         stream.episodes.rows, stream.diverged_at = payload["rows"], payload["diverged_at"]
         stream.metrics.set_state(payload["metrics"])

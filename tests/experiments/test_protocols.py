@@ -1,9 +1,14 @@
-"""The `paper` presets against the published protocol of Stream-X (arXiv:2410.14606v2, Figs. 2 to 14), written out here."""
+"""The `paper` presets against the published protocols, written out here.
+
+Stream-X (arXiv:2410.14606v2), Figs. 2 to 14; AVG (arXiv:2411.15370), Fig. 1; and ours with the protocols of Stream-X.
+"""
 
 import dataclasses
 
 import pytest
 
+from baselines.batch import used_sizes
+from experiments.registry import make_learner
 from experiments.spec import Arm, Preset, labelled_runs, load_experiment
 
 ATARI_GAMES = """
@@ -22,6 +27,11 @@ DM_CONTROL = {f"dm_control/{task}-v0" for task in DM_CONTROL_TASKS.split()}
 BARRIER = {"Hopper-v4", "Walker2d-v4", "dm_control/dog-stand-v0", "dm_control/cheetah-run-v0"}
 BARRIER_ATARI = {"BreakoutNoFrameskip-v4", "EnduroNoFrameskip-v4"}
 MILLION = 10**6
+BUFFER_SIZES = (
+    "SAC, 1, SAC, 10, SAC, 100, SAC, 1k, SAC, 10k, SAC, 100k, SAC, 1M, "
+    "TD3, 1, TD3, 10, TD3, 100, TD3, 1k, TD3, 10k, TD3, 100k, TD3, 1M, "
+    "PPO, 1, PPO, 100, PPO, 1k, PPO, 2048, PPO, 10k, Stream AC"
+)
 
 # experiment: for each set of environments (labels of the arms, steps, seeds, width of a bin); Atari in agent steps of 4 frames.
 PROTOCOLS = {
@@ -59,6 +69,12 @@ PROTOCOLS = {
     "stream_td_prediction": [({"ETTm2"}, "Stream TD(0.8), Classic TD(0.8)", 68_000, 30, 1_000)],
     "stream_sarsa_atari": [(ATARI, "Stream SARSA(0.8), Classic SARSA(0.8), DQN1", 50 * MILLION, 10, 1_250_000)],
     "stream_sarsa_minatar": [(MINATAR, "Stream SARSA(0.8), Classic SARSA(0.8), DQN1", 5 * MILLION, 30, 125_000)],
+    "replay_buffer_size": [({"Ant-v4", "HalfCheetah-v4", "Hopper-v4", "Humanoid-v4"}, BUFFER_SIZES, 10 * MILLION, 30, 10_000)],
+    "batch_size_one": [
+        ({"Humanoid-v4"}, "PPO, PPO1, SAC, SAC1, TD3, TD3-1", 5 * MILLION, 30, 100_000),
+        ({"HumanoidStandup-v4", "Ant-v4", "Walker2d-v4"}, "PPO, PPO1, SAC, SAC1, TD3, TD3-1", 2 * MILLION, 30, 50_000),
+        ({"MinAtar/Breakout-v1"}, "DQN, DQN1", 5 * MILLION, 30, 125_000),
+    ],
 }
 
 # What a streaming arm must have been given: (gamma, lambda, sparsity, LayerNorm, normalisation), one set for all tasks.
@@ -155,6 +171,44 @@ def test_runs_shared_between_figures_are_the_same_runs():
     assert ids("stream_barrier", ["Stream AC"]) & ids("stream_ac_long_run", ["Stream AC(0.8)"])
     assert ids("stream_q_minatar", ["DQN1"]) == ids("stream_sarsa_minatar", ["DQN1"])
     assert len(ids("stream_ac_sample_efficiency", ["Stream AC(0.8)"]) & ablation) == 2 * 3
+
+
+def all_ids(name, preset="paper"):
+    return {run.run_id for run in load_experiment(name).runs(preset) if run.seed < 2}
+
+
+def test_figures_of_batch_learners_share_their_runs():
+    arms = [arm for arm in load_experiment("batch_size_one").preset("paper").rows[0].arms if "TD3" not in arm.label]
+    assert len(all_ids("batch_size_one") & all_ids("stream_ac_sample_efficiency")) == len(arms) * 4 * 2
+    assert len(all_ids("batch_size_one") & all_ids("stream_q_minatar")) == 2  # DQN1 on Breakout
+    for preset in ("laptop", "quick"):
+        shared = all_ids("batch_size_one", preset) & all_ids("replay_buffer_size", preset)
+        assert {run_id.split("-")[0] for run_id in shared} >= {"sac1", "td3_1", "ppo1"}
+
+
+@pytest.mark.parametrize("preset", ["paper", "laptop", "quick"])
+def test_buffers_are_of_the_size_that_their_labels_say(preset):
+    sizes = {"1": 1, "10": 10, "100": 100, "1k": 1000, "2048": 2048, "10k": 10_000, "100k": 100_000, "1M": 1_000_000}
+    for row in load_experiment("replay_buffer_size").preset(preset).rows:
+        for arm, run in one_run_per_arm(row):
+            method, _, size = arm.label.partition(", ")
+            given = dict(run.hyperparameters)
+            if not size:
+                continue
+            assert run.algorithm.startswith(method.lower())
+            used = used_sizes(make_learner(run), 10**7)
+            if method == "PPO":
+                assert used["rollout_steps"] == sizes[size]
+                assert used["minibatch_size"] == min(64, sizes[size])
+                assert used["epochs"] == (1 if size == "1" else 10)
+                continue
+            begin = 1_000 if preset == "quick" else 25_000 if (method, preset) == ("TD3", "paper") else 5_000
+            assert used == {
+                "buffer_size": sizes[size],
+                "batch_size": min(256, sizes[size]),
+                "learning_starts": min(begin, sizes[size]),
+            }
+            assert {given[key] for key in given if key.endswith("learning_rate")} <= {3e-4, 1e-3}
 
 
 def test_a_label_of_two_figures_means_the_same_algorithm():

@@ -14,12 +14,16 @@ from experiments.worker import DONE, Options
 
 # env_id, algorithm, hyperparameters, steps, steps at which it is killed, compiled. Images are compiled: eagerly, and padded
 # to 32 lanes, they take seconds a step.
+SMALL = {"implementation": "lanes", "hidden": (8,)}
 FAMILIES = [
     ("MinAtar/Breakout-v1", "stream_q", {}, 1500, (64, 700), True),
     ("BreakoutNoFrameskip-v4", "stream_q", {"bootstrap_on_truncation": True}, 400, (128,), True),
     ("ETTm2-generated", "stream_td", {}, 600, (64, 300), False),
     ("CartPole-v1", "stream_sarsa", {"optimizer": "adaptive_obgd"}, 500, (64, 300), False),
     ("Acrobot-v1", "stream_ac", {"diagnostics": True}, 1200, (64, 1024), False),
+    ("Hopper-v4", "td3_1", {**SMALL, "policy_frequency": 3}, 500, (64, 320), False),
+    ("Hopper-v4", "ppo1", SMALL, 500, (64,), False),
+    ("CartPole-v1", "dqn1", {**SMALL, "target_network_frequency": 50}, 500, (64,), False),
 ]
 
 

@@ -1,0 +1,50 @@
+"""The published numbers of AVG (arXiv:2411.15370), Fig. 1: return against the size of the replay buffer.
+
+Everything is asked for by our labels: "SAC, 100k" is SAC with a buffer of 100,000 transitions, "PPO, 2048" has rollouts of that
+length. "AVG" and "IAC" store nothing but the newest transition, which counts as a size of 1.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+TABLE = Path(__file__).parent / "paper" / "avg_replay_buffer.csv"
+FIGURE = "AVG Fig1"
+# The mean return of the last so many of so many steps, over 30 runs.
+WINDOW, STEPS, SEEDS = 10_000, 10_000_000, 30
+# Learners that have no other size.
+MARKERS = ("AVG", "IAC")
+UNITS = {"k": 1_000, "M": 1_000_000}
+
+
+def name_of(size: int) -> str:
+    """Return a size as labels have it: 1, 100, 1k, 2048, 1M."""
+    unit = next((letter for letter, number in reversed(UNITS.items()) if size % number == 0), "")
+    return f"{size // UNITS.get(unit, 1)}{unit}"
+
+
+def size_of(label: str) -> int:
+    """Return the size in an arm's label, `METHOD, SIZE`; 1 where it names none, as learners that store nothing."""
+    text = label.rpartition(", ")[2]
+    digits, unit = (text[:-1], UNITS[text[-1]]) if text[-1:] in UNITS else (text, 1)
+    return int(digits) * unit if ", " in label and digits.isdecimal() else 1
+
+
+@cache
+def values() -> dict[tuple[str, str], float]:
+    """Return the published mean returns by environment and label, without the sizes at which the figure has no marker."""
+    table = pd.read_csv(TABLE).dropna(subset=["mean_return"])
+    return {
+        (row.env, row.algorithm if row.algorithm in MARKERS else f"{row.algorithm}, {name_of(row.buffer_size)}"): float(
+            row.mean_return
+        )
+        for row in table.itertuples()
+    }
+
+
+def value(env_id: str, label: str) -> float | None:
+    """Return the published mean return of an arm in the last 10k of 10M steps, or None."""
+    return values().get((env_id, label))

@@ -1,0 +1,86 @@
+"""The arms of `resource_cost`: every learner of the registry on the tasks of its kind, at its published sizes.
+
+A learner that joins the registry is measured without being named here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from typing import Any
+
+from baselines.dqn import ATARI
+from experiments import registry
+from experiments.spec import Arm, Value
+
+# Where learners are measured, by the kind of their action. Of the series only the shape matters.
+TASKS = {
+    "vector": ("HalfCheetah-v4",),
+    "choice": ("MinAtar/Breakout-v1", "PongNoFrameskip-v4"),
+    "prediction": ("ETTm2-generated",),
+}
+# Beyond the published sizes: actions that are looked for in the network, and a short wait for learning to start.
+WITHOUT_CHANCE = {"epsilon_start": 0.0, "epsilon_end": 0.0}
+SOON = {"learning_starts": 1000}
+# What CleanRL sets for Atari and what decides how long an update takes, or how large it is.
+ATARI_SIZES = {name: ATARI[name] for name in ("buffer_size", "batch_size", "train_frequency")}
+
+
+def label(learner: str) -> str:
+    """Return the name of a learner as figures have it: `Stream AC` of StreamAC, `TD3-1` of TD3_1."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", registry.ALGORITHMS[learner].__name__).replace("_", "-")
+
+
+def learners(env_id: str, only: Collection[str] = ()) -> list[str]:
+    """List the learners that are measured on a task, streaming ones first: those that `only` names, or all of its kind."""
+    known = [*registry.STREAMING, *registry.BATCH]
+    return [name for name in known if (name in only if only else env_id in TASKS[registry.ACTIONS[name][0]])]
+
+
+def time_arms(env_id: str, seconds: float, only: Collection[str] = (), engines: bool = True) -> tuple[Arm, ...]:
+    """Return the arms that measure times; with `engines`, streaming learners eagerly too and one-sample forms in lanes too."""
+    arms = []
+    for name in learners(env_id, only):
+        own: dict[str, Value] = {
+            "learner": name,
+            "seconds": seconds,
+            "settings": _settings(name, env_id, WITHOUT_CHANCE | SOON),
+        }
+        arms.append(Arm(label(name), "update_time", own))
+        if engines and name in registry.STREAMING:
+            arms.append(Arm(f"{label(name)}, eager", "update_time", {**own, "engine": "eager"}))
+        if engines and name in registry.LANES:
+            arms.append(Arm(f"{label(name)}, lanes", "update_time", {**own, "settings": _lanes(name, env_id)}))
+    return tuple(arms)
+
+
+def memory_arms(env_id: str, samples: tuple[int, ...], only: Collection[str] = ()) -> tuple[Arm, ...]:
+    """Return the arms that measure memory: at these numbers of samples where there is a buffer, and PPO up to 10^4."""
+    arms = []
+    for name in learners(env_id, only):
+        defaults = registry.hyperparameter_defaults(name)
+        sizes: tuple[int, ...] = samples
+        if name in registry.STREAMING:
+            sizes = (0,)
+        elif 1 in (defaults.get("buffer_size"), defaults.get("rollout_steps")):
+            sizes = (1,)
+        elif rollout := defaults.get("rollout_steps"):
+            assert isinstance(rollout, int)
+            sizes = tuple(sorted({size for size in samples if 1 < size <= 10_000} | {rollout}))
+        arms.append(Arm(label(name), "peak_memory", {"learner": name, "samples": sizes, "settings": _settings(name, env_id)}))
+    return tuple(arms)
+
+
+def _settings(learner: str, env_id: str, more: dict[str, float] | None = None) -> tuple[str, ...]:
+    known: dict[str, Any] = registry.hyperparameter_defaults(learner)
+    chosen: dict[str, float] = {**ATARI_SIZES} if env_id.endswith("NoFrameskip-v4") and learner == "dqn" else {}
+    for name, value in (more or {}).items():
+        # One-sample forms start to learn at once anyway.
+        if name in known and not (name == "learning_starts" and known[name] <= value):
+            chosen[name] = value
+    return tuple(f"{name}={json.dumps(value)}" for name, value in chosen.items())
+
+
+def _lanes(learner: str, env_id: str) -> tuple[str, ...]:
+    return (*_settings(learner, env_id, WITHOUT_CHANCE), "implementation=lanes")

@@ -1,0 +1,62 @@
+"""Each batch learner beside its one-sample form: what is left of it without a buffer and a batch. Ours.
+
+On MuJoCo the protocol is that of Stream-X Fig. 3, whose PPO, PPO1, SAC and SAC1 are the same runs; nobody published TD3 there.
+On MinAtar it is that of Fig. 4, whose DQN1 is the same; the paper takes DQN from the literature, here it is run with CleanRL's
+hyperparameters.
+"""
+
+from experiments.spec import Arm, Experiment, Preset, Row
+from experiments.specs import stream_ac_sample_efficiency as fig3
+from experiments.specs.stream_barrier import LANES
+from experiments.specs.stream_q_minatar import DQN1, short
+
+PPO, PPO1, SAC, SAC1 = fig3.PPO, fig3.PPO1, fig3.SAC, fig3.SAC1
+TD3, TD3_1 = Arm("TD3", "td3"), Arm("TD3-1", "td3_1", LANES)
+DQN = Arm("DQN", "dqn", DQN1.hyperparameters)
+ARMS = (PPO, PPO1, SAC, SAC1, TD3, TD3_1)
+CHOICES = (DQN, DQN1)
+# Annealed over the published 2M steps, the step size has hardly fallen after the first 100k.
+STEADY_PPO = Arm("PPO", "ppo", {"anneal_learning_rate": False})
+BREAKOUT = "MinAtar/Breakout-v1"
+FEW = {"SAC": 2, "TD3": 2}  # the slow ones, where time is short
+
+
+def soon(steps: int) -> tuple[Arm, ...]:
+    """Return the arms with fewer random steps, for runs hardly longer than the 25,000 of CleanRL's TD3."""
+    begin = {"learning_starts": steps}
+    return (PPO, PPO1, Arm("SAC", "sac", begin), SAC1, Arm("TD3", "td3", begin), TD3_1)
+
+
+EXPERIMENT = Experiment(
+    name="batch_size_one",
+    title="Batch learners with a batch of one",
+    source="ours, with the protocols of Stream-X",
+    figure="learning_curves",
+    presets={
+        "paper": Preset(
+            "MuJoCo as in Stream-X Fig. 3, MinAtar Breakout as in its Fig. 4, 30 seeds; TD3 and DQN are ours",
+            (
+                *(Row(env_id, ARMS, steps=s, seeds=30, bin_width=w) for env_id, (s, w) in fig3.BUDGETS.items()),
+                Row(BREAKOUT, CHOICES, steps=5_000_000, seeds=30, bin_width=125_000),
+            ),
+        ),
+        "laptop": Preset(
+            "30k steps on two tasks, 200k on Breakout; TD3 learns from step 5000 on instead of 25,000 (our choice)",
+            (
+                *(
+                    Row(env_id, soon(5_000), steps=30_000, seeds=3, bin_width=5_000, fewer_seeds=FEW)
+                    for env_id in ("HalfCheetah-v4", "Hopper-v4")
+                ),
+                Row(BREAKOUT, tuple(short(arm, 200_000) for arm in CHOICES), steps=200_000, seeds=3, bin_width=10_000),
+            ),
+        ),
+        "quick": Preset(
+            "one task, 8k steps, 2 seeds; SAC and TD3 learn from step 1000 on (our choice)",
+            (Row("HalfCheetah-v4", soon(1_000), steps=8_000, seeds=2, bin_width=2_000),),
+        ),
+        "anchors": Preset(
+            "do PPO, SAC and TD3 learn as their reference implementations do? PPO's step size is not annealed",
+            (Row("HalfCheetah-v4", (STEADY_PPO, SAC, TD3), steps=100_000, seeds=3, bin_width=50_000),),
+        ),
+    },
+)
