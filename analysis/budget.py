@@ -55,7 +55,9 @@ def stated(arms: pd.DataFrame, paper: Budget | None, by_arm: bool = False) -> st
     text += f" ({' of '.join(short_steps(unit * number) for number in steps)} frames), " if unit > 1 else ", "
     whole = paper.seeds if paper else most
     text += count + (f" of {whole}" if paper else "") + (" seed" if whole == 1 else " seeds")
-    fewer = ", ".join(f"{label} {n}" for label, n in seeds.items() if n < most)
+    # A label may end in a number of its own, `SAC, 100`.
+    between, colon = ("; ", ":") if any(", " in label for label in seeds) else (", ", "")
+    fewer = between.join(f"{label}{colon} {n}" for label, n in seeds.items() if n < most)
     return f"{text} ({fewer})" if by_arm and fewer else text
 
 

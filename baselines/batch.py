@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -43,14 +43,13 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.utils import LinearSchedule
 
 from algorithms.agent import Spaces
-from baselines.dqn import DQN, Implementation
+from baselines.dqn import DQN, Implementation, Sizes
 from baselines.frames import FrameBuffer
 from baselines.stepwise import StepwisePPO, StepwiseSAC
 from baselines.stepwise_dqn import StepwiseDQN, network
 from baselines.stepwise_td3 import StepwiseTD3
 
 Env = gymnasium.Env[Any, Any]
-Sizes = Literal["as_given", "derived"]
 
 # Hyperparameters that count something there must be one of.
 COUNTS = (
@@ -237,17 +236,17 @@ Learner = PPO | SAC | TD3 | DQN
 def with_sizes(learner: Learner) -> Learner:
     """Return the learner with the sizes that it will use: its own, or those derived from its buffer or rollout.
 
-    The rule of `sizes = "derived"` is our choice. SAC and TD3: batch and learning starts are at most the size of the buffer,
-    so that a buffer of 1 makes SAC1 and TD3-1. PPO: the rollout is the buffer, a mini-batch is at most a rollout, and a rollout
-    of 1 is learnt from once. The advantage of a mini-batch of one sample is not normalised, be it left over at the end of a
-    rollout or not. A rollout of 1 thus makes PPO1.
+    The rule of `sizes = "derived"` is our choice. SAC, TD3 and DQN: batch and learning starts are at most the size of the
+    buffer, so that a buffer of 1 makes SAC1 and TD3-1, and with a train frequency of 1 DQN1. PPO: the rollout is the buffer, a
+    mini-batch is at most a rollout, and a rollout of 1 is learnt from once. The advantage of a mini-batch of one sample is not
+    normalised, be it left over at the end of a rollout or not. A rollout of 1 thus makes PPO1.
     """
     if isinstance(learner, PPO) and learner.sizes == "derived":
         minibatch = min(learner.minibatch_size, learner.rollout_steps)
         epochs = 1 if learner.rollout_steps == 1 else learner.epochs
         normalize = learner.normalize_advantage and minibatch > 1
         return replace(learner, minibatch_size=minibatch, epochs=epochs, normalize_advantage=normalize)
-    if isinstance(learner, SAC | TD3) and learner.sizes == "derived":
+    if isinstance(learner, SAC | TD3 | DQN) and learner.sizes == "derived":
         size = learner.buffer_size
         return replace(learner, batch_size=min(learner.batch_size, size), learning_starts=min(learner.learning_starts, size))
     return learner

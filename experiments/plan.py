@@ -10,6 +10,7 @@ from itertools import islice
 import torch
 
 from algorithms.agent import Spaces, state_bytes, structure
+from baselines.batch import used_sizes
 from experiments import checkpoint
 from experiments.environments import describe
 from experiments.environments.options import kind_of
@@ -32,6 +33,9 @@ ENVIRONMENT_SPEED = {
 ATARI_SPEED = 900
 LEARNER_SPEED = {"ppo": 2500, "sac": 90, "ppo1": 900, "sac1": 380, "td3": 110, "td3_1": 450, "dqn": 1500, "dqn1": 1000}
 UNKNOWN_SPEED = 2000
+# Up to this batch an update costs about what one of a single sample does.
+SMALL_BATCH = 16
+SMALL_FORMS = {"sac": "sac1", "td3": "td3_1", "dqn": "dqn1"}
 
 
 @dataclass(frozen=True)
@@ -127,11 +131,19 @@ def expected_speed(store: Store, run: Run) -> float:
     # One-sample baselines run in two forms of very different speed; only lanes tell of an engine.
     in_lanes = training_kind(run) == "streaming"
     measured = (store.provenance(run_id) for run_id in sorted(same)[:16])
-    speeds = [told["steps_per_second"] for told in measured if told.get("steps_per_second") and ("engine" in told) == in_lanes]
+    batch = used_sizes(make_learner(run), run.steps).get("batch_size") if training_kind(run) == "batch" else None
+    speeds = [
+        told["steps_per_second"]
+        for told in measured
+        if told.get("steps_per_second")
+        and ("engine" in told) == in_lanes
+        and told.get("sizes", {}).get("batch_size", batch) == batch
+    ]
     if speeds:
         return float(sum(speeds) / len(speeds))
     environment = _environment_speed(run.env_id)
-    learner = LEARNER_SPEED.get(run.algorithm)
+    small = batch is not None and batch <= SMALL_BATCH
+    learner = LEARNER_SPEED.get(SMALL_FORMS.get(run.algorithm, run.algorithm) if small else run.algorithm)
     return environment if learner is None else 1 / (1 / learner + 1 / (2 * environment))
 
 

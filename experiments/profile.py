@@ -66,8 +66,8 @@ def profile(runs: list[Run], seconds: float) -> pd.DataFrame:
     steps = (ticks - counted) * len(runs)
     parts = {**spent, "loop around them": whole - sum(spent.values())}
     rows = [(name, 1e6 * time_spent / steps, time_spent / whole) for name, time_spent in parts.items()]
+    learner = spent["learner"]  # before the steps that are watched are added to it
     shares = _watch(lanes.step)
-    learner = spent["learner"]
     rows += [(f"learner: {name}", 1e6 * share * learner / steps, share * learner / whole) for name, share in shares.items()]
     return pd.DataFrame(rows, columns=["part", "microseconds", "share"])
 

@@ -122,7 +122,7 @@ def test_dqn1_differs_from_dqn_in_buffer_batch_and_times_alone() -> None:
     model = build(DQN1(), cartpole(), 500_000, 0)
     assert (model.replay_buffer.buffer_size, model.batch_size, model.learning_starts) == (1, 1, 1)
     assert model.target_update_interval == 500
-    differences = {name for name, value in vars(DQN1()).items() if value != getattr(DQN(), name)}
+    differences = {name for name, value in vars(DQN()).items() if value != getattr(DQN1(), name)}
     assert differences == {"buffer_size", "batch_size", "learning_starts", "train_frequency"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from test_batch import Corridor, hopper, make_context, make_run
 from torch.nn import functional as F
 
 from baselines.batch import PPO, PPO1, SAC, SAC1, TD3, TD3_1, build, used_sizes, with_sizes
+from baselines.dqn import DQN, DQN1
 from experiments import registry
 from experiments.training.batch import train
 
@@ -171,7 +173,7 @@ def test_a_size_of_one_makes_the_one_sample_form(derived: Any, one: Any) -> None
     assert used_sizes(derived, 300) == used_sizes(one, 300)
 
 
-@given(st.sampled_from([SAC, TD3]), st.integers(1, 10**7), st.integers(1, 10**5), st.integers(0, 10**5))
+@given(st.sampled_from([SAC, TD3, DQN]), st.integers(1, 10**7), st.integers(1, 10**5), st.integers(0, 10**5))
 def test_batch_and_learning_starts_are_at_most_the_buffer(kind: Any, buffer: int, batch: int, starts: int) -> None:
     given_sizes = kind(buffer_size=buffer, batch_size=batch, learning_starts=starts)
     assert with_sizes(given_sizes) == given_sizes
@@ -217,6 +219,12 @@ def test_a_run_tells_the_sizes_it_used(tmp_path: Path) -> None:
         {"buffer_size": 60, "batch_size": 256, "learning_starts": 5000},
         {"rollout_steps": 10, "minibatch_size": 10, "epochs": 10, "normalize_advantage": True},
     ]
+
+
+def test_a_size_of_one_makes_dqn1_where_it_learns_at_every_step() -> None:
+    derived, one = DQN(buffer_size=1, train_frequency=1, sizes="derived"), DQN1()
+    assert used_sizes(derived, 300) == used_sizes(one, 300)
+    assert replace(with_sizes(derived), sizes="as_given") == DQN(**{f.name: getattr(one, f.name) for f in fields(DQN)})
 
 
 def test_sizes_as_given_leave_the_ids_of_earlier_runs_alone() -> None:

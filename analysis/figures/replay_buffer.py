@@ -103,7 +103,8 @@ def _panel(axes: Axes, table: pd.DataFrame, colours: Mapping[str, str]) -> bool:
         # Ours in front, on a page that lets the others through.
         axes.set_zorder(behind.get_zorder() + 1)
         axes.patch.set_visible(False)
-        # The same zero: both axes have the larger share below it.
+        # The same zero: both axes have the larger share below it, yet half of the panel at most is left to what is above.
+        high, high_published = max(high, -low), max(high_published, -low_published)
         below = max(-low / (high - low), -low_published / (high_published - low_published))
         low, low_published = -high * below / (1 - below), -high_published * below / (1 - below)
         behind.set_ylim(low_published, high_published)

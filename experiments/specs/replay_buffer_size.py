@@ -34,7 +34,7 @@ def arms(buffers: tuple[int, ...], rollouts: tuple[int, ...], **changes: Value) 
 
 PAPER = arms((1, 10, 100, 1_000, 10_000, 100_000, 1_000_000), (1, 100, 1_000, 2_048, 10_000))
 LAPTOP = arms(FEWER, (1, 100, 1_000, 2_048), learning_starts=5_000)
-QUICK = arms((1, 100, 100_000), (1, 100, 1_000), learning_starts=1_000)
+QUICK = arms((1, 10, 100_000), (1, 100, 1_000), learning_starts=1_000)
 
 EXPERIMENT = Experiment(
     name="replay_buffer_size",
@@ -51,8 +51,8 @@ EXPERIMENT = Experiment(
             tuple(Row(env_id, LAPTOP, steps=30_000, seeds=3, bin_width=10_000) for env_id in TASKS[1:3]),
         ),
         "quick": Preset(
-            "the message in minutes: one task, 8k steps, 2 seeds; SAC and TD3 learn from step 1000 on (our choice)",
-            (Row("HalfCheetah-v4", QUICK, steps=8_000, seeds=2, bin_width=2_000),),
+            "the message in minutes: one task, 12k steps, 2 seeds; SAC and TD3 learn from step 1000 on (our choice)",
+            (Row("HalfCheetah-v4", QUICK, steps=12_000, seeds=2, bin_width=2_000),),
         ),
     },
 )

@@ -154,6 +154,19 @@ def test_estimated_speed_knows_environments_and_learners(store):
     assert expected_speed(store, make_run("dm_control/dog-run-v0")) < expected_speed(store, make_run("Hopper-v4"))
 
 
+def test_a_small_batch_is_expected_to_be_faster_and_measured_by_its_own_kind(store):
+    def run(algorithm, seed=0, **hyperparameters):
+        return resolve(Row("Hopper-v4", (), 20, 1, 1), Arm("arm", algorithm, {"hidden": (8,)} | hyperparameters), seed)
+
+    small, large = run("sac", buffer_size=10, sizes="derived"), run("sac")
+    assert expected_speed(store, small) == expected_speed(store, run("sac1")) > 2 * expected_speed(store, large)
+    estimated = expected_speed(store, large)
+    assert run_inline(plan(store, [small], workers=1), store, eager()) == [DONE]
+    measured = store.provenance(small.run_id)["steps_per_second"]
+    assert expected_speed(store, run("sac", 1, buffer_size=10, sizes="derived")) == pytest.approx(measured)
+    assert expected_speed(store, large) == estimated
+
+
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=20), st.integers(1, 6))
 def test_time_by_the_clock_lies_between_what_is_possible_and_one_worker(steps, workers):
     groups = [Group((make_run(),), 1.0, n) for n in sorted(steps, reverse=True)]

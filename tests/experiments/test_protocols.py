@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 
 from baselines.batch import used_sizes
-from experiments.registry import make_learner
+from experiments.registry import hyperparameter_defaults, make_learner
 from experiments.spec import Arm, Preset, labelled_runs, load_experiment
 
 ATARI_GAMES = """
@@ -184,6 +184,18 @@ def test_figures_of_batch_learners_share_their_runs():
     for preset in ("laptop", "quick"):
         shared = all_ids("batch_size_one", preset) & all_ids("replay_buffer_size", preset)
         assert {run_id.split("-")[0] for run_id in shared} >= {"sac1", "td3_1", "ppo1"}
+
+
+@pytest.mark.parametrize("preset", ["paper", "laptop", "quick", "anchors"])
+def test_learners_stand_under_their_own_names(preset):
+    names = {"PPO": "ppo", "PPO1": "ppo1", "SAC": "sac", "SAC1": "sac1", "TD3": "td3", "TD3-1": "td3_1"}
+    names |= {"DQN": "dqn", "DQN1": "dqn1"}
+    for row in load_experiment("batch_size_one").preset(preset).rows:
+        for arm, run in one_run_per_arm(row):
+            assert run.algorithm == names[arm.label]
+            changed = {key for key, value in run.hyperparameters if value != hyperparameter_defaults(run.algorithm)[key]}
+            allowed = {"schedule_steps"} if "dqn" in run.algorithm else {"implementation"}
+            assert changed <= allowed | (set() if preset == "paper" else {"learning_starts", "anneal_learning_rate"})
 
 
 @pytest.mark.parametrize("preset", ["paper", "laptop", "quick"])
