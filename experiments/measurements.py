@@ -52,7 +52,8 @@ class UpdateTime:
     @property
     def title(self) -> str:
         """Return what is measured."""
-        return ", ".join((self.learner, self.engine, *self.settings))
+        eager = ("eager",) if self.engine == "eager" else ()
+        return ", ".join((self.learner, *eager, *self.settings))
 
     @property
     def repeat_seconds(self) -> float:

@@ -569,6 +569,7 @@ def test_measurement_needs_no_episodes(tmp_path: Path, monkeypatch: pytest.Monke
         return Figure(), pd.DataFrame({"algorithm": ["Stream AC"], "steps_per_second": [value]})
 
     monkeypatch.setattr(report, "drawer", lambda experiment: draw)
+    monkeypatch.setattr(report, "tables_of", lambda experiment: lambda numbers: [(experiment.title, numbers)])
     monkeypatch.setattr(spec, "load_experiment", lambda name: experiment)
     arguments = ["speed", "--store", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
     result = CliRunner().invoke(report.app, arguments)

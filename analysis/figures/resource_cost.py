@@ -23,7 +23,8 @@ from analysis.plot import INK, MUTED
 from analysis.published import PAPER
 from experiments.spec import labelled_runs
 
-COLUMNS = ["env_id", "learner", "samples", "quantity", "value", "lowest", "highest", "unit", "device", "cycles", "note"]
+KEYS = ["env_id", "learner", "samples", "quantity"]
+COLUMNS = [*KEYS, "value", "lowest", "highest", "unit", "device", "cycles", "core_share", "note"]
 ACTION, UPDATE, PER_STEP = "action", "update", "learning per step"
 PEAK, HELD, COMPUTED, PROCESS = "peak", "held", "computed", "whole process"
 # Where there is no arithmetic arm: the cycle of ReLoD's Create-Reacher, and this machine.
@@ -32,7 +33,7 @@ CYCLE_MS, SLOWDOWN = 45.0, 1.0
 # The buffer of the talk: RGB images of 160 x 90, one frame per sample. Our choice, since it was not published: proprioception
 # of a UR5 arm, 5 joints with angle, velocity and previous action, before and after the step; an action of 5 velocities; reward
 # and end; all float32.
-IMAGES, BUFFER = "images and proprioception", "replay buffer alone"
+IMAGES, BUFFER = "robot images", "buffer"
 IMAGE_BYTES = 160 * 90 * 3
 PROPRIOCEPTION = 5 * 3
 IMAGE_SAMPLE_BYTES = IMAGE_BYTES + 4 * (2 * PROPRIOCEPTION + 5 + 2)
@@ -41,6 +42,10 @@ IMAGE_SAMPLES = (1, 100, 1_000, 10_000, 100_000, 1_000_000)
 WIDTH_INCHES, ROW_INCHES, HEAD_INCHES, MEMORY_INCHES = 7.0, 0.21, 0.42, 2.3
 # Learners without stored samples stand left of the first power of ten.
 NOTHING_STORED = 0.12
+TIMES_TITLE = "Times in ms: median, lowest and highest update; cycles: action + update in action cycles; core: share got of it"
+MEMORY_TITLE = "Memory in MB: peak, held and computed of the learner, peak of its whole process"
+# With less of the core than this, times are those of a busy machine.
+LEAST_SHARE = 0.9
 ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
 VARIANTS = {"eager": ("D", "PyTorch operation by operation"), "lanes": ("o", "one-sample form in lanes")}
 
@@ -50,7 +55,8 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     cycle, slowdown = _device(data)
     numbers = summarise(data)
     times, memory = numbers[numbers["unit"] == "ms"], numbers[numbers["unit"] == "bytes"]
-    colours = plot.colours([[label for label in _learners(numbers) if label != BUFFER]])
+    measured = numbers[numbers["learner"] != BUFFER]
+    colours = plot.colours([_learners(rows) for _, rows in measured.groupby("env_id", sort=False)])
     groups = list(dict.fromkeys(times["env_id"]))
     published = _published("time") if groups else pd.DataFrame()
     heights = [ROW_INCHES * len(_learners(times[times["env_id"] == env_id])) + HEAD_INCHES for env_id in groups]
@@ -100,15 +106,16 @@ def summarise(data: FigureData) -> pd.DataFrame:
     timed = numbers["unit"] == "ms"
     numbers["device"] = (numbers["value"] * slowdown).where(timed)
     numbers["cycles"] = (numbers["device"] / cycle).where(timed)
-    columns = ("samples", "value", "lowest", "highest", "device", "cycles")
+    columns = ("samples", "value", "lowest", "highest", "device", "cycles", "core_share")
     return numbers.astype(dict.fromkeys(columns, float)).fillna({"note": ""})
 
 
 def _medians(table: pd.DataFrame) -> list[dict[str, Any]]:
     unit = next(name for name in ("milliseconds", "gflops") if name in table)
     short = {"milliseconds": "ms", "gflops": "GFLOP/s"}[unit]
+    share = {"core_share": table["core_share"].min()} if "core_share" in table else {}
     groups = table.groupby("quantity", sort=False)[unit]
-    return [{"quantity": quantity, **_range(values), "unit": short} for quantity, values in groups]
+    return [{"quantity": quantity, **_range(values), "unit": short, **share} for quantity, values in groups]
 
 
 def _peaks(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -170,19 +177,20 @@ def tables(numbers: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     if len(times):
         cells = _across(times, "value")
         update = times[times["quantity"] == UPDATE].set_index(["env_id", "learner"])
-        cells["of updates: lowest"], cells["highest"] = update["lowest"], update["highest"]
+        cells["lowest"], cells["highest"] = update["lowest"], update["highest"]
         if (times["device"] != times["value"]).any():
-            cells["update there"] = update["device"]
+            cells["there"] = update["device"]
         cells["cycles"] = _across(times, "cycles")[[ACTION, UPDATE]].sum(axis=1)
-        found.append(("Times in ms; cycles: action and update in lengths of the action cycle", cells.reset_index()))
+        cells["core"] = update["core_share"]
+        found.append((TIMES_TITLE, cells.rename(columns={PER_STEP: "per step"}).reset_index()))
     memory = numbers[numbers["unit"] == "bytes"]
     if len(memory):
-        cells = _across(memory, "value", "samples") / 1e6
+        cells = _across(memory, "value", "samples").rename(columns={PROCESS: "process"}) / 1e6
         noted = memory[memory["note"] != ""].set_index(["env_id", "learner", "samples"])["note"]
         if len(noted):
             cells["note"] = noted
             cells = cells.fillna({"note": ""})
-        found.append(("Memory of a learner in MB", cells.reset_index()))
+        found.append((MEMORY_TITLE, cells.reset_index()))
     return found
 
 
@@ -251,7 +259,7 @@ def _published_times(axes: Axes, published: pd.DataFrame) -> None:
         )
     _time_axis(axes, [f"{row.label}, {row.device}" for row in published.itertuples()])
     axes.tick_params(axis="y", labelcolor=MUTED, labelsize=6.5)
-    axes.set_title("published, other tasks and devices", loc="left", pad=3, color=MUTED)
+    axes.set_title("published for other tasks", loc="left", pad=3, color=MUTED)
 
 
 def _time_axis(axes: Axes, labels: list[str]) -> None:
@@ -262,7 +270,7 @@ def _time_axis(axes: Axes, labels: list[str]) -> None:
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")
     axes.margins(x=0.12)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"))
 
 
 def _cycle(axes: Axes, cycle: float, first: bool) -> None:
@@ -271,10 +279,10 @@ def _cycle(axes: Axes, cycle: float, first: bool) -> None:
         axes.annotate(
             f"action cycle, {cycle:g} ms",
             (cycle, 1.0),
-            (0, 2),
+            (-2, 2),
             xycoords=axes.get_xaxis_transform(),
             textcoords="offset points",
-            ha="center",
+            ha="left",
             va="bottom",
             fontsize=6.5,
             color="#b3261e",
@@ -289,13 +297,17 @@ def _milliseconds(value: float) -> str:
 
 
 def _memory(axes: Axes, memory: pd.DataFrame, colours: dict[str, str], last: bool) -> None:
+    sizes = memory.groupby("learner", sort=False)["samples"].nunique()
+    first = sizes.idxmax()
     for label, rows in memory.groupby("learner", sort=False):
         cells = rows.pivot(index="samples", columns="quantity", values="value").reindex(columns=[PEAK, COMPUTED])
         x = np.where(cells.index == 0, NOTHING_STORED, cells.index.to_numpy(float))
         peak, computed = cells[PEAK].to_numpy(float), cells[COMPUTED].to_numpy(float)
         colour = colours.get(str(label), MUTED)
         measured = np.isfinite(peak)
-        axes.plot(x[measured], peak[measured], color=colour, marker="o", markersize=3.2)
+        # SAC and TD3 lie on each other: who comes later is drawn thinner.
+        width = 2.6 if label == first else 1.1
+        axes.plot(x[measured], peak[measured], color=colour, marker="o", markersize=2.2 + width / 2, linewidth=width)
         if not measured.all():
             known = int(measured.sum())
             joined = np.where(measured, peak, computed)[max(known - 1, 0) :]
@@ -374,6 +386,8 @@ def _small_print(numbers: pd.DataFrame, slowdown: float, memory: bool) -> list[s
             "Times: one thread; medians, range over repeats as a thin line. An update is what holds up the loop: for PPO all "
             "epochs over a rollout of 2048 steps. The tick is the same spread over all steps."
         )
+        if (least := numbers["core_share"].min()) < LEAST_SHARE:
+            lines.append(f"The machine was busy: a learner got as little as {least:.0%} of its core, and times are too long.")
     speeds = numbers[numbers["unit"] == "GFLOP/s"]
     if len(speeds):
         told = ", ".join(f"{row.value:.3g} GFLOP/s ({row.quantity})" for row in speeds.itertuples())

@@ -4,16 +4,20 @@ Times are wall times on one thread, pinned to one core, on a real environment wh
 median over a stretch of `seconds`; a run's `steps` says how many such stretches there are, actions and updates in turn.
 
 - `action`: what has to happen before the robot can move. A streaming learner (one lane) sees an observation, normalisation
-  and stack of frames included, and chooses an action: its `start`, executed by itself. A batch learner takes a step with its
-  learning left out: it chooses the action and stores the sample. Exploration that acts without looking is turned off.
+  and stack of frames included, and chooses an action: its `start`, executed by itself and without what it prepares for
+  learning. A batch learner takes a step with its learning left out: it chooses the action and stores the sample. Exploration
+  that acts without looking is turned off.
 - `update`: for how long learning holds up the loop where it is time to learn. The whole step less an action: one transition
   for a streaming learner, one mini-batch for an off-policy one, all epochs over a rollout for PPO. Where the actor has its
   turn at every second update only (SAC, TD3), the longer of two consecutive updates.
 - `learning per step`: the same spread over the steps: PPO's rollout learning over the steps of the rollout, DQN's update over
   the steps between two, both kinds of SAC's updates.
 
-A streaming learner is executed `compiled`, by the kernel that it is trained with (which pads one lane to two), or `eager`, by
-calling its pure functions on one unbatched stream, PyTorch operation by operation.
+A streaming learner is executed `compiled`, by the kernel that it is trained with (which pads one lane to two), or `eager`, the
+same graph operation by operation.
+
+Beside the times stands `core_share`, the share of its core's time that the process got: much less than 1 means that the
+machine had other work and that the times say more about it than about the learner.
 
 Memory: `experiments.training.memory`.
 """
@@ -54,7 +58,7 @@ Rows = list[tuple[Any, ...]]
 
 
 def measure(run: Run, context: Context) -> None:
-    """Measure and publish a table: times (repeat, quantity, milliseconds), memory or arithmetic (repeat, quantity, gflops)."""
+    """Measure and publish a table: of times, of memory (`memory.COLUMNS`) or of arithmetic."""
     settings = registry.make_learner(run)
     torch.set_num_threads(1)
     names: tuple[str, ...]
@@ -62,9 +66,9 @@ def measure(run: Run, context: Context) -> None:
         if isinstance(settings, PeakMemory):
             names, rows = memory.COLUMNS, memory.rows(cast(Run, registry.measured_run(run)), settings, run.steps)
         elif isinstance(settings, Arithmetic):
-            names, rows = ("repeat", "quantity", "gflops"), list(_arithmetic(settings, run.steps))
+            names, rows = ("repeat", "quantity", "gflops", "core_share"), list(_arithmetic(settings, run.steps))
         else:
-            names = ("repeat", "quantity", "milliseconds")
+            names = ("repeat", "quantity", "milliseconds", "core_share")
             rows = _times(cast(Run, registry.measured_run(run)), settings, run.steps)
     table = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
     result = {"status": "finished", "steps": run.steps, "diverged_at": None}
@@ -88,10 +92,11 @@ def _times(run: Run, settings: UpdateTime, repeats: int) -> Rows:
     learner = _StreamingLearner(run, settings) if registry.training_kind(run) == "streaming" else _BatchLearner(run, settings)
     rows: Rows = []
     for repeat in range(repeats):
+        share = _core_share()
         action = learner.action()
         update, per_step = learner.learning(action)
-        found = {ACTION: action, UPDATE: update, PER_STEP: per_step}
-        rows += [(repeat, quantity, 1e3 * seconds) for quantity, seconds in found.items()]
+        busy, found = share(), {ACTION: action, UPDATE: update, PER_STEP: per_step}
+        rows += [(repeat, quantity, 1e3 * seconds, busy) for quantity, seconds in found.items()]
     return rows
 
 
@@ -165,8 +170,9 @@ class _Acting:
         return self._agent.start(state, obs, noise)
 
     def step(self, state: State, transition: Transition, noise: Tensor) -> tuple[State, Tensor, Info]:
-        """Act from the observation alone."""
-        return *self._agent.start(state, transition.acting_obs, noise), {}
+        """Act from the observation alone; what the other one gets ready for learning is not kept, and so not computed."""
+        _, action = self._agent.start(state, transition.acting_obs, noise)
+        return state, action, {}
 
 
 class _BatchLearner:
@@ -216,6 +222,12 @@ class _BatchLearner:
         return time.perf_counter() - began - sum(self._elsewhere)
 
 
+def _core_share() -> Callable[[], float]:
+    """Return a function that says which share of its core's time this process has got since now."""
+    began, spent = time.perf_counter(), time.process_time()
+    return lambda: (time.process_time() - spent) / (time.perf_counter() - began)
+
+
 def _clocked(owner: Any, *names: str) -> list[float]:
     """Let an object's methods, `step` if none is named, note the seconds that each call takes in the list returned."""
     seconds: list[float] = []
@@ -250,7 +262,7 @@ def _windows(times: list[float], size: int) -> np.ndarray:
     return np.array(times[: len(times) // size * size]).reshape(-1, size)
 
 
-def _arithmetic(settings: Arithmetic, repeats: int) -> Iterator[tuple[int, str, float]]:
+def _arithmetic(settings: Arithmetic, repeats: int) -> Iterator[tuple[int, str, float, float]]:
     generator = torch.Generator().manual_seed(0)
     square, other = torch.rand(2, MATRIX_SIZE, MATRIX_SIZE, generator=generator)
     weights, vector = torch.rand(VECTOR_SIZE, VECTOR_SIZE, generator=generator), torch.rand(VECTOR_SIZE, generator=generator)
@@ -261,7 +273,8 @@ def _arithmetic(settings: Arithmetic, repeats: int) -> Iterator[tuple[int, str, 
     }
     for repeat in range(repeats):
         for quantity, (operations, multiply) in kinds.items():
-            yield repeat, quantity, operations / _pace(multiply, settings.seconds) / 1e9
+            share = _core_share()
+            yield repeat, quantity, operations / _pace(multiply, settings.seconds) / 1e9, share()
 
 
 def _pace(call: Callable[[], Any], seconds: float) -> float:
