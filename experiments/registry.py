@@ -90,7 +90,7 @@ def training_kind(run: Run) -> Literal["streaming", "batch", "measurement"]:
 
 
 def _in_lanes(run: Run) -> bool:
-    return dict(run.hyperparameters).get("implementation") == "lanes"
+    return run.algorithm in LANES and dict(run.hyperparameters).get("implementation") == "lanes"
 
 
 def make_learner(run: Run) -> Any:
