@@ -24,6 +24,11 @@ def make_run(**settings):
     [
         ({"lanes": 2}, {"environment alone", "update alone", "learner and environment"}),
         ({"learner": "ppo1", "lanes": 1}, {"environment alone", "learner and environment"}),
+        ({"learner": "sac1", "lanes": 1, "implementation": "library"}, {"environment alone", "learner and environment"}),
+        (
+            {"learner": "ppo1", "lanes": 2, "implementation": "lanes"},
+            {"environment alone", "update alone", "learner and environment"},
+        ),
     ],
 )
 def test_every_quantity_is_measured_in_turn_as_often_as_asked(tmp_path, settings, quantities, monkeypatch):
