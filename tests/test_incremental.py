@@ -318,3 +318,19 @@ def test_a_lane_is_the_run_alone(case: str, compiled: bool) -> None:
     for lane in [1] if compiled else range(3):
         for alone, all_lanes in zip(run([lane]), together, strict=True):
             assert alone[0].tobytes() == all_lanes[lane].tobytes()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_numbers_too_small_to_be_fast_become_zero_and_only_within_a_step(compiled: bool) -> None:
+    env = Environment("Hopper-v4", 0, time_feature=False)
+    agent = IncrementalPPO(hidden=(4,), run_steps=10.0)
+    state = agent.init(torch.Generator().manual_seed(0), env.spaces)
+    tiny = torch.full_like(state["adam"]["first"]["policy"]["0.weight"], 1e-39)
+    state["adam"]["first"]["policy"]["0.weight"] = tiny
+    lanes = Lanes(agent, env.spaces, [state], compiled)
+    lanes.start()
+    lanes.step()  # without reward and with an observation of zero there is no gradient there
+    after = lanes.state(0)["adam"]["first"]["policy"]["0.weight"]
+    assert (after == 0).any()
+    assert not ((after != 0) & (after.abs() < torch.finfo(torch.float32).tiny)).any()
+    assert bool((tiny * 0.5 > 0).all()), "arithmetic outside a step is as it was"
