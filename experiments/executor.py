@@ -52,20 +52,29 @@ def run_local(
     options: Options,
     workers: int,
     watch: Callable[[Sequence[Job]], None] = lambda jobs: None,
+    stop_requested: Callable[[], bool] | None = None,
 ) -> list[Job]:
     """Train groups on worker processes and return how each went; `watch` is called several times a second.
 
-    On Ctrl-C or SIGTERM the workers write checkpoints and stop; then `KeyboardInterrupt` is raised.
+    On Ctrl-C or SIGTERM the workers write checkpoints and stop; then `KeyboardInterrupt` is raised. With `stop_requested`
+    SIGTERM is left to the caller: once that returns True the workers write checkpoints and stop, and the jobs are returned.
     """
     jobs = [Job(group) for group in groups]
 
     def terminate(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, terminate)
+    previous = signal.getsignal(signal.SIGTERM)
+    if stop_requested is None:
+        signal.signal(signal.SIGTERM, terminate)
     try:
         while any(job.state in ("waiting", "running") for job in jobs):
             running = [job for job in jobs if job.state == "running"]
+            if stop_requested is not None and stop_requested():
+                _stop_all(jobs)
+                for job in running:
+                    _look_after(job, store)
+                break
             for job in [job for job in jobs if job.state == "waiting"][: max(0, workers - len(running))]:
                 _start(job, store, options)
             for job in running:

@@ -60,7 +60,7 @@ def main(
         elif again:
             raise UserError(f"--again is for measurements; finished runs of {name} do not change, choose other seeds or keys.")
         workers = workers or available_cores()
-        todo, failed, taken = _missing(request, runs_store, retry, again)
+        todo, failed, taken = missing_runs(request, runs_store, retry, again)
         for run in todo:  # raises where there is no such environment, before anything is touched
             check_spaces(run, spaces_of(run.env_id, run.environment))
         groups = plan(runs_store, todo, workers, lanes)
@@ -68,7 +68,7 @@ def main(
         if dry_run:
             return
         if taken and not todo:
-            console.print(f"{len(taken)} runs are being trained by {_holders(runs_store, taken)}; nothing to do here.")
+            console.print(f"{len(taken)} runs are being trained by {holders(runs_store, taken)}; nothing to do here.")
             return
         stopped = False
         if groups:
@@ -88,9 +88,9 @@ def main(
             jobs = _train(console, groups, runs_store, workers, checkpoint_seconds)
             failed |= {run.run_id for job in jobs if job.state == "failed" for run in job.group.runs}
             stopped = any(job.state == "stopped" for job in jobs)
-            _, _, taken = _missing(request, runs_store, retry=False, again=False)
+            _, _, taken = missing_runs(request, runs_store, retry=False, again=False)
             if taken:
-                console.print(f"{_count(len(taken), 'run')} are being trained by {_holders(runs_store, taken)}.")
+                console.print(f"{count(len(taken), 'run')} are being trained by {holders(runs_store, taken)}.")
         finished = runs_store.finished()
         if any(run.run_id in finished for run in request.runs):
             _report(request, store, results, seeds, set_ or [])
@@ -107,7 +107,7 @@ def main(
         raise SystemExit(1)
 
 
-def _missing(request: Request, store: Store, retry: bool, again: bool) -> tuple[list[Run], set[str], set[str]]:
+def missing_runs(request: Request, store: Store, retry: bool, again: bool) -> tuple[list[Run], set[str], set[str]]:
     """Return the runs to train, the ids of failed ones that are left alone, and of those that others are training."""
     finished = set() if again else store.finished()
     failed = store.failures()
@@ -125,44 +125,56 @@ def _missing(request: Request, store: Store, retry: bool, again: bool) -> tuple[
     return todo, left_alone, taken
 
 
-def _holders(store: Store, run_ids: set[str]) -> str:
-    holders = {f"process {h['pid']} on {h['host']}" for h in map(store.claimant, run_ids) if h is not None}
-    return ", ".join(sorted(holders)) or "another process"
+def holders(store: Store, run_ids: set[str]) -> str:
+    """Return who trains these runs, as words."""
+    names = {f"process {h['pid']} on {h['host']}" for h in map(store.claimant, run_ids) if h is not None}
+    return ", ".join(sorted(names)) or "another process"
 
 
 def _print_plan(
     console: Console, request: Request, todo: Sequence[Run], groups: Sequence[Group], workers: int, details: bool
 ) -> None:
+    print_runs(console, request, todo)
+    if not groups:
+        return
+    if details:
+        print_groups(console, groups)
+    core_hours = sum(group.seconds for group in groups) / 3600
+    console.print(
+        f"{count(len(groups), 'group')} on {count(workers, 'worker')}: about {core_hours:,.1f} core-hours, "
+        f"{clock(wall_seconds(groups, workers))} by the clock, {disk_bytes(todo) / 1e6:,.1f} MB of disk.",
+        soft_wrap=True,
+    )
+
+
+def print_runs(console: Console, request: Request, todo: Sequence[Run]) -> None:
+    """Tell what was asked for and how much of it is to be trained."""
     done = len(request.runs) - len(todo)
     console.print(
         f"{request.experiment.title} ({request.experiment.source}), preset {request.preset_name}: "
         f"{len(request.runs)} runs, {done} finished or taken, {len(todo)} to train.",
         soft_wrap=True,
     )
-    if not groups:
-        return
-    if details:
-        table = Table(box=None)
-        for column in ("group", "runs", "steps left", "expected steps/s", "core time"):
-            table.add_column(column, justify="left" if column == "group" else "right")
-        for group in groups:
-            table.add_row(
-                group.title,
-                str(len(group.runs)),
-                f"{group.steps_left:,}",
-                f"{group.steps_per_second:,.0f}",
-                clock(group.seconds),
-            )
-        console.print(table)
-    core_hours = sum(group.seconds for group in groups) / 3600
-    console.print(
-        f"{_count(len(groups), 'group')} on {_count(workers, 'worker')}: about {core_hours:,.1f} core-hours, "
-        f"{clock(wall_seconds(groups, workers))} by the clock, {disk_bytes(todo) / 1e6:,.1f} MB of disk.",
-        soft_wrap=True,
-    )
 
 
-def _count(number: int, thing: str) -> str:
+def print_groups(console: Console, groups: Sequence[Group]) -> None:
+    """Print a table of groups and what each is expected to take."""
+    table = Table(box=None)
+    for column in ("group", "runs", "steps left", "expected steps/s", "core time"):
+        table.add_column(column, justify="left" if column == "group" else "right")
+    for group in groups:
+        table.add_row(
+            group.title,
+            str(len(group.runs)),
+            f"{group.steps_left:,}",
+            f"{group.steps_per_second:,.0f}",
+            clock(group.seconds),
+        )
+    console.print(table)
+
+
+def count(number: int, thing: str) -> str:
+    """Return a number of things as words: 1 run, 2 runs."""
     return f"{number} {thing}{'s' if number != 1 else ''}"
 
 

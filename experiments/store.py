@@ -160,6 +160,8 @@ class Store:
         holder["alive"] = holder["heartbeat_age"] < STALE_AFTER_SECONDS
         if holder["host"] == socket.gethostname():
             holder["alive"] = holder["process"] == process_identity(holder["pid"])
+        elif holder["job"] and holder["job"] == os.environ.get("SLURM_JOB_ID"):
+            holder["alive"] = False  # this very job before it was requeued: a job runs on one node at a time
         return holder
 
     def beat(self, owner: Owner, progress: Mapping[str, Any]) -> None:

@@ -101,7 +101,9 @@ def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_request
 def main() -> None:
     """Train the group on standard input."""
     asked_to_stop: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+    # SLURM sends the warning of a job, SIGUSR2, to every process of it.
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+    for number in numbers:
         signal.signal(number, lambda got, _: asked_to_stop.append(got))
     parent = os.getppid()
 
@@ -110,7 +112,10 @@ def main() -> None:
         return bool(asked_to_stop) or os.getppid() != parent
 
     runs, options = pickle.load(sys.stdin.buffer)
-    sys.exit(train_runs(runs, Store(sys.argv[1]), options, stop_requested))
+    code = train_runs(runs, Store(sys.argv[1]), options, stop_requested)
+    for number in numbers:  # a second one would end Python on its way out, and the exit code would be lost
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

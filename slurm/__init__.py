@@ -1,1 +1,1 @@
-"""Clusters: the same experiments as SLURM arrays. Nothing here yet; training runs on one machine so far."""
+"""Clusters: the same experiments as SLURM arrays, through submitit. `slurm/README.md` tells how to use it."""

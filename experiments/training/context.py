@@ -48,7 +48,7 @@ class Context:
 
     Attributes:
         checkpoint_seconds: time between checkpoints.
-        stop_requested: asked at step boundaries; True after SIGTERM, SIGINT or SIGUSR1.
+        stop_requested: asked at step boundaries; True after SIGTERM, SIGINT, SIGUSR1 or SIGUSR2.
         provenance: what is known of the machine and the code before training starts.
     """
 

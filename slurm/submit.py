@@ -1,0 +1,249 @@
+"""Submit what is missing of an experiment as SLURM arrays.
+
+python -m slurm.submit stream_barrier --preset paper --profile example
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+from typing import Annotated, Any
+
+import submitit
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, positive, resolve_request, run_app
+from experiments.errors import UserError, told_plainly
+from experiments.executor import ONE_THREAD
+from experiments.plan import disk_bytes, plan, spaces_of
+from experiments.progress import clock
+from experiments.registry import check_spaces
+from experiments.run import count, holders, missing_runs, print_groups, print_runs
+from experiments.spec import Run
+from experiments.store import Store
+from slurm import queue
+from slurm.packing import Cost, TaskPlan, arrays, cost, pack
+from slurm.profile import Profile, load_profile
+from slurm.task import Task
+
+TARGET_HOURS = 2.0
+USUAL_MAX_ARRAY_SIZE = 1001  # SLURM's own default
+# submitit counts a requeue at the time limit, and any at all of a job of ten minutes or less, against this; a task stops
+# asking by itself when it gains nothing.
+REQUEUES = 10**6
+# Without these the batch shell dies of the signal that the task is to answer, and takes the task with it.
+OUTLIVE_SIGNALS = "trap : TERM USR1 USR2"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    name: Annotated[str, typer.Argument(help="An experiment; `python -m experiments.list` shows them.")],
+    profile: Annotated[str, typer.Option(help="A file of slurm/profiles by name, or the path of a .toml file.")],
+    preset: Annotated[str, typer.Option(help="Size of the experiment.")] = DEFAULT_PRESET,
+    store: Annotated[Path, typer.Option(help="Folder of finished runs and checkpoints, on a disk of all nodes.")] = Path(
+        DEFAULT_STORE
+    ),
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds of every arm, instead of the preset's.")] = None,
+    lanes: Annotated[int | None, typer.Option(help="Streams per worker; default: what fits the cache.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: steps, env_id, a hyperparameter.")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Train runs again that have failed.")] = False,
+    hours: Annotated[float, typer.Option(help="Length of an array task to aim at.")] = TARGET_HOURS,
+    allocation: Annotated[float | None, typer.Option(help="Core-hours to set the cost against.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Submit without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show tasks, cost and sbatch parameters, and do nothing.")] = False,
+    checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.")] = 60.0,
+) -> None:
+    """Submit what is missing of an experiment as SLURM arrays."""
+    console = Console(highlight=False)
+    with told_plainly():
+        for option, number in (
+            ("--lanes", lanes),
+            ("--hours", hours),
+            ("--allocation", allocation),
+            ("--checkpoint-seconds", checkpoint_seconds),
+        ):
+            positive(option, number)
+        request = resolve_request(name, preset, set_ or [], seeds)
+        if request.experiment.measurement:
+            raise UserError(
+                f"{name} measures speed, which neighbours on a node would change; use `python -m experiments.run {name}`."
+            )
+        cluster = load_profile(profile)
+        runs_store = Store(store.absolute())
+        todo = _todo(console, request, runs_store, retry)
+        for run in todo:  # raises where there is no such environment, before anything is touched
+            check_spaces(run, spaces_of(run.env_id, run.environment))
+        tasks = _tasks(runs_store, todo, cluster, lanes, hours)
+        print_runs(console, request, todo)
+        if not tasks:
+            console.print("Nothing to submit.")
+            return
+        if dry_run:
+            print_groups(console, [group for task in tasks for group in task.groups])
+            _print_tasks(console, tasks)
+        _print_cost(console, tasks, todo, cluster, allocation)
+        size = _max_array_size(console, cluster, dry_run)
+        chunks = arrays(tasks, size)
+        if dry_run:
+            _print_parameters(console, cluster, chunks, name)
+            return
+        _confirm(yes, tasks)
+        runs_store.check_writable()
+        with queue.submitting(runs_store):
+            queue.sweep(runs_store)
+            now = _todo(console, request, runs_store, retry)
+            if set(now) != set(todo):  # while the question was open
+                console.print(f"{count(len(set(todo) - set(now)), 'run')} were finished, queued or begun meanwhile.")
+                tasks = _tasks(runs_store, now, cluster, lanes, hours)
+            for run in now:
+                runs_store.forgive(run.run_id)
+            for chunk in arrays(tasks, size):
+                _submit(console, chunk, cluster, runs_store, name, checkpoint_seconds)
+        console.print(
+            "`experiments.status` and `experiments.run` with the same options show how far it is and draw what is finished. "
+            "Submitting again adds only what is missing.",
+            soft_wrap=True,
+        )
+
+
+def _todo(console: Console, request: Request, store: Store, retry: bool) -> list[Run]:
+    """Return the runs that are neither finished nor failed, nor claimed, nor in a task that SLURM still has."""
+    missing, failed, taken = missing_runs(request, store, retry, again=False)
+    in_queue = queue.queued(store)
+    # A failure is forgiven when its run is submitted: one that is there has come since, and its task will not try again.
+    waiting = {run.run_id for run in missing if run.run_id in in_queue} - store.failures()
+    if waiting:
+        jobs = ", ".join(sorted({in_queue[run_id] for run_id in waiting}))
+        console.print(f"{count(len(waiting), 'run')} are queued already, in job {jobs}.", soft_wrap=True)
+    if taken:
+        console.print(f"{count(len(taken), 'run')} are being trained by {holders(store, taken)}.", soft_wrap=True)
+    if failed:
+        console.print(f"{count(len(failed), 'run')} failed and are left alone; --retry submits them again.", soft_wrap=True)
+    return [run for run in missing if run.run_id not in waiting]
+
+
+def _tasks(store: Store, runs: Sequence[Run], profile: Profile, lanes: int | None, hours: float) -> list[TaskPlan]:
+    target = min(hours * 3600, 60 * profile.time_minutes - profile.signal_delay_seconds)
+    return pack(plan(store, runs, profile.cores, lanes), profile.cores, target)
+
+
+def _max_array_size(console: Console, profile: Profile, dry_run: bool) -> int:
+    if profile.max_array_size:
+        return profile.max_array_size
+    try:
+        return queue.max_array_size()
+    except UserError:
+        if not dry_run:
+            raise
+        console.print(f"SLURM does not answer here; MaxArraySize is taken to be {USUAL_MAX_ARRAY_SIZE}.")
+        return USUAL_MAX_ARRAY_SIZE
+
+
+def parameters(profile: Profile, cores: int, name: str) -> dict[str, Any]:
+    """Return what an array task asks SLURM for, in submitit's words. Nothing is left to submitit's defaults."""
+    optional = {key: getattr(profile, key) for key in ("partition", "account", "qos", "constraint")}
+    return {
+        "job_name": name,
+        "time": profile.time_minutes,
+        "nodes": 1,
+        "ntasks_per_node": 1,
+        "cpus_per_task": cores,
+        "mem": f"{math.ceil(1024 * profile.memory_gb_per_core * cores)}M",
+        "signal_delay_s": profile.signal_delay_seconds,
+        "array_parallelism": profile.array_parallelism,
+        **{key: value for key, value in optional.items() if value is not None},
+        "setup": [OUTLIVE_SIGNALS, "export " + " ".join(f"{k}={v}" for k, v in ONE_THREAD.items()), *profile.setup],
+        "srun_args": [f"--cpus-per-task={cores}"],  # since SLURM 22.05 srun does not take it over from the job
+        "additional_parameters": {"requeue": True},  # also where the cluster's default is not to
+    }
+
+
+def _submit(
+    console: Console, tasks: Sequence[TaskPlan], profile: Profile, store: Store, experiment: str, checkpoint_seconds: float
+) -> None:
+    name = queue.unique_name(experiment)
+    try:
+        executor = submitit.SlurmExecutor(folder=queue.folder(store) / "logs" / name, max_num_timeout=REQUEUES)
+    except RuntimeError:
+        raise UserError("srun was not found; submit from a login node of a SLURM cluster.") from None
+    executor.update_parameters(**parameters(profile, tasks[0].cores, name))
+    queue.remember(store, name, [[run.run_id for group in task.groups for run in group.runs] for task in tasks])
+    try:
+        with redirect_stderr(StringIO()), executor.batch():  # what sbatch says is told below, in one sentence
+            jobs = [
+                executor.submit(Task(str(store.root), task.groups, task.cores, checkpoint_seconds, profile.time_minutes))
+                for task in tasks
+            ]
+    except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError, RuntimeError) as error:
+        queue.forget(store, name)
+        shutil.rmtree(executor.folder, ignore_errors=True)
+        said = str(error).splitlines() or ["no reason given"]
+        reason = next((line for line in said if "error:" in line), said[0]).removeprefix("sbatch: error: ").rstrip(".")
+        raise UserError(f"sbatch refused the job ({reason}); change the profile or the options and submit again.") from None
+    job = jobs[0].job_id.partition("_")[0]
+    console.print(f"Submitted {count(len(tasks), 'task')} as job {job}; output in {executor.folder}.", soft_wrap=True)
+
+
+def _print_tasks(console: Console, tasks: Sequence[TaskPlan]) -> None:
+    table = Table(box=None)
+    for column in ("task", "groups", "runs", "expected time"):
+        table.add_column(column, justify="left" if column == "task" else "right")
+    for number, task in enumerate(tasks):
+        runs = sum(len(group.runs) for group in task.groups)
+        table.add_row(str(number), str(len(task.groups)), str(runs), clock(task.seconds))
+    console.print(table)
+
+
+def _print_cost(
+    console: Console, tasks: Sequence[TaskPlan], runs: Sequence[Run], profile: Profile, allocation: float | None
+) -> None:
+    console.print(cost_line(cost(tasks), tasks[0].cores, allocation or profile.allocation_core_hours), soft_wrap=True)
+    longest = max(task.seconds for task in tasks)
+    limit = 60 * profile.time_minutes - profile.signal_delay_seconds
+    requeues = f", requeued about {math.ceil(longest / limit) - 1} times at its time limit" if longest > limit else ""
+    console.print(
+        f"The longest task takes {clock(longest)}{requeues}. {disk_bytes(runs) / 1e6:,.1f} MB of disk.", soft_wrap=True
+    )
+
+
+def cost_line(total: Cost, cores: int, allocation: float | None) -> str:
+    """Return what is about to be spent, as words."""
+    share = "" if allocation is None else f", {total.share(allocation):.2g} % of {allocation:,.0f}"
+    return (
+        f"{count(total.tasks, 'task')} of {count(cores, 'core')}: about {total.charged_core_hours:,.1f} core-hours charged "
+        f"({total.training_core_hours:,.1f} of training{share})."
+    )
+
+
+def _print_parameters(console: Console, profile: Profile, chunks: Sequence[Sequence[TaskPlan]], name: str) -> None:
+    told = parameters(profile, chunks[0][0].cores, f"{name}-...")
+    console.print("Asked of sbatch:")
+    for key, value in told.items():
+        console.print(f"  {key} = {value}", markup=False, soft_wrap=True)
+    sizes = ", ".join(f"0-{len(chunk) - 1}%{min(len(chunk), profile.array_parallelism)}" for chunk in chunks)
+    console.print(f"  {count(len(chunks), 'array')}: {sizes}", markup=False, soft_wrap=True)
+
+
+def _confirm(yes: bool, tasks: Sequence[TaskPlan]) -> None:
+    if yes:
+        return
+    try:
+        agreed = typer.confirm(f"Submit {count(len(tasks), 'task')}?")
+    except typer.Abort:
+        raise UserError("nobody answered, so nothing was submitted; --yes submits without asking.") from None
+    if not agreed:
+        print("Nothing was submitted.")
+        raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    run_app(app)
