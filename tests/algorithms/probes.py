@@ -21,14 +21,14 @@ from algorithms.lanes import Lanes
 class SharedKernelLanes(Lanes):
     """Lanes that take over the kernel of an earlier engine of the same form: compiling is what these tests spend time on."""
 
-    _kernels: dict = {}  # noqa: RUF012
+    _shared: dict = {}  # noqa: RUF012
 
-    def _build(self):
+    def _build(self, form):
         shapes = tuple(tuple(x.shape) for x in self._inputs)
-        key = (structure(self._agent), shapes, self._compiled)
-        if key not in self._kernels:
-            self._kernels[key] = super()._build(), list(self._info_names)
-        kernel, self._info_names = self._kernels[key]
+        key = (structure(self._agent), shapes, self._compiled, form)
+        if key not in self._shared:
+            self._shared[key] = super()._build(form), list(self._info_names)
+        kernel, self._info_names = self._shared[key]
         return kernel
 
 
