@@ -53,6 +53,7 @@ class Lanes:
         count = max(self.lanes, COMPILED_MINIMUM) if compiled else -(-self.lanes // EAGER_MULTIPLE) * EAGER_MULTIPLE
         padded = [*states, *[states[-1]] * (count - self.lanes)]
         self._agent = agent
+        self._form: Callable[[int], Hashable] = agent.form if isinstance(agent, Varying) else lambda steps: None
         self._compiled = compiled
         self._state: State = map_state(lambda *x: torch.stack(x).contiguous(), *padded)
         noise = agent.noise(spaces)
@@ -90,7 +91,7 @@ class Lanes:
 
     def step(self) -> None:
         """Make one learning update in every lane from the transition in the arrays, and choose the next actions."""
-        form = self._agent.form(self.steps) if isinstance(self._agent, Varying) else None
+        form = self._form(self.steps)
         if form not in self._kernels:
             self._kernels[form] = self._build(form)
         # What decays without ever reaching zero, such as Adam's momentum behind a unit that is off, ends in numbers so small

@@ -196,6 +196,18 @@ def return_axis(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(text))
 
 
+def panel_grid(lines: int, columns: int, size: tuple[float, float], narrowest: float, panels: int) -> tuple[Figure, Any]:
+    """Return a figure with lines and columns of panels, `size` inches each, and the panels; those past `panels` are off."""
+    width, height = size
+    figure = Figure(figsize=(max(columns * width + 0.2, narrowest), lines * height), layout="constrained")
+    engine: Any = figure.get_layout_engine()
+    engine.set(w_pad=0.05, h_pad=0.05, wspace=0.03, hspace=0.03)
+    grid = figure.subplots(lines, columns, squeeze=False)
+    for axes in grid.flat[panels:]:
+        axes.set_axis_off()
+    return figure, grid
+
+
 def set_title(axes: Axes, title: str, width: float = 1.75) -> None:
     """Put a title above a panel, in letters so small that it is at most `width` inches long (`dm_control/...`)."""
     size = STYLE["axes.titlesize"]

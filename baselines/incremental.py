@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.func import grad
 
-from algorithms.agent import State, Transition, map_state
+from algorithms.agent import Info, Spaces, State, Transition, hyperparameters, map_state
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 BETA1, BETA2 = 0.9, 0.999
@@ -56,6 +57,58 @@ class OneTransition(OneSample):
     def _turns(self, steps: int) -> tuple[bool, bool]:
         """Return whether it is the turn of the actor, and of the targets."""
         raise NotImplementedError
+
+
+class TwinCritics(OneTransition):
+    """What SAC1 and TD3-1 share: an actor within bounds, two critics with targets, and how a step goes."""
+
+    hidden: tuple[int, ...]
+
+    def start(self, state: State, obs: Tensor, noise: Tensor) -> tuple[State, Tensor]:
+        """Choose the first action, [action_size]."""
+        return state, self._act(state, obs, noise, explore=self.learning_starts > 0)
+
+    def step(self, state: State, transition: Transition, noise: Tensor, form: Form) -> tuple[State, Tensor, Info]:
+        """Learn from one transition and choose the next action; `info` holds the TD error of the first critic."""
+        state, info = self._learn(state, transition, noise, form) if form.learn else (state, nothing_learnt(transition))
+        return state, self._act(state, transition.acting_obs, noise, form.explore), info
+
+    def _learn(self, state: State, transition: Transition, noise: Tensor, form: Form) -> tuple[State, Info]:
+        raise NotImplementedError
+
+    def _policy(self, state: State, obs: Tensor, noise: Tensor) -> Tensor:
+        """Return the action to take, [action_size], at an observation as the networks see it."""
+        raise NotImplementedError
+
+    def _act(self, state: State, obs: Tensor, noise: Tensor, explore: bool) -> Tensor:
+        return uniform_action(state["bounds"], noise[0]) if explore else self._policy(state, obs.to(torch.float32), noise[0])
+
+    def _begin(self, generator: torch.Generator, spaces: Spaces, actor_outputs: int) -> State:
+        """Return the part of a fresh state that both have."""
+        (size,) = spaces.obs_shape
+        state: State = {
+            "hyper": hyperparameters(self),
+            "bounds": fresh_bounds(spaces.action_low, spaces.action_high),
+            "actor": fresh_layers(generator, (size, *self.hidden, actor_outputs)),
+            "critics": {name: fresh_layers(generator, (size + spaces.action_size, *self.hidden, 1)) for name in ("q1", "q2")},
+        }
+        state["targets"] = map_state(torch.clone, state["critics"])
+        state["actor_adam"], state["critic_adam"] = fresh_adam(state["actor"]), fresh_adam(state["critics"])
+        return state
+
+    def _descend_critics(self, state: State, transition: Transition, next_value: Tensor, rate: Tensor) -> tuple[State, Tensor]:
+        """Move both critics towards the reward and the discounted value, []; return the TD error of the first as well."""
+        obs, _, reward = as_seen(transition)
+        gamma = state["hyper"]["gamma"].to(torch.float32)
+        goal = reward + torch.where(transition.terminated, 0.0, gamma * next_value)
+
+        def loss(critics: State) -> tuple[Tensor, Tensor]:
+            error = goal - twin_values(critics, obs, transition.action)
+            return (error**2).sum(), error[0]
+
+        gradient, td_error = grad(loss, has_aux=True)(state["critics"])
+        memory, critics = adam(state["critic_adam"], state["critics"], gradient, rate)
+        return {**state, "critics": critics, "critic_adam": memory}, td_error
 
 
 def fresh_layers(generator: torch.Generator, sizes: Sequence[int]) -> State:
@@ -124,11 +177,6 @@ def twin_values(critics: State, obs: Tensor, action: Tensor) -> Tensor:
     """Return what both critics say, [2]."""
     pair = torch.cat([obs, action])
     return torch.cat([perceptron(critics[name], pair, torch.relu) for name in ("q1", "q2")])
-
-
-def fresh_twins(generator: torch.Generator, inputs: int, hidden: Sequence[int]) -> State:
-    """Return the parameters of two critics."""
-    return {name: fresh_layers(generator, (inputs, *hidden, 1)) for name in ("q1", "q2")}
 
 
 def as_seen(transition: Transition) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,29 +8,24 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32, hyperparameters, map_state
+from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32
 from baselines.batch import SAC1
 from baselines.incremental import (
     HALF_LOG_2PI,
     Form,
-    OneTransition,
+    TwinCritics,
     adam,
     as_seen,
     follow,
     fresh_adam,
-    fresh_bounds,
-    fresh_layers,
-    fresh_twins,
-    nothing_learnt,
     perceptron,
     spread,
     twin_values,
-    uniform_action,
 )
 
 
 @dataclass(frozen=True)
-class IncrementalSAC(OneTransition, SAC1):
+class IncrementalSAC(TwinCritics, SAC1):
     """SAC1 in lanes. Noise, [2 + 2 policy_frequency, action_size]: the next action, the target's, and two per actor update."""
 
     def noise(self, spaces: Spaces) -> NoiseSpec:
@@ -38,57 +33,31 @@ class IncrementalSAC(OneTransition, SAC1):
         return NoiseSpec("normal", (2 + 2 * self.policy_frequency, spaces.action_size))
 
     def init(self, generator: torch.Generator, spaces: Spaces) -> State:
-        """Make a learner that has seen nothing: actor with mean and log deviation side by side, two critics, their targets."""
-        (size,), actions = spaces.obs_shape, spaces.action_size
-        state: State = {
-            "hyper": hyperparameters(self),
-            "bounds": fresh_bounds(spaces.action_low, spaces.action_high),
-            "actor": fresh_layers(generator, (size, *self.hidden, 2 * actions)),
-            "critics": fresh_twins(generator, size + actions, self.hidden),
-        }
-        state["targets"] = map_state(torch.clone, state["critics"])
-        state["actor_adam"], state["critic_adam"] = fresh_adam(state["actor"]), fresh_adam(state["critics"])
+        """Make a learner that has seen nothing; the actor gives mean and log deviation side by side."""
+        state = self._begin(generator, spaces, actor_outputs=2 * spaces.action_size)
         if self.autotune:
             state["entropy"] = {"log_weight": torch.zeros(())}
             state["entropy_adam"] = fresh_adam(state["entropy"])
         return state
 
-    def start(self, state: State, obs: Tensor, noise: Tensor) -> tuple[State, Tensor]:
-        """Choose the first action, [action_size]."""
-        return state, self._act(state, obs, noise, explore=self.learning_starts > 0)
-
-    def step(self, state: State, transition: Transition, noise: Tensor, form: Form) -> tuple[State, Tensor, Info]:
-        """Learn from one transition and choose the next action; `info` holds the TD error of the first critic."""
-        state, info = self._learn(state, transition, noise, form) if form.learn else (state, nothing_learnt(transition))
-        return state, self._act(state, transition.acting_obs, noise, form.explore), info
-
     def _turns(self, steps: int) -> tuple[bool, bool]:
         return steps % self.policy_frequency == 0, steps % self.target_network_frequency == 0
 
-    def _act(self, state: State, obs: Tensor, noise: Tensor, explore: bool) -> Tensor:
-        if explore:
-            return uniform_action(state["bounds"], noise[0])
-        return self._sample(state, state["actor"], obs.to(torch.float32), noise[0])[0]
+    def _policy(self, state: State, obs: Tensor, noise: Tensor) -> Tensor:
+        return self._sample(state, state["actor"], obs, noise)[0]
 
     def _learn(self, state: State, transition: Transition, noise: Tensor, form: Form) -> tuple[State, Info]:
-        h, state = as_float32(state["hyper"]), dict(state)
-        obs, next_obs, reward = as_seen(transition)
+        h = as_float32(state["hyper"])
+        obs, next_obs, _ = as_seen(transition)
 
         next_action, next_log_prob = self._sample(state, state["actor"], next_obs, noise[1])
         next_value = twin_values(state["targets"], next_obs, next_action).min() - self._weight(state) * next_log_prob
-        goal = reward + torch.where(transition.terminated, 0.0, h["gamma"] * next_value)
-
-        def critic_loss(critics: State) -> tuple[Tensor, Tensor]:
-            error = goal - twin_values(critics, obs, transition.action)
-            return (error**2).sum(), error[0]
-
-        gradient, td_error = grad(critic_loss, has_aux=True)(state["critics"])
-        state["critic_adam"], state["critics"] = adam(state["critic_adam"], state["critics"], gradient, h["q_learning_rate"])
+        state, td_error = self._descend_critics(state, transition, next_value, h["q_learning_rate"])
         if form.actor:
             for number in range(self.policy_frequency):  # as many updates as steps were left out
                 state = self._improve(state, obs, noise[2 + 2 * number], noise[3 + 2 * number])
         if form.targets:
-            state["targets"] = follow(state["targets"], state["critics"], h["tau"])
+            state = {**state, "targets": follow(state["targets"], state["critics"], h["tau"])}
         return state, {"td_error": td_error}
 
     def _improve(self, state: State, obs: Tensor, noise: Tensor, entropy_noise: Tensor) -> State:

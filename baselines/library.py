@@ -12,6 +12,7 @@ from typing import Any
 
 import gymnasium
 import stable_baselines3 as sb3
+from stable_baselines3.common.logger import Logger
 
 from baselines.batch import PPO, SAC, TD3, Learner
 
@@ -42,6 +43,8 @@ def stepper(learner: Learner, env: gymnasium.Env[Any, Any], seed: int) -> Callab
                 model = sb3.TD3("MlpPolicy", env, seed=seed, policy_delay=learner.policy_frequency, **common)
         else:
             raise ValueError("stable-baselines3's own loop is measured for PPO, SAC and TD3")
+
+    model.set_logger(Logger(None, []))  # the default one leaves a folder in the system's temporary directory
 
     def take(steps: int) -> None:
         model.learn(steps, reset_num_timesteps=False)

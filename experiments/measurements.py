@@ -22,6 +22,11 @@ class Throughput:
     """Least time of one measurement."""
 
     @property
+    def settings(self) -> tuple[str, ...]:
+        """Return what the learner sets differently from its defaults, as key=value."""
+        return (f"implementation={self.implementation}",) if self.implementation in ("sb3", "lanes") else ()
+
+    @property
     def title(self) -> str:
         """Return what is measured."""
         form = f" ({self.implementation})" if self.implementation else ""

@@ -124,19 +124,19 @@ def spaces_of(env_id: str, environment: tuple[tuple[str, object], ...]) -> Space
 
 def expected_speed(store: Store, run: Run) -> float:
     """Return steps/s on one core: measured by finished runs of the same kind in this store, or else estimated."""
-    if training_kind(run) == "measurement":  # its steps are repeats
+    kind = training_kind(run)
+    if kind == "measurement":  # its steps are repeats
         return 1 / float(make_learner(run).repeat_seconds)
     prefix = f"{run.algorithm}-{run.env_id.replace('/', '.')}-"
     same = [run_id for run_id in store.finished() if run_id.startswith(prefix)]
     # One-sample baselines run in two forms of very different speed; only lanes tell of an engine.
-    in_lanes = training_kind(run) == "streaming"
     measured = (store.provenance(run_id) for run_id in sorted(same)[:16])
-    batch = used_sizes(make_learner(run), run.steps).get("batch_size") if training_kind(run) == "batch" else None
+    batch = used_sizes(make_learner(run), run.steps).get("batch_size") if kind == "batch" else None
     speeds = [
         told["steps_per_second"]
         for told in measured
         if told.get("steps_per_second")
-        and ("engine" in told) == in_lanes
+        and ("engine" in told) == (kind == "streaming")
         and told.get("sizes", {}).get("batch_size", batch) == batch
     ]
     if speeds:

@@ -103,14 +103,15 @@ def make_learner(run: Run) -> Any:
 
 def measured_run(run: Run) -> Run | None:
     """Return a run of the learner that a measurement is about, or None where it is about none."""
-    given: dict[str, Any] = dict(run.hyperparameters)
-    if run.algorithm not in MEASUREMENTS or "learner" not in given:
+    settings = make_learner(run) if run.algorithm in MEASUREMENTS else None
+    learner = getattr(settings, "learner", None)
+    if settings is None or learner is None:
         return None
-    if given["learner"] not in {**STREAMING, **BATCH}:
-        raise UserError(f"there is no learner {given['learner']!r}{closest_names(given['learner'], {**STREAMING, **BATCH})}.")
+    if learner not in {**STREAMING, **BATCH}:
+        raise UserError(f"there is no learner {learner!r}{closest_names(learner, {**STREAMING, **BATCH})}.")
     # Long enough that schedules which depend on the length of a run stand at their beginning.
     row = Row(run.env_id, (), steps=10**9, seeds=1, bin_width=1, environment=dict(run.environment))
-    return resolve(row, Arm("", given["learner"], parse_settings(given.get("settings", ()))), run.seed)
+    return resolve(row, Arm("", learner, parse_settings(settings.settings)), run.seed)
 
 
 def environment_options(run: Run) -> dict[str, Any]:

@@ -7,7 +7,6 @@ Panels and arms stand in the order of the preset's rows. Where the paper draws a
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -34,12 +33,7 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     rows = data.preset.rows
     columns = columns_for(len(rows))
     lines = math.ceil(len(rows) / columns)
-    figure = Figure(figsize=(max(columns * PANEL_WIDTH + 0.2, NARROWEST), lines * PANEL_HEIGHT), layout="constrained")
-    engine: Any = figure.get_layout_engine()
-    engine.set(w_pad=0.05, h_pad=0.05, wspace=0.03, hspace=0.03)
-    grid = figure.subplots(lines, columns, squeeze=False)
-    for axes in grid.flat[len(rows) :]:
-        axes.set_axis_off()
+    figure, grid = plot.panel_grid(lines, columns, (PANEL_WIDTH, PANEL_HEIGHT), NARROWEST, len(rows))
 
     colours = plot.colours([[arm.label for arm in row.arms] for row in rows])
     means = mean_curves(data.curves)

@@ -54,12 +54,7 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     columns = max(len(shown), 1) if len(rows) > 1 else max(min(len(shown), MOST_COLUMNS), 1)
     lines = len(rows) if len(rows) > 1 else max(math.ceil(len(shown) / columns), 1)
     panel = PANEL_WIDTH if len(rows) == 1 else NARROW_PANEL
-    figure = Figure(figsize=(max(columns * panel + 0.2, NARROWEST), lines * PANEL_HEIGHT), layout="constrained")
-    engine: Any = figure.get_layout_engine()
-    engine.set(w_pad=0.05, h_pad=0.05, wspace=0.03, hspace=0.03)
-    grid = figure.subplots(lines, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
+    figure, grid = plot.panel_grid(lines, columns, (panel, PANEL_HEIGHT), NARROWEST, 0)  # those that are drawn are turned on
 
     colours = plot.colours([[arm.label for arm in row.arms] for row in rows])
     means = mean_metrics(data.curves)

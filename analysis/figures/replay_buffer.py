@@ -43,12 +43,7 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     rows = data.preset.rows
     columns = min(len(rows), MOST_COLUMNS)
     lines = math.ceil(len(rows) / columns)
-    figure = Figure(figsize=(max(columns * PANEL_WIDTH + 0.2, NARROWEST), lines * PANEL_HEIGHT), layout="constrained")
-    engine: Any = figure.get_layout_engine()
-    engine.set(w_pad=0.05, h_pad=0.05, wspace=0.03, hspace=0.03)
-    grid = figure.subplots(lines, columns, squeeze=False)
-    for axes in grid.flat[len(rows) :]:
-        axes.set_axis_off()
+    figure, grid = plot.panel_grid(lines, columns, (PANEL_WIDTH, PANEL_HEIGHT), NARROWEST, len(rows))
 
     tables = [_numbers(row, data.summary[data.summary["env_id"] == row.env_id]) for row in rows]
     drawn = pd.concat(tables, ignore_index=True)

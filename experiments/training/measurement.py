@@ -9,8 +9,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from experiments import registry
 from experiments.environments import Environment
 from experiments.measurements import Throughput
 from experiments.provenance import available_cores
-from experiments.spec import Arm, Row, Run, resolve
+from experiments.spec import Run
 from experiments.training.context import Context, Unwatched
 
 if TYPE_CHECKING:
@@ -39,18 +41,25 @@ def measure(run: Run, context: Context) -> None:
     if settings.workers > 1:
         rows = _measure_side_by_side(run, settings)
     else:
-        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-        try:
-            if cores:
-                os.sched_setaffinity(0, {max(cores)})
+        with pinned():
             rows = _measure_alone(run, settings)
-        finally:
-            if cores:
-                os.sched_setaffinity(0, cores)
     repeat, quantity, rate = zip(*rows, strict=True)
     table = {"repeat": np.array(repeat), "quantity": np.array(quantity), "steps_per_second": np.array(rate)}
     result = {"status": "finished", "steps": run.steps, "diverged_at": None}
     context.store.publish(run, {"throughput": table}, result, {**context.provenance, "threads": 1})
+
+
+@contextmanager
+def pinned() -> Iterator[None]:
+    """Keep this process on one core, where the system lets it."""
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    if cores:
+        os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        if cores:
+            os.sched_setaffinity(0, cores)
 
 
 Rows = list[tuple[int, str, float]]
@@ -59,7 +68,7 @@ Rows = list[tuple[int, str, float]]
 def _measure_alone(run: Run, settings: Throughput) -> Rows:
     environment = Environment(run.env_id, seed=1_000_000, **dict(run.environment))  # type: ignore[arg-type]
     quantities: dict[str, Callable[[int], int]] = {BARE: lambda n: _step_randomly(environment, n)}
-    if _in_lanes(run, settings):
+    if _in_lanes(run):
         step_together, lanes = _streaming_learner(run, settings)
         quantities[UPDATE] = lambda n: _update_only(lanes, n)
     else:
@@ -96,15 +105,12 @@ def _update_only(lanes: Lanes, ticks: int) -> int:
     return ticks * lanes.lanes
 
 
-def _learner_run(run: Run, settings: Throughput, seed: int) -> Run:
-    # Long enough that schedules which depend on the length of a run stand at their beginning.
-    row = Row(run.env_id, (), steps=10**9, seeds=1, bin_width=1, environment=dict(run.environment))
-    form = {"implementation": settings.implementation} if settings.implementation in ("sb3", "lanes") else {}
-    return resolve(row, Arm("", settings.learner, form), seed)
+def _learner_run(run: Run) -> Run:
+    return cast(Run, registry.measured_run(run))
 
 
-def _in_lanes(run: Run, settings: Throughput) -> bool:
-    return registry.training_kind(_learner_run(run, settings, run.seed)) == "streaming"
+def _in_lanes(run: Run) -> bool:
+    return registry.training_kind(_learner_run(run)) == "streaming"
 
 
 def _streaming_learner(run: Run, settings: Throughput) -> tuple[Callable[[int], int], Lanes]:
@@ -112,7 +118,7 @@ def _streaming_learner(run: Run, settings: Throughput) -> tuple[Callable[[int], 
     from experiments.training import streaming
 
     seeds = range(run.seed * settings.lanes, (run.seed + 1) * settings.lanes)
-    streams, lanes = streaming.begin([_learner_run(run, settings, seed) for seed in seeds], compiler_available())
+    streams, lanes = streaming.begin([replace(_learner_run(run), seed=seed) for seed in seeds], compiler_available())
     unwatched, step = Unwatched(), 0
 
     def take(ticks: int) -> int:
@@ -127,7 +133,7 @@ def _streaming_learner(run: Run, settings: Throughput) -> tuple[Callable[[int], 
 def _batch_learner(run: Run, settings: Throughput) -> Callable[[int], int]:
     from experiments.training import batch
 
-    learner_run = _learner_run(run, settings, run.seed)
+    learner_run = _learner_run(run)
     take_steps = _library(learner_run) if settings.implementation == "library" else batch.stepper(learner_run)
     take_steps(int(dict(learner_run.hyperparameters).get("learning_starts", 0)))  # type: ignore[arg-type]  # before that there are no updates to measure
 
@@ -169,7 +175,7 @@ def _one_of_many(run: Run, settings: Throughput, number: int, barrier: Any, rate
     torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[number]})
-    if _in_lanes(run, settings):
+    if _in_lanes(run):
         take, _ = _streaming_learner(run, settings)
     else:
         take = _batch_learner(run, settings)

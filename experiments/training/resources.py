@@ -24,10 +24,8 @@ Memory: `experiments.training.memory`.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from statistics import median
 from typing import Any, cast
@@ -45,6 +43,7 @@ from experiments.spec import Run
 from experiments.training import batch, memory, streaming
 from experiments.training.context import Context, Unwatched
 from experiments.training.eager import EagerLane
+from experiments.training.measurement import pinned
 
 ACTION, UPDATE, PER_STEP = "action", "update", "learning per step"
 MATRIX, VECTOR = "matrix product", "matrix-vector product"
@@ -73,19 +72,6 @@ def measure(run: Run, context: Context) -> None:
     table = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
     result = {"status": "finished", "steps": run.steps, "diverged_at": None}
     context.store.publish(run, {run.algorithm: table}, result, {**context.provenance, "threads": 1})
-
-
-@contextmanager
-def pinned() -> Iterator[None]:
-    """Keep this process on one core, where the system lets it."""
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    if cores:
-        os.sched_setaffinity(0, {max(cores)})
-    try:
-        yield
-    finally:
-        if cores:
-            os.sched_setaffinity(0, cores)
 
 
 def _times(run: Run, settings: UpdateTime, repeats: int) -> Rows:
