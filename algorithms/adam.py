@@ -24,13 +24,15 @@ class TraceAdam(TraceOptimizer):
     epsilon: float = 1e-4
 
     def init(self, parameters: Parameters) -> State:
-        """Return zero traces and moments, and a step counter."""
+        """Return zero traces and moments, and beta1 and beta2 to the power of the number of steps."""
         zeros = {name: torch.zeros_like(p) for name, p in parameters.items()}
         return {
             "trace": zeros,
             "first_moment": {name: p.clone() for name, p in zeros.items()},
             "second_moment": {name: p.clone() for name, p in zeros.items()},
-            "count": torch.zeros((), dtype=torch.float64),
+            # Kept as numbers, because in lanes the compiler would take a power anew for every 16 parameters.
+            "decay1": torch.ones((), dtype=torch.float64),
+            "decay2": torch.ones((), dtype=torch.float64),
         }
 
     def apply(
@@ -38,14 +40,14 @@ class TraceAdam(TraceOptimizer):
     ) -> tuple[State, Parameters]:
         """Take one Adam step of size alpha along delta z; kappa is not used."""
         trace = state["trace"]
-        count = state["count"] + 1
+        decay1, decay2 = state["decay1"] * self.beta1, state["decay2"] * self.beta2
         ascent = {name: delta * z for name, z in trace.items()}
         first = {n: self.beta1 * state["first_moment"][n] + (1 - self.beta1) * g for n, g in ascent.items()}
         second = {n: self.beta2 * state["second_moment"][n] + (1 - self.beta2) * g * g for n, g in ascent.items()}
-        correction1, correction2 = ((1 - beta**count).to(delta.dtype) for beta in (self.beta1, self.beta2))
+        correction1, correction2 = ((1 - decay).to(delta.dtype) for decay in (decay1, decay2))
         parameters = {
             n: p + hyper["alpha"] * (first[n] / correction1) / (torch.sqrt(second[n] / correction2) + self.epsilon)
             for n, p in parameters.items()
         }
-        state = {"trace": reset_trace(trace, reset), "first_moment": first, "second_moment": second, "count": count}
-        return state, parameters
+        moments = {"first_moment": first, "second_moment": second, "decay1": decay1, "decay2": decay2}
+        return {"trace": reset_trace(trace, reset), **moments}, parameters

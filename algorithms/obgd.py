@@ -106,11 +106,12 @@ class AdaptiveObGD(TraceOptimizer):
     epsilon: float = 1e-8
 
     def init(self, parameters: Parameters) -> State:
-        """Return zero traces, zero second moments and a step counter; the latter two outlive episodes."""
+        """Return zero traces, zero second moments and beta2 to the power of the steps; the latter two outlive episodes."""
         return {
             "trace": {name: torch.zeros_like(p) for name, p in parameters.items()},
             "moment": {name: torch.zeros_like(p) for name, p in parameters.items()},
-            "count": torch.zeros((), dtype=torch.float64),
+            # Kept as a number, because in lanes the compiler would take the power anew for every 16 parameters.
+            "decay": torch.ones((), dtype=torch.float64),
         }
 
     def apply(
@@ -118,10 +119,10 @@ class AdaptiveObGD(TraceOptimizer):
     ) -> tuple[State, Parameters]:
         """Move the parameters by step * delta * z / sqrt(v + eps) (Alg. 11)."""
         trace = state["trace"]
-        count = state["count"] + 1
+        decay = state["decay"] * self.beta2
         moment = {n: self.beta2 * state["moment"][n] + (1 - self.beta2) * (delta * z) ** 2 for n, z in trace.items()}
-        correction = (1 - self.beta2**count if self.bias_correction else torch.ones_like(count)).to(delta.dtype)
+        correction = (1 - decay if self.bias_correction else torch.ones_like(decay)).to(delta.dtype)
         direction = {n: z / torch.sqrt(moment[n] / correction + self.epsilon) for n, z in trace.items()}
         step = bounded_step_size(direction, delta, hyper["alpha"], hyper["kappa"]) * delta
         parameters = {name: p + step * direction[name] for name, p in parameters.items()}
-        return {"trace": reset_trace(trace, reset), "moment": moment, "count": count}, parameters
+        return {"trace": reset_trace(trace, reset), "moment": moment, "decay": decay}, parameters

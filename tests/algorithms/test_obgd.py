@@ -238,11 +238,11 @@ def test_adaptive_bias_correction_matters():
     np.testing.assert_allclose(changes[1], 1e-3 * np.array([1, 1, -1]) / np.sqrt(0.001), rtol=1e-2)
 
 
-def test_second_moment_and_counter_outlive_episodes():
+def test_second_moment_and_its_decay_outlive_episodes():
     optimizer, parameters = AdaptiveObGD(), two(0.0, [0.0, 0.0])
     state, _ = update(optimizer, optimizer.init(parameters), parameters, two(1.0, [1.0, 1.0]), 2.0, reset=True)
     np.testing.assert_allclose(flat(state["moment"]), 0.001 * 4, rtol=1e-12)
-    assert state["count"].item() == 1
+    assert state["decay"].item() == pytest.approx(0.999)
     assert not flat(state["trace"]).any()
 
 
