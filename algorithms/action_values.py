@@ -1,12 +1,11 @@
-"""What learners of action values share: the network, epsilon-greedy choice, and options. See `stream_q`, `stream_sarsa`."""
+"""What learners of action values share: the network and epsilon-greedy choice. See `stream_q`, `stream_sarsa`."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from algorithms import hyperparameters
 from algorithms.agent import Info, NoiseSpec, Spaces, State
 from algorithms.diagnostics import bounding, overshooting
 from algorithms.learner import StreamLearner
@@ -15,28 +14,8 @@ from algorithms.obgd import Parameters
 from algorithms.policies import pick
 
 
-@dataclass(frozen=True)
-class ActionValueLearner(StreamLearner):
-    """Hyperparameters of Stream Q(lambda) and Stream SARSA(lambda), one set for all tasks (Stream-X, appendices F.2, F.3).
-
-    The exploration schedule is linear from `epsilon_start` to `epsilon_end` over the first `exploration_fraction` of
-    `schedule_steps` choices of an action, counted from 1. A run may be shorter than its schedule.
-    """
-
-    alpha: float = 1.0
-    """Step size before the bound."""
-    kappa: float = 2.0
-    """How cautious the bound is: a change has an L1 norm of at most 1 / kappa."""
-    epsilon_start: float = 1.0
-    """Probability of a random action at the beginning."""
-    epsilon_end: float = 0.01
-    """Probability of a random action in the end."""
-    exploration_fraction: float = 0.05
-    """Share of the schedule over which epsilon falls."""
-    schedule_steps: float = 500_000.0
-    """Length of the schedule in steps: that of the published run, also where a run is cut short."""
-    hidden: tuple[int, ...] = (32, 32)
-    """Width of each hidden layer for vector observations; images bring their own torso (`algorithms.networks`)."""
+class ActionValueLearner(StreamLearner, hyperparameters.ActionValueLearner):
+    """A stream-x learner that chooses epsilon-greedily."""
 
     def noise(self, spaces: Spaces) -> NoiseSpec:
         """Two uniform numbers for one choice: whether to explore, and what to try."""

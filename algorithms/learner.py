@@ -1,4 +1,4 @@
-"""What the stream-x learners share: their common hyperparameters, and how each of them is begun, rewarded and ended.
+"""What the stream-x learners share: how each of them is begun, rewarded and ended.
 
 Source: Stream-X (arXiv:2410.14606), section 3 and appendix F: one set of hyperparameters for all tasks.
 """
@@ -6,57 +6,25 @@ Source: Stream-X (arXiv:2410.14606), section 3 and appendix F: one set of hyperp
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from algorithms.agent import Spaces, State, Transition, hyperparameters
+from algorithms import agent, hyperparameters
+from algorithms.agent import Spaces, State, Transition
 from algorithms.networks import init_parameters, network
 from algorithms.normalization import init_reward_scaler, scale_reward
 from algorithms.obgd import Parameters, TraceOptimizer
-from algorithms.optimizers import OptimizerName, make_optimizer
+from algorithms.optimizers import make_optimizer
 from algorithms.perception import init_perception
 
 
-@dataclass(frozen=True)
-class StreamLearner:
-    """Hyperparameters of every stream-x learner; the defaults are those of the official code."""
-
-    gamma: float = 0.99
-    """Discount."""
-    lamda: float = 0.8
-    """Trace decay; 0 learns from one step only."""
-    sparsity: float = 0.9
-    """Fraction of incoming weights that start at zero; 0 is dense LeCun-uniform."""
-    hidden: tuple[int, ...] = (128, 128)
-    """Width of each hidden layer for vector observations; images bring their own torso (`algorithms.networks`)."""
-    layer_norm: bool = True
-    """LayerNorm without scale and bias on every hidden layer's pre-activations."""
-    normalize_obs: bool = True
-    """Standardise observations with running statistics."""
-    normalize_reward: bool = True
-    """Divide rewards by the running standard deviation of their discounted sum."""
-    optimizer: OptimizerName = "obgd"
-    """What turns trace and TD error into a change of the parameters."""
-    bootstrap_on_truncation: bool = False
-    """Keep the value of S' in the target when a time limit ended the episode."""
-    reset_trace_on_truncation: bool = True
-    """Start the next episode with empty traces after a time limit, as after a terminal state."""
-    cut_reward_trace_on_truncation: bool = True
-    """Cut the discounted reward sum of the reward scaler at a time limit, as at a terminal state."""
-    centered_reward_variance: bool = True
-    """Subtract the running mean in the reward scaler's variance."""
-    same_inputs_for_all_units: bool = False
-    """SparseInit drops one set of inputs per layer instead of one per unit."""
-    adaptive_bias_correction: bool = True
-    """AdaptiveObGD divides its second moment by 1 - beta2^t; the paper's box does not."""
-    diagnostics: bool = False
-    """Tell with every update how far it went (`algorithms.diagnostics`)."""
+class StreamLearner(hyperparameters.StreamLearner):
+    """What every stream-x learner does with its hyperparameters."""
 
     def _begin(self, spaces: Spaces) -> State:
         """Return the part of a fresh state that all learners have: nothing seen, nothing scaled."""
-        state: State = {"hyper": hyperparameters(self), **init_perception(spaces, self.normalize_obs)}
+        state: State = {"hyper": agent.hyperparameters(self), **init_perception(spaces, self.normalize_obs)}
         if self.normalize_reward:
             state["reward_scaler"] = init_reward_scaler()
         return state

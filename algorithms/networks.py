@@ -161,7 +161,8 @@ def init_parameters(
     network: nn.Module, generator: torch.Generator, sparsity: float, same_inputs_for_all_units: bool = False
 ) -> dict[str, Tensor]:
     """Return fresh parameters of a network by name: sparse weights (dense LeCun uniform at sparsity 0), zero biases."""
-    parameters = {name: torch.empty_like(p, device="cpu", requires_grad=False) for name, p in network.named_parameters()}
+    # Not `empty_like`: for a module on the meta device it imports sympy, which takes a second.
+    parameters = {name: torch.empty(p.shape, dtype=p.dtype) for name, p in network.named_parameters()}
     for p in parameters.values():
         if p.ndim > 1:
             sparse_init(p, generator, sparsity, same_inputs_for_all_units)

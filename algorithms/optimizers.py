@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from algorithms.adam import TraceAdam
+from algorithms.hyperparameters import OptimizerName
 from algorithms.obgd import AdaptiveObGD, ObGD, TraceOptimizer
 from algorithms.sgd import TraceSGD
-
-OptimizerName = Literal["obgd", "adaptive_obgd", "adam", "sgd"]
 
 
 def make_optimizer(name: OptimizerName, adaptive_bias_correction: bool = True) -> TraceOptimizer:

@@ -14,12 +14,11 @@ Deviations of the paper's text from the official code, each an option whose defa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor
 from torch.func import grad, grad_and_value
 
+from algorithms import hyperparameters
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32
 from algorithms.diagnostics import bounding, overshooting
 from algorithms.learner import StreamLearner
@@ -29,22 +28,8 @@ from algorithms.perception import see, see_acting
 from algorithms.policies import Policy, policy_for
 
 
-@dataclass(frozen=True)
-class StreamAC(StreamLearner):
-    """Hyperparameters of Stream AC(lambda), one set for all tasks (Stream-X, section 3 and appendix F.4)."""
-
-    alpha_policy: float = 1.0
-    """Step size of the actor before the bound."""
-    alpha_value: float = 1.0
-    """Step size of the critic before the bound."""
-    kappa_policy: float = 3.0
-    """How cautious the actor's bound is: its change has an L1 norm of at most 1 / kappa."""
-    kappa_value: float = 2.0
-    """How cautious the critic's bound is."""
-    entropy: float = 0.01
-    """Weight tau of the entropy in the actor's trace."""
-    diagnostics: bool = field(default=False, metadata={"added_later": True})
-    """Tell with every update how far it went (`algorithms.diagnostics`). Runs from before it existed keep their names."""
+class StreamAC(StreamLearner, hyperparameters.StreamAC):
+    """Stream AC(lambda)."""
 
     def noise(self, spaces: Spaces) -> NoiseSpec:
         """What the policy needs: normal numbers for a vector, a uniform one for a choice."""

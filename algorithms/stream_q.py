@@ -14,13 +14,11 @@ that was chosen: whoever executes another must not call it this learner's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.func import vjp
 
+from algorithms import hyperparameters
 from algorithms.action_values import ActionValueLearner
 from algorithms.agent import Info, Spaces, State, Transition, as_float32
 from algorithms.obgd import reset_trace
@@ -28,12 +26,8 @@ from algorithms.perception import see, see_acting
 from algorithms.policies import pick
 
 
-@dataclass(frozen=True)
-class StreamQ(ActionValueLearner):
-    """Hyperparameters of Stream Q(lambda)."""
-
-    cut: Literal["after_update", "before_accumulation"] = "after_update"
-    """When an exploratory action empties the trace: after the update from it, or before its gradient is added."""
+class StreamQ(ActionValueLearner, hyperparameters.StreamQ):
+    """Stream Q(lambda)."""
 
     def init(self, generator: torch.Generator, spaces: Spaces) -> State:
         """Make a learner that has seen nothing."""

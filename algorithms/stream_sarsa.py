@@ -11,25 +11,19 @@ Deviations of the paper's text from the official code, each an option whose defa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
+from algorithms import hyperparameters
 from algorithms.action_values import ActionValueLearner
 from algorithms.agent import Info, State, Transition, as_float32
 from algorithms.perception import see, see_acting
 from algorithms.policies import pick
 
 
-@dataclass(frozen=True)
-class StreamSARSA(ActionValueLearner):
-    """Hyperparameters of Stream SARSA(lambda)."""
-
-    first_action: Literal["from_terminal_obs", "from_first_obs"] = "from_terminal_obs"
-    """Which observation the first action of an episode is chosen from: the last of the episode before, or its own first."""
+class StreamSARSA(ActionValueLearner, hyperparameters.StreamSARSA):
+    """Stream SARSA(lambda)."""
 
     def start(self, state: State, obs: Tensor, noise: Tensor) -> tuple[State, Tensor]:
         """See the first observation of all, [*obs_shape], and choose the first action, []."""

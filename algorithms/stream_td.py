@@ -12,13 +12,13 @@ Deviations of the paper's text from the official code, each an option whose defa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
+from algorithms import hyperparameters
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32
 from algorithms.diagnostics import bounding, overshooting
 from algorithms.learner import StreamLearner
@@ -28,16 +28,10 @@ from algorithms.obgd import Parameters
 from algorithms.perception import see, see_acting
 
 
-@dataclass(frozen=True)
-class StreamTD(StreamLearner):
-    """Hyperparameters of Stream TD(lambda) (Stream-X, appendix F.1)."""
+class StreamTD(StreamLearner, hyperparameters.StreamTD):
+    """Stream TD(lambda)."""
 
     METRICS_EVERY: ClassVar[int] = 1
-
-    alpha: float = 1.0
-    """Step size before the bound."""
-    kappa: float = 2.0
-    """How cautious the bound is: a change has an L1 norm of at most 1 / kappa."""
 
     def noise(self, spaces: Spaces) -> NoiseSpec:
         """One number that nothing is done with: there is nothing to choose."""

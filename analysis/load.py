@@ -9,8 +9,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,8 +74,13 @@ def read(store: Store, run_ids: Iterable[str]) -> Iterator[StoredRun]:
     """Yield finished runs in the order asked for, a few at a time, so that memory does not grow with their number."""
     wanted = list(dict.fromkeys(run_ids))
     with ThreadPoolExecutor(READERS) as pool:
-        for start in range(0, len(wanted), AHEAD):
-            yield from pool.map(lambda run_id: _read(store, run_id), wanted[start : start + AHEAD])
+        ahead: deque[Future[StoredRun]] = deque()
+        for run_id in wanted:
+            ahead.append(pool.submit(_read, store, run_id))
+            if len(ahead) == AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _read(store: Store, run_id: str) -> StoredRun:

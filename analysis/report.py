@@ -23,7 +23,8 @@ import platform
 import re
 import shlex
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,7 +44,7 @@ from analysis.tables import console, render, render_metrics, table_of
 from experiments import spec
 from experiments.errors import UserError, told_plainly
 from experiments.spec import Experiment, Preset, Row, Value
-from experiments.store import Store
+from experiments.store import Store, code_versions
 
 PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib")
 LONGEST_NAME = 120
@@ -153,7 +154,8 @@ class _Collected:
 def _collect(experiment: Experiment, preset: Preset, planned: pd.DataFrame, store: Store) -> _Collected:
     # Runs are binned as they are read, so that the episodes of a large preset need not fit into memory together.
     finished = store.finished()
-    rows = {run.run_id: (row, run) for row, _, run in spec.labelled_runs(preset)}
+    # `planned` lists the runs in the same order, and has their ids already.
+    rows = dict(zip(planned["run_id"], ((row, run) for row, _, run in spec.labelled_runs(preset)), strict=True))
     out = _Collected({}, {}, {}, {})
     for stored in load.read(store, (run_id for run_id in planned["run_id"] if run_id in finished)):
         run_id = stored.run_id
@@ -206,6 +208,7 @@ def _manifest(
     status = dict(zip(runs["run_id"], runs["status"], strict=True))
     here = [provenances[run_id] for run_id in status if run_id in provenances]
     dates = [date for p in here if (date := p.get("finished") or p.get("started"))]
+    code = _counted(code_versions(p) for p in here)
     return {
         "experiment": experiment.name,
         "title": experiment.title,
@@ -219,7 +222,8 @@ def _manifest(
         "description": preset.description,
         "rows": [_row(experiment, row) for row in preset.rows],
         "date": max(dates, default=None),
-        "code": _distinct(p.get("git") for p in here),
+        "code": code,
+        "mixed_code": len(code) > 1,
         "machines": _distinct(p.get("machine") for p in here),
         "packages": _distinct({"python": p["python"], **p["packages"]} for p in here if "python" in p and "packages" in p),
         "report_packages": {
@@ -260,6 +264,13 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
     return [found[key] for key in sorted(found)]
 
 
+def _counted(versions: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
+    """Return the versions of the code, each with the number of runs that it made, at least in part."""
+    names = ({json.dumps(version or {"commit": None}, sort_keys=True) for version in made_by} for made_by in versions)
+    counts = Counter(name for of_a_run in names for name in of_a_run)
+    return [{**json.loads(version), "runs": counts[version]} for version in sorted(counts)]
+
+
 def _last_line(traceback: str) -> str:
     lines = traceback.strip().splitlines()
     return lines[-1] if lines else ""
@@ -288,6 +299,12 @@ def _unfinished_lines(runs: pd.DataFrame) -> list[str]:
     return [f"{line} ({failed} failed: see `python -m experiments.status`)." if failed else f"{line}."]
 
 
+def _mixed_lines(manifest: Mapping[str, Any]) -> list[str]:
+    if not manifest["mixed_code"]:
+        return []
+    return [f"The runs were made by {len(manifest['code'])} versions of the code; manifest.json counts them."]
+
+
 app = typer.Typer(add_completion=False)
 
 
@@ -314,7 +331,7 @@ def main(
             out.print(render_metrics(report.comparison, report.summary, report.manifest))
         else:
             out.print(render(report.comparison, report.summary, report.manifest, out.width))
-        for line in _unfinished_lines(report.runs):
+        for line in _unfinished_lines(report.runs) + _mixed_lines(report.manifest):
             out.print(Text(f"\n{line}", style="yellow"))
         out.print()
         for file in report.files:

@@ -11,55 +11,24 @@ Our choice, since it was not published:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from algorithms.optimizers import OptimizerName
 from algorithms.stream_ac import StreamAC
 from algorithms.stream_q import StreamQ
 from algorithms.stream_sarsa import StreamSARSA
 from algorithms.stream_td import StreamTD
+from baselines import hyperparameters
 
 
-@dataclass(frozen=True)
-class Classic:
-    """What all classic learners do without."""
-
-    sparsity: float = 0.0
-    layer_norm: bool = False
-    normalize_obs: bool = False
-    normalize_reward: bool = False
-    optimizer: OptimizerName = "adam"
-
-
-@dataclass(frozen=True)
-class ClassicAC(Classic, StreamAC):
+class ClassicAC(StreamAC, hyperparameters.ClassicAC):
     """AC(lambda) with Adam: Stream AC with every one of its components taken out."""
 
-    alpha_policy: float = 1e-7
-    """Adam's step size for the actor."""
-    alpha_value: float = 1e-7
-    """Adam's step size for the critic."""
 
-
-@dataclass(frozen=True)
-class ClassicQ(Classic, StreamQ):
+class ClassicQ(StreamQ, hyperparameters.ClassicQ):
     """Q(lambda) with Adam: Stream Q with every one of its components taken out."""
 
-    alpha: float = 1e-5
-    """Adam's step size."""
 
-
-@dataclass(frozen=True)
-class ClassicSARSA(Classic, StreamSARSA):
+class ClassicSARSA(StreamSARSA, hyperparameters.ClassicSARSA):
     """SARSA(lambda) with Adam: Stream SARSA with every one of its components taken out."""
 
-    alpha: float = 1e-5
-    """Adam's step size."""
 
-
-@dataclass(frozen=True)
-class ClassicTD(Classic, StreamTD):
+class ClassicTD(StreamTD, hyperparameters.ClassicTD):
     """TD(lambda) with Adam: Stream TD with every one of its components taken out."""
-
-    alpha: float = 3e-4
-    """Adam's step size."""

@@ -34,8 +34,8 @@ def resolve_request(name: str, preset_name: str, settings: Sequence[str], seeds:
     experiment = load_experiment(name)
     preset = override(experiment.preset(preset_name), parse_settings(settings), seeds)
     runs = experiment.runs(preset)
-    for run in runs:
-        check_hyperparameters(run)
+    for run in {(run.algorithm, run.hyperparameters, run.env_id, run.environment): run for run in runs}.values():
+        check_hyperparameters(run)  # once for all seeds
     return Request(experiment, preset_name, preset, runs)
 
 

@@ -1,4 +1,7 @@
-"""From runs to work: what is missing, which runs share a group of lanes, and what it will cost."""
+"""From runs to work: what is missing, which runs share a group of lanes, and what it will cost.
+
+Learners and simulators are imported where runs are packed: where nothing is missing they are not needed.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
+from typing import TYPE_CHECKING
 
-import torch
-
-from algorithms.agent import Spaces, state_bytes, structure
-from baselines.batch import used_sizes
+from baselines.hyperparameters import used_sizes
 from experiments import checkpoint
-from experiments.environments import describe
-from experiments.environments.options import kind_of
+from experiments.environment_options import kind_of
 from experiments.registry import make_learner, training_kind
 from experiments.spec import Run
 from experiments.store import Store
+
+if TYPE_CHECKING:
+    from algorithms.agent import Spaces
 
 # Lanes share the processor's cache; past this much state they stop paying. With images it is two: one would be padded to two,
 # and in a trial on MinAtar four were several times slower, for a reason that was not looked for.
@@ -32,6 +35,8 @@ ENVIRONMENT_SPEED = {
 }
 ATARI_SPEED = 900
 LEARNER_SPEED = {"ppo": 2500, "sac": 90, "ppo1": 900, "sac1": 380, "td3": 110, "td3_1": 450, "dqn": 1500, "dqn1": 1000}
+# The same for learners too large to be as fast in lanes as Stream AC.
+LANES_SPEED = {"sac1": 3000, "td3_1": 4300}
 UNKNOWN_SPEED = 2000
 # Up to this batch an update costs about what one of a single sample does.
 SMALL_BATCH = 16
@@ -76,7 +81,7 @@ def plan(store: Store, runs: Sequence[Run], workers: int, lanes: int | None = No
     families: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
         if training_kind(run) == "streaming":
-            key: tuple[object, ...] = (structure(make_learner(run)), run.env_id, run.environment, run.steps)
+            key: tuple[object, ...] = (_structure(run.algorithm, run.hyperparameters), run.env_id, run.environment, run.steps)
         else:
             key = (run.run_id,)
         families.setdefault(key, []).append(run)
@@ -84,19 +89,27 @@ def plan(store: Store, runs: Sequence[Run], workers: int, lanes: int | None = No
     if lanes is None:
         while sum(-(-len(f) // most[k]) for k, f in families.items()) < workers and any(m > 2 for m in most.values()):
             most = {key: max(2, m // 2) if m > 1 else 1 for key, m in most.items()}
-    groups = [group for key, family in families.items() for group in _split(store, family, most[key])]
+    begun = checkpoint.begun(store)
+    groups = [group for key, family in families.items() for group in _split(store, family, most[key], begun)]
     return sorted(groups, key=lambda group: -group.seconds)
 
 
-def _split(store: Store, runs: list[Run], most: int) -> Iterable[Group]:
+def _split(store: Store, runs: list[Run], most: int, begun: set[str]) -> Iterable[Group]:
     count = -(-len(runs) // most)
     speed = expected_speed(store, runs[0])
     rest = iter(runs)
     for number in range(count):
         size = len(runs) // count + (number < len(runs) % count)  # groups of nearly equal size
         members = tuple(islice(rest, size))
-        left = sum(run.steps - checkpoint.latest_step(store, run.run_id) for run in members)
+        left = sum(run.steps - (checkpoint.latest_step(store, run.run_id) if run.run_id in begun else 0) for run in members)
         yield Group(members, speed, left)
+
+
+@cache
+def _structure(algorithm: str, hyperparameters: tuple[tuple[str, object], ...]) -> tuple[object, ...]:
+    from algorithms.agent import structure
+
+    return structure(make_learner(Run(algorithm, hyperparameters, "", (), 0, 0)))  # type: ignore[arg-type]
 
 
 def most_lanes(run: Run) -> int:
@@ -108,6 +121,10 @@ def most_lanes(run: Run) -> int:
 def _most_lanes(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Spaces) -> int:
     if len(spaces.obs_shape) > 1:
         return IMAGE_LANES
+    import torch
+
+    from algorithms.agent import state_bytes
+
     run = Run(algorithm, hyperparameters, "", (), 0, 0)  # type: ignore[arg-type]
     size = state_bytes(make_learner(run).init(torch.Generator(), spaces))
     fitting = 1
@@ -119,6 +136,8 @@ def _most_lanes(algorithm: str, hyperparameters: tuple[tuple[str, object], ...],
 @cache
 def spaces_of(env_id: str, environment: tuple[tuple[str, object], ...]) -> Spaces:
     """Return the sizes of an environment; raise `UserError` if it cannot be made here."""
+    from experiments.environments import describe
+
     return describe(env_id, **dict(environment))
 
 
@@ -143,7 +162,8 @@ def expected_speed(store: Store, run: Run) -> float:
         return float(sum(speeds) / len(speeds))
     environment = _environment_speed(run.env_id)
     small = batch is not None and batch <= SMALL_BATCH
-    learner = LEARNER_SPEED.get(SMALL_FORMS.get(run.algorithm, run.algorithm) if small else run.algorithm)
+    speeds_alone = LANES_SPEED if kind == "streaming" else LEARNER_SPEED
+    learner = speeds_alone.get(SMALL_FORMS.get(run.algorithm, run.algorithm) if small else run.algorithm)
     return environment if learner is None else 1 / (1 / learner + 1 / (2 * environment))
 
 

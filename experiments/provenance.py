@@ -1,15 +1,30 @@
-"""Where a result comes from: code, packages and machine, recorded beside every run."""
+"""Where a result comes from: code, packages and machine, recorded beside every run.
+
+A version of the code is a commit, whether files differed from it, and if so a digest of them. A run that went on under another
+version lists all that it ran under.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
 import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from experiments import checkpoint
+from experiments.spec import Run
+from experiments.store import Store, code_versions
+
+ROOT = Path(__file__).parents[1]
+# What results depend on.
+CODE = ("algorithms", "baselines", "experiments")
 PACKAGES = (
     "torch",
     "numpy",
@@ -39,9 +54,8 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def git_state() -> dict[str, Any]:
-    """Return the commit of this code and whether files differ from it; None where this is no git checkout."""
-    root = Path(__file__).parents[1]
+def git_state(root: Path = ROOT) -> dict[str, Any]:
+    """Return the version of this code: `commit`, `dirty` (None where git cannot tell), `source` where these are not enough."""
 
     def git(*arguments: str) -> str | None:
         try:
@@ -50,8 +64,49 @@ def git_state() -> dict[str, Any]:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    changes = git("status", "--porcelain", "--untracked-files=no", "--", "algorithms", "baselines", "experiments")
-    return {"commit": git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
+    changes = git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
+    version = {"commit": git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
+    return version if version["dirty"] is False else {**version, "source": _digest(root)}
+
+
+def _digest(root: Path) -> str:
+    files = sorted(path for folder in CODE for path in (root / folder).rglob("*.py"))
+    told = hashlib.sha256()
+    for path in files:
+        with suppress(FileNotFoundError):  # an editor replaces it at this moment
+            told.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return told.hexdigest()[:12]
+
+
+def version_name(version: Mapping[str, Any] | None) -> str:
+    """Return a version of the code as words; different versions have different names."""
+    commit, dirty, source = (dict(version or {}).get(key) for key in ("commit", "dirty", "source"))
+    words = [str(commit)[:7] if commit else "unknown", *(["with changes"] if dirty else []), *([source] if source else [])]
+    return " ".join(words)
+
+
+def other_versions(store: Store, runs: Sequence[Run]) -> str | None:
+    """Return one sentence where finished runs, or checkpoints of unfinished ones, were made by another version of the code."""
+    run_ids, finished = [run.run_id for run in runs], store.finished()
+    with_checkpoints = checkpoint.begun(store) - finished
+    done = [run_id for run_id in run_ids if run_id in finished]
+    begun = [run_id for run_id in run_ids if run_id in with_checkpoints and checkpoint.latest_step(store, run_id)]
+    if not done and not begun:
+        return None
+    this = version_name(git_state())
+    told = (
+        _others("finished runs", [code_versions(store.provenance(run_id)) for run_id in done], this),
+        _others("checkpoints to go on from", [checkpoint.code_versions(store, run_id) for run_id in begun], this),
+    )
+    return f"Made by other code than this, {this}: {' and '.join(filter(None, told))}." if any(told) else None
+
+
+def _others(things: str, made_by: Sequence[Sequence[Mapping[str, Any] | None]], this: str) -> str:
+    """Tell how many were made by others than this version, at least in part, and by which; nothing where none was."""
+    others = [{version_name(version) for version in versions} - {this} for versions in made_by]
+    by_name = Counter(name for names in others for name in names)
+    names = ", ".join(f"{name}: {count}" for name, count in by_name.most_common())
+    return f"{sum(map(bool, others)):,} of {len(others):,} {things} ({names})" if names else ""
 
 
 def _version(name: str) -> str | None:

@@ -1,28 +1,28 @@
-"""All algorithms by name: which class holds their hyperparameters and which training loop runs them."""
+"""All algorithms by name: which class holds their hyperparameters and which training loop runs them.
+
+Planning, status and figures import this to fill in defaults, so it imports no learner: torch and stable-baselines3 take longer
+than all else they do. `LEARNERS` names where the learners are that inherit the hyperparameters. A class of `STREAMING` that
+it does not name is itself the learner: the shorter way for one of your own.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import pkgutil
 from dataclasses import replace
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args, get_origin, get_type_hints
 
-from algorithms.agent import Spaces
-from algorithms.stream_ac import StreamAC
-from algorithms.stream_q import StreamQ
-from algorithms.stream_sarsa import StreamSARSA
-from algorithms.stream_td import StreamTD
-from baselines.batch import PPO, PPO1, SAC, SAC1, TD3, TD3_1
-from baselines.classic import ClassicAC, ClassicQ, ClassicSARSA, ClassicTD
+from algorithms.hyperparameters import StreamAC, StreamQ, StreamSARSA, StreamTD
 from baselines.dqn import DQN, DQN1
-from baselines.incremental_dqn import IncrementalDQN
-from baselines.incremental_ppo import IncrementalPPO
-from baselines.incremental_sac import IncrementalSAC
-from baselines.incremental_td3 import IncrementalTD3
-from experiments.environments.options import make_options, options_class
+from baselines.hyperparameters import PPO, PPO1, SAC, SAC1, TD3, TD3_1, ClassicAC, ClassicQ, ClassicSARSA, ClassicTD
+from experiments.environment_options import make_options, options_class
 from experiments.errors import UserError
 from experiments.measurements import Arithmetic, PeakMemory, Throughput, UpdateTime
 from experiments.spec import Arm, Row, Run, Value, closest_names, parse_settings, resolve
+
+if TYPE_CHECKING:
+    from algorithms.agent import Spaces
 
 STREAMING: dict[str, type] = {
     "stream_ac": StreamAC,
@@ -39,7 +39,22 @@ BATCH: dict[str, type] = {
     **{"ppo1": PPO1, "sac1": SAC1, "td3_1": TD3_1, "dqn1": DQN1},
 }
 # The one-sample forms that run in lanes where their hyperparameter `implementation` says so.
-LANES: dict[str, type] = {"ppo1": IncrementalPPO, "sac1": IncrementalSAC, "td3_1": IncrementalTD3, "dqn1": IncrementalDQN}
+LANES = ("ppo1", "sac1", "td3_1", "dqn1")
+# The learners of one stream, as module:class.
+LEARNERS: dict[str, str] = {
+    "stream_ac": "algorithms.stream_ac:StreamAC",
+    "stream_q": "algorithms.stream_q:StreamQ",
+    "stream_sarsa": "algorithms.stream_sarsa:StreamSARSA",
+    "stream_td": "algorithms.stream_td:StreamTD",
+    "classic_ac": "baselines.classic:ClassicAC",
+    "classic_q": "baselines.classic:ClassicQ",
+    "classic_sarsa": "baselines.classic:ClassicSARSA",
+    "classic_td": "baselines.classic:ClassicTD",
+    "ppo1": "baselines.incremental_ppo:IncrementalPPO",
+    "sac1": "baselines.incremental_sac:IncrementalSAC",
+    "td3_1": "baselines.incremental_td3:IncrementalTD3",
+    "dqn1": "baselines.incremental_dqn:IncrementalDQN",
+}
 MEASUREMENTS: dict[str, type] = {
     **{"throughput": Throughput, "arithmetic": Arithmetic},
     **{"update_time": UpdateTime, "peak_memory": PeakMemory},
@@ -95,9 +110,9 @@ def _in_lanes(run: Run) -> bool:
 
 def make_learner(run: Run) -> Any:
     """Return the hyperparameters of a run as the algorithm's own dataclass; an agent, where it is trained in lanes."""
-    if not _in_lanes(run):
+    if training_kind(run) != "streaming" or run.algorithm not in LEARNERS:
         return ALGORITHMS[run.algorithm](**dict(run.hyperparameters))
-    learner = LANES[run.algorithm](**dict(run.hyperparameters))
+    learner = pkgutil.resolve_name(LEARNERS[run.algorithm])(**dict(run.hyperparameters))
     return replace(learner, run_steps=float(run.steps)) if hasattr(learner, "run_steps") else learner
 
 
@@ -146,8 +161,7 @@ def check_spaces(run: Run, spaces: Spaces) -> None:
 
 def check_hyperparameters(run: Run) -> None:
     """Raise `UserError` where a value is of the right type but means nothing: not finite, or not one of the choices."""
-    hints = get_type_hints(ALGORITHMS[run.algorithm]) | get_type_hints(options_class(run.env_id))
-    choices = {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
+    choices = _choices(ALGORITHMS[run.algorithm]) | _choices(options_class(run.env_id))
     for name, value in (*run.hyperparameters, *run.environment):
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{name} must be a finite number; {value} is not.")
@@ -158,8 +172,18 @@ def check_hyperparameters(run: Run) -> None:
     make_options(run.env_id, dict(run.environment))
     if measured := measured_run(run):
         check_hyperparameters(measured)
-    if _in_lanes(run):
+    if _in_lanes(run) and _changes(run) != {"implementation"}:  # the defaults are sound, and torch can wait
         try:
             make_learner(run).check()
         except ValueError as error:
             raise UserError(f"{run.algorithm} cannot run so: {error}.") from None
+
+
+def _choices(settings: type) -> dict[str, tuple[Any, ...]]:
+    hints = get_type_hints(settings)
+    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
+
+
+def _changes(run: Run) -> set[str]:
+    defaults = hyperparameter_defaults(run.algorithm)
+    return {name for name, value in run.hyperparameters if value != defaults[name]}

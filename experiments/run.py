@@ -16,13 +16,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from algorithms.lanes import compiler_available
 from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, positive, resolve_request, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.executor import Job, run_local
 from experiments.plan import Group, disk_bytes, plan, spaces_of, wall_seconds
 from experiments.progress import Progress, clock
-from experiments.provenance import available_cores, provenance
+from experiments.provenance import available_cores, other_versions, provenance
 from experiments.registry import check_spaces
 from experiments.spec import Run
 from experiments.store import Store
@@ -41,7 +40,7 @@ def main(
     workers: Annotated[int | None, typer.Option(help="Worker processes of one thread each; default: one per core.")] = None,
     lanes: Annotated[int | None, typer.Option(help="Streams per worker; default: what fits the cache.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: steps, env_id, a hyperparameter.")] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Train runs again that have failed.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Train runs again that have failed or are damaged.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Take measurements anew (never for training).")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show runs, groups and cost, and do nothing.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.")] = 60.0,
@@ -65,6 +64,8 @@ def main(
             check_spaces(run, spaces_of(run.env_id, run.environment))
         groups = plan(runs_store, todo, workers, lanes)
         _print_plan(console, request, todo, groups, workers, details=dry_run)
+        if told := other_versions(runs_store, request.runs):
+            console.print(told, soft_wrap=True)
         if dry_run:
             return
         if taken and not todo:
@@ -72,12 +73,8 @@ def main(
             return
         stopped = False
         if groups:
-            if any(group.kind == "streaming" for group in groups) and not compiler_available():
-                console.print(
-                    "A C++ compiler or the headers of Python are missing: streaming learners run uncompiled, several times "
-                    "slower. On Debian, `apt-get install g++ python3-dev` changes that.",
-                    soft_wrap=True,
-                )
+            if any(group.kind == "streaming" for group in groups):
+                _tell_if_uncompiled(console)
             runs_store.check_writable()
             if again:
                 for run in todo:
@@ -110,12 +107,12 @@ def main(
 def missing_runs(request: Request, store: Store, retry: bool, again: bool) -> tuple[list[Run], set[str], set[str]]:
     """Return the runs to train, the ids of failed ones that are left alone, and of those that others are training."""
     finished = set() if again else store.finished()
-    failed = store.failures()
+    failed, claimed = store.failures(), store.claimed()
     todo, left_alone, taken = [], set(), set()
     for run in request.runs:
-        if run.run_id in finished:
+        if run.run_id in finished and not (retry and store.damaged(run.run_id)):
             continue
-        holder = store.claimant(run.run_id)
+        holder = store.claimant(run.run_id) if run.run_id in claimed else None
         if holder is not None and holder["alive"]:
             taken.add(run.run_id)
         elif run.run_id in failed and not retry:
@@ -176,6 +173,17 @@ def print_groups(console: Console, groups: Sequence[Group]) -> None:
 def count(number: int, thing: str) -> str:
     """Return a number of things as words: 1 run, 2 runs."""
     return f"{number} {thing}{'s' if number != 1 else ''}"
+
+
+def _tell_if_uncompiled(console: Console) -> None:
+    from algorithms.lanes import compiler_available  # with torch, which a request that is finished does without
+
+    if not compiler_available():
+        console.print(
+            "A C++ compiler or the headers of Python are missing: streaming learners run uncompiled, several times slower. "
+            "On Debian, `apt-get install g++ python3-dev` changes that.",
+            soft_wrap=True,
+        )
 
 
 def _train(console: Console, groups: list[Group], store: Store, workers: int, checkpoint_seconds: float) -> list[Job]:

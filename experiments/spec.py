@@ -135,7 +135,13 @@ class Experiment:
 
 def labelled_runs(preset: Preset) -> list[tuple[Row, Arm, Run]]:
     """Expand a preset into runs, each with the row and the arm that asked for it; two arms may share a run."""
-    return [(row, arm, resolve(row, arm, seed)) for row in preset.rows for arm in row.arms for seed in range(row.seeds_of(arm))]
+    labelled = []
+    for row in preset.rows:
+        for arm in row.arms:
+            if seeds := row.seeds_of(arm):
+                first = resolve(row, arm, seed=0)  # once for all seeds, of which there may be thousands
+                labelled += [(row, arm, dataclasses.replace(first, seed=seed)) for seed in range(seeds)]
+    return labelled
 
 
 def resolve(row: Row, arm: Arm, seed: int) -> Run:

@@ -1,4 +1,4 @@
-"""Show how far an experiment is: finished, running, failed and missing runs.
+"""Show how far an experiment is: finished, running, queued, failed and missing runs.
 
 python -m experiments.status stream_barrier --preset laptop
 """
@@ -14,11 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, resolve_request, run_app
-from experiments.errors import told_plainly
+from experiments.errors import UserError, told_plainly
 from experiments.executor import last_line
 from experiments.progress import clock
+from experiments.scheduler import queued
 from experiments.spec import labelled_runs
 from experiments.store import Store
+
+# Long enough for a busy controller; who asks how far it is does not want to wait for one that is down.
+PATIENCE_SECONDS = 10.0
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -31,25 +35,33 @@ def main(
     seeds: Annotated[int | None, typer.Option(help="As given to experiments.run.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="As given to experiments.run.")] = None,
 ) -> None:
-    """Show how far an experiment is: finished, running, failed and missing runs."""
+    """Show how far an experiment is: finished, running, queued, failed and missing runs."""
     console = Console(highlight=False)
     with told_plainly():
         request = resolve_request(name, preset, set_ or [], seeds)
         runs_store = Store(store)
-        finished, failed = runs_store.finished(), runs_store.failures()
+        finished, failed, claimed = runs_store.finished(), runs_store.failures(), runs_store.claimed()
+        try:
+            in_queue, unknown = queued(runs_store, PATIENCE_SECONDS), ""
+        except UserError as error:
+            in_queue, unknown = {}, f"Runs that wait in SLURM's queue count as missing: {error}"
         counts: dict[tuple[str, str], Counter[str]] = {}
         owners: dict[str, tuple[dict[str, Any], list[str]]] = {}
         for row, arm, run in labelled_runs(request.preset):
             state = "missing"
             if run.run_id in finished:
                 state = "finished"
-            elif (holder := runs_store.claimant(run.run_id)) is not None and holder["alive"]:
+            elif run.run_id in claimed and (holder := runs_store.claimant(run.run_id)) is not None and holder["alive"]:
                 state = "running"
                 owners.setdefault(holder["owner"], (holder, []))[1].append(f"{arm.label} {run.env_id} seed {run.seed}")
             elif run.run_id in failed:
                 state = "failed"
+            elif run.run_id in in_queue:
+                state = "queued"
             counts.setdefault((row.env_id, arm.label), Counter())[state] += 1
         console.print(_counts_table(counts))
+        if unknown:
+            console.print(unknown, soft_wrap=True, markup=False)
         for holder, titles in owners.values():
             console.print(_running_line(holder, titles), soft_wrap=True)
         messages: dict[str, list[str]] = {}
@@ -64,7 +76,9 @@ def main(
 def _counts_table(counts: dict[tuple[str, str], Counter[str]]) -> Table:
     table = Table(box=None, show_footer=True)
     total: Counter[str] = sum(counts.values(), start=Counter())
-    states = ("finished", "running", "failed", "missing")
+    states = ["finished", "running", "queued", "failed", "missing"]
+    if not total["queued"]:
+        states.remove("queued")  # nobody here uses a cluster, or all of it has begun
     table.add_column("environment", "all")
     table.add_column("algorithm")
     for state in states:

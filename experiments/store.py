@@ -22,23 +22,28 @@ import uuid
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
-from pyarrow import feather
+from typing import TYPE_CHECKING, Any
 
 from experiments.errors import UserError
 from experiments.spec import Run
 
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
 # An owner on another machine that has been silent for so long is taken for dead.
 STALE_AFTER_SECONDS = 600.0
+# Heartbeats that nobody removed, because their owner was killed.
+FORGET_AFTER_SECONDS = 86_400.0
 
-Table = Mapping[str, np.ndarray]
+Table = Mapping[str, "np.ndarray"]
 
 
 class Store:
-    """Finished runs, claims and failures under one root folder. Reading never writes; folders are made when needed."""
+    """Finished runs, claims and failures under one root folder. Reading never writes; folders are made when needed.
+
+    pyarrow is imported where tables are written and read: planning and status look at names alone.
+    """
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
@@ -69,6 +74,9 @@ class Store:
 
     def publish(self, run: Run, tables: Mapping[str, Table], result: Mapping[str, Any], provenance: Mapping[str, Any]) -> bool:
         """Make a finished run appear, whole or not at all. Return False if it was there already (the first one stays)."""
+        import pyarrow as pa
+        from pyarrow import feather
+
         target = self.finished_path / run.run_id
         self.finished_path.mkdir(parents=True, exist_ok=True)
         temporary = self.root / "tmp" / f"{run.run_id}.{_unique()}"
@@ -80,7 +88,7 @@ class Store:
                 path = temporary / f"{name}.arrow"
                 feather.write_feather(pa.table(dict(table)), str(path), compression="zstd")
                 _sync(path)
-            checksums = {p.name: _sha256(p) for p in sorted(temporary.iterdir())}
+            checksums = {name: _sha256(content) for name, content in sorted(_contents(temporary).items())}
             finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             _write_json(temporary / "provenance.json", {"finished": finished, **provenance, "sha256": checksums})
             _sync(temporary)
@@ -98,26 +106,35 @@ class Store:
     def provenance(self, run_id: str) -> dict[str, Any]:
         """Return how a finished run came about; empty if it cannot be read."""
         try:
-            content: dict[str, Any] = json.loads((self.finished_path / run_id / "provenance.json").read_text())
+            with open(f"{self.finished_path}/{run_id}/provenance.json", "rb") as file:  # no Path: it may be asked of thousands
+                content: dict[str, Any] = json.loads(file.read())
             return content
-        except (OSError, json.JSONDecodeError):
+        except (OSError, ValueError):
             return {}
 
-    def load(self, run_id: str, verify: bool = True) -> tuple[dict[str, Any], dict[str, Any], dict[str, pa.Table]]:
+    def damaged(self, run_id: str) -> list[str]:
+        """Return which files of a finished run are gone or are not what was published."""
+        return _damaged(_contents(self.finished_path / run_id))
+
+    def load(self, run_id: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, pa.Table]]:
         """Return result, provenance and tables of a finished run, checked against their checksums."""
+        import pyarrow as pa
+        from pyarrow import feather
+
         path = self.finished_path / run_id
-        provenance = self.provenance(run_id)
-        damaged = [] if "sha256" in provenance else ["provenance.json"]
-        if verify:
-            checksums = provenance.get("sha256", {}).items()
-            damaged += [name for name, sha256 in checksums if not (path / name).exists() or _sha256(path / name) != sha256]
-        if damaged:
-            raise UserError(f"{path / damaged[0]} is damaged; remove the folder {path} and run the experiment again.")
-        tables = {p.stem: feather.read_table(str(p), memory_map=False) for p in sorted(path.glob("*.arrow"))}
-        return json.loads((path / "result.json").read_text()), provenance, tables
+        contents = _contents(path)
+        if damaged := _damaged(contents):
+            raise UserError(f"{path / damaged[0]} is damaged; the same experiments.run with --retry trains this run again.")
+        # Without pyarrow's threads: they cost more than they save on tables so small.
+        tables = {
+            name.removesuffix(".arrow"): feather.read_table(pa.BufferReader(contents[name]), use_threads=False)
+            for name in sorted(contents)
+            if name.endswith(".arrow")
+        }
+        return json.loads(contents["result.json"]), json.loads(contents["provenance.json"]), tables
 
     def discard(self, run_id: str) -> None:
-        """Remove a finished run: for measurements taken anew, never for training."""
+        """Remove a finished run: a measurement that is taken anew, or a run that is damaged."""
         gone = self.root / "tmp" / f"{run_id}.{_unique()}"
         gone.parent.mkdir(parents=True, exist_ok=True)
         os.replace(self.finished_path / run_id, gone)
@@ -133,10 +150,18 @@ class Store:
             if (self.finished_path / run_id).exists():
                 return False
             holder = self.claimant(run_id)
-            if holder is not None and holder["alive"] and holder["owner"] != owner.name:
-                return False
+            if holder is not None and holder["owner"] != owner.name:
+                if holder["ahead_of_clock"]:
+                    self._date_heartbeat(holder["owner"])
+                    return False
+                if holder["alive"]:
+                    return False
             _put_json(path, owner.identity())
             return True
+
+    def claimed(self) -> set[str]:
+        """Return the ids of all claimed runs, whether or not who claimed them is alive."""
+        return _names(self.claims_path)
 
     def release(self, run_id: str, owner: Owner) -> None:
         """Give a claimed run up; does nothing if somebody else holds it."""
@@ -149,20 +174,31 @@ class Store:
         """Return who holds a run, with `alive` and what the last heartbeat said (step, steps_per_second), or None."""
         try:
             holder: dict[str, Any] = json.loads((self.claims_path / run_id).read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, ValueError):
             return None
         beat = self._heartbeat_path(holder["owner"])
         try:
-            holder["heartbeat_age"] = max(0.0, time.time() - beat.stat().st_mtime)
+            age = time.time() - beat.stat().st_mtime
             holder.update(json.loads(beat.read_text()))
-        except (FileNotFoundError, json.JSONDecodeError):
-            holder["heartbeat_age"] = max(0.0, time.time() - holder["since"])
-        holder["alive"] = holder["heartbeat_age"] < STALE_AFTER_SECONDS
+        except (FileNotFoundError, ValueError):
+            age = time.time() - holder["since"]
+        holder["heartbeat_age"] = max(0.0, age)
+        holder["ahead_of_clock"] = False
         if holder["host"] == socket.gethostname():
             holder["alive"] = holder["process"] == process_identity(holder["pid"])
         elif holder["job"] and holder["job"] == os.environ.get("SLURM_JOB_ID"):
             holder["alive"] = False  # this very job before it was requeued: a job runs on one node at a time
+        else:
+            holder["alive"] = abs(age) < STALE_AFTER_SECONDS
+            holder["ahead_of_clock"] = age <= -STALE_AFTER_SECONDS
         return holder
+
+    def holds(self, run_id: str, owner: Owner) -> bool:
+        """Return whether a claimed run is still this owner's; another one may have taken it for dead."""
+        try:
+            return bool(json.loads((self.claims_path / run_id).read_text())["owner"] == owner.name)
+        except (FileNotFoundError, ValueError):
+            return False
 
     def beat(self, owner: Owner, progress: Mapping[str, Any]) -> None:
         """Tell that an owner is alive and how far it is."""
@@ -172,6 +208,14 @@ class Store:
     def forget(self, owner: Owner) -> None:
         """Remove an owner's heartbeat when it has given up all claims."""
         self._heartbeat_path(owner.name).unlink(missing_ok=True)
+
+    def _date_heartbeat(self, owner: str) -> None:
+        # A clock has been set back, or another host's differs: such a time tells nothing of whether the owner lives. Dated
+        # by the clock it is read with, it does: a living owner beats again, and a dead one is silent for long enough.
+        beat, now = self._heartbeat_path(owner), time.time()
+        if not beat.exists():
+            _put_json(beat, {})
+        os.utime(beat, (now, now))
 
     def _heartbeat_path(self, owner: str) -> Path:
         return self.claims_path / f".heartbeat.{owner}"
@@ -185,6 +229,24 @@ class Store:
             with suppress(OSError):  # a file system without locks: claims are then only almost exclusive
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    # What killed processes leave
+
+    def sweep(self) -> None:
+        """Remove what killed processes have left: half-published runs, claims on finished ones, heartbeats of a day ago."""
+        for name in _names(self.root / "tmp"):
+            holder = self.claimant(name.rsplit(".", 2)[0])
+            if holder is None or not holder["alive"]:
+                shutil.rmtree(self.root / "tmp" / name, ignore_errors=True)
+        for run_id in _names(self.claims_path) & self.finished():
+            with self._locked():
+                holder = self.claimant(run_id)
+                if holder is None or not holder["alive"]:
+                    (self.claims_path / run_id).unlink(missing_ok=True)
+        for beat in self.claims_path.glob(".heartbeat.*"):
+            with suppress(FileNotFoundError):
+                if time.time() - beat.stat().st_mtime > FORGET_AFTER_SECONDS:
+                    beat.unlink()
 
     # Failures
 
@@ -204,8 +266,15 @@ class Store:
         return (self.failures_path / run_id).read_text()
 
     def forgive(self, run_id: str) -> None:
-        """Forget a failure, so that the run is tried again."""
+        """Forget a failure, or a result that is damaged, so that the run is tried again."""
+        if (self.finished_path / run_id).is_dir() and self.damaged(run_id):
+            self.discard(run_id)
         (self.failures_path / run_id).unlink(missing_ok=True)
+
+
+def code_versions(provenance: Mapping[str, Any]) -> list[Any]:
+    """Return the versions of the code that a run was made by, one as a rule; None stands for one that is not known."""
+    return list(provenance.get("code") or [provenance.get("git")])
 
 
 class Owner:
@@ -280,5 +349,28 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _contents(folder: Path) -> dict[str, bytes]:
+    """Read the files of a folder, each once: what is checked is what is then parsed."""
+    try:
+        names = [entry.name for entry in os.scandir(folder) if entry.is_file()]
+    except FileNotFoundError:
+        return {}
+    contents = {}
+    for name in names:
+        with open(f"{folder}/{name}", "rb") as file:
+            contents[name] = file.read()
+    return contents
+
+
+def _damaged(contents: Mapping[str, bytes]) -> list[str]:
+    """Return the names of files that are gone or are not what was published; that of the checksums, if there are none."""
+    try:
+        checksums: dict[str, str] = dict(json.loads(contents["provenance.json"])["sha256"])
+    except (KeyError, ValueError, TypeError):
+        return ["provenance.json"]
+    wrong = [name for name, sha256 in checksums.items() if name not in contents or _sha256(contents[name]) != sha256]
+    return wrong if checksums else ["provenance.json"]
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -3,7 +3,7 @@
     python -m experiments.worker STORE    with the group and its options as a pickle on standard input
 
 Exit codes: 0 done, 1 training raised (traceback kept in the store), 74 the store cannot be written, 75 stopped on request
-with its state in a checkpoint.
+with its state in a checkpoint, or because another one has taken a run over.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments import checkpoint
 from experiments.errors import UserError
+from experiments.provenance import git_state
 from experiments.spec import Run
 from experiments.store import Owner, Store
-from experiments.training.context import Context, Interrupted
+from experiments.training.context import ClaimLost, Context, Interrupted
 
 DONE, FAILED, STORE_UNWRITABLE, STOPPED = 0, 1, 74, 75
 STORE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
@@ -52,9 +53,11 @@ def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_request
         provenance=options.provenance or {},
     )
     try:
+        store.sweep()
         checkpoint.sweep(store)
         for run in runs:
             if store.claim(run.run_id, owner):
+                context.claimed.append(run.run_id)
                 claimed.append(run)  # one by one: what is claimed before the disk is full is given up again
         if not claimed:
             return DONE
@@ -78,6 +81,9 @@ def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_request
         return DONE
     except Interrupted:
         return STOPPED
+    except ClaimLost as error:
+        print(error, file=sys.stderr)
+        return STOPPED
     except Exception as error:
         if isinstance(error, OSError) and error.errno in STORE_ERRORS:
             print(f"{error.filename or store.root}: {error.strerror}", file=sys.stderr)
@@ -85,7 +91,7 @@ def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_request
         message = f"error: {error}\n" if isinstance(error, UserError) else traceback.format_exc()
         finished = store.finished()
         for run in claimed:
-            if run.run_id not in finished:
+            if run.run_id not in finished and store.holds(run.run_id, owner):
                 store.fail(run.run_id, message)
         print(message.strip().splitlines()[-1], file=sys.stderr)
         return FAILED
@@ -112,6 +118,8 @@ def main() -> None:
         return bool(asked_to_stop) or os.getppid() != parent
 
     runs, options = pickle.load(sys.stdin.buffer)
+    # Whoever started this process may have looked at the code hours ago.
+    options = replace(options, provenance={**(options.provenance or {}), "git": git_state()})
     code = train_runs(runs, Store(sys.argv[1]), options, stop_requested)
     for number in numbers:  # a second one would end Python on its way out, and the exit code would be lost
         signal.signal(number, signal.SIG_IGN)

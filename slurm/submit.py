@@ -26,6 +26,7 @@ from experiments.plan import disk_bytes, plan, spaces_of
 from experiments.progress import clock
 from experiments.registry import check_spaces
 from experiments.run import count, holders, missing_runs, print_groups, print_runs
+from experiments.scheduler import queued
 from experiments.spec import Run
 from experiments.store import Store
 from slurm import queue
@@ -118,7 +119,7 @@ def main(
 def _todo(console: Console, request: Request, store: Store, retry: bool) -> list[Run]:
     """Return the runs that are neither finished nor failed, nor claimed, nor in a task that SLURM still has."""
     missing, failed, taken = missing_runs(request, store, retry, again=False)
-    in_queue = queue.queued(store)
+    in_queue = queued(store)
     # A failure is forgiven when its run is submitted: one that is there has come since, and its task will not try again.
     waiting = {run.run_id for run in missing if run.run_id in in_queue} - store.failures()
     if waiting:

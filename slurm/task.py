@@ -46,15 +46,18 @@ class Task(Checkpointable):
         from experiments.errors import told_plainly
         from experiments.executor import run_local
         from experiments.progress import Progress
-        from experiments.provenance import provenance
+        from experiments.provenance import other_versions, provenance
         from experiments.store import Store
         from experiments.worker import Options
 
         console = Console(highlight=False, width=160)
         store = Store(self.store)
-        groups = _left(store, pickle.loads(self.groups))
+        given: tuple[Group, ...] = pickle.loads(self.groups)
+        groups = _left(store, given)
         steps = _steps(store, groups)
         console.print(f"{_restarts()} of job {_job()}: {sum(len(group.runs) for group in groups)} runs to go.")
+        if told := other_versions(store, [run for group in given for run in group.runs]):
+            console.print(told, soft_wrap=True)
         options = Options(checkpoint_seconds=self.checkpoint_seconds, provenance=provenance())
         with told_plainly(), Progress(console, self.cores) as progress:
             jobs = run_local(groups, store, options, self.cores, progress, stop_requested=lambda: bool(asked))

@@ -479,7 +479,8 @@ def test_report_on_partly_missing_runs_says_what_is_missing(tmp_path: Path, monk
     assert manifest["failed"] == {runs[0].run_id: "ValueError: too hot"}
     assert len(manifest["missing"]) == 2
     assert len(manifest["runs"]) == 5
-    assert manifest["code"] == [{"commit": "c0ffee", "dirty": False}]
+    assert manifest["code"] == [{"commit": "c0ffee", "dirty": False, "runs": 5}]
+    assert manifest["mixed_code"] is False
     assert manifest["date"] == "2026-01-03T00:00:00Z"
     summary = pd.read_csv(tmp_path / "results/barrier/quick/summary.csv").set_index("algorithm")
     assert summary.loc["Stream AC", ["seeds", "planned", "n"]].tolist() == [2, 3, 2]

@@ -482,6 +482,33 @@ def test_array_of_eight_groups_ends_in_the_bytes_of_the_local_executor(cluster, 
     assert result_bytes(store, runs) == result_bytes(local, runs)
 
 
+def test_status_shows_a_run_of_a_job_as_it_shows_a_local_one_and_counts_the_queued(cluster, submit, store, profile):
+    runs = small_runs(3)
+    submitted(submit, store, profile(array_parallelism=1), "--seeds", "3", "--lanes", "1", "--hours", "0.001")
+
+    def status() -> str:
+        words = [sys.executable, "-m", "experiments.status", *SMALL, "--seeds", "3", "--store", str(store.root)]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+    def table(said: str) -> dict[str, int]:
+        rows = [line.split() for line in said.splitlines()]
+        names = next(row for row in rows if row[:2] == ["environment", "algorithm"])[2:]
+        return dict(zip(names, map(int, next(row for row in rows if row[:1] == ["all"])[1:]), strict=True))
+
+    begun = wait_until(lambda: [run for run in runs if run.run_id in store.claimed()], seconds=120)
+    (first,) = begun  # one task at a time
+    worker = frozen_in_the_middle_of_training(store, first)
+    said = status()
+    assert table(said) == {"finished": 0, "running": 1, "queued": 2, "failed": 0, "missing": 0}
+    holder = store.claimant(first.run_id)
+    assert holder is not None
+    (line,) = (line for line in said.splitlines() if line.startswith(f"running Stream AC Hopper-v4 seed {first.seed}:"))
+    assert re.search(rf"step [\d,]+, [\d,]+ steps/s, process {worker} on {holder['host']}, job \d+, heard of \d+ s ago$", line)
+    os.kill(worker, signal.SIGCONT)
+    finished_and_gone(store, runs)
+    assert table(status()) == {"finished": 3, "running": 0, "failed": 0, "missing": 0}
+
+
 def scontrol_requeue(job: str) -> None:
     slurm("scontrol", "requeue", job)
 

@@ -18,9 +18,9 @@ import gymnasium
 import numpy as np
 
 from algorithms.agent import Spaces
+from experiments.environment_options import SeriesOptions, VectorOptions, kind_of, make_options
 from experiments.environments.atari import Atari
 from experiments.environments.minatar import MinAtar
-from experiments.environments.options import SeriesOptions, VectorOptions, kind_of, make_options
 from experiments.environments.series import Series
 from experiments.environments.simulator import SimulationDivergedError, Simulator
 from experiments.environments.vector import DM_CONTROL_EPISODE_STEPS, Vector

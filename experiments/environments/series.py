@@ -17,7 +17,7 @@ from gymnasium import spaces as gym_spaces
 
 from algorithms.agent import Spaces
 from experiments.datasets import load_series
-from experiments.environments.options import SeriesOptions
+from experiments.environment_options import SeriesOptions
 from experiments.environments.simulator import Moment
 
 

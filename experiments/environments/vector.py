@@ -19,7 +19,7 @@ from gymnasium import spaces as gym_spaces
 from gymnasium.wrappers import FlattenObservation
 
 from algorithms.agent import Spaces
-from experiments.environments.options import VectorOptions
+from experiments.environment_options import VectorOptions
 from experiments.environments.packages import missing_package, unknown_environment
 from experiments.environments.simulator import Moment, SimulationDivergedError
 from experiments.errors import UserError

@@ -18,7 +18,7 @@ STREAM_AC, PPO, SAC = Arm("Stream AC", "stream_ac"), Arm("PPO", "ppo"), Arm("SAC
 ARMS = (CLASSIC_AC, PPO1, SAC1, STREAM_AC, PPO, SAC)  # the order of the bars
 ATARI = ("BreakoutNoFrameskip-v4", "EnduroNoFrameskip-v4")
 ATARI_ARMS = (replace(atari.CLASSIC_Q, label="Classic Q"), atari.DQN1, replace(atari.STREAM_Q, label="Stream Q"))
-FEW = {"PPO1": 2, "SAC1": 2, "PPO": 2, "SAC": 1}
+FEW = {"SAC1": 4, "PPO": 2, "SAC": 1}
 
 EXPERIMENT = Experiment(
     name="stream_barrier",
@@ -52,7 +52,7 @@ EXPERIMENT = Experiment(
                     steps=60_000,
                     seeds=8,
                     bin_width=10_000,
-                    fewer_seeds={"PPO1": 2, "SAC1": 2},
+                    fewer_seeds={"SAC1": 4},
                 ),
             ),
         ),

@@ -81,6 +81,7 @@ def train(run: Run, context: Context) -> None:
     stream = Stream(run)
     if restored is not None:
         stream.set_state(restored.payload)
+        context.goes_on(run.run_id, restored)
     elif checkpoint.latest_step(context.store, run.run_id) > 0:
         stream.restarted = True
         checkpoint.discard(context.store, run.run_id)  # being of later steps they would outlast the new ones
@@ -89,7 +90,7 @@ def train(run: Run, context: Context) -> None:
         stream,
         run.steps,
         context,
-        lambda: checkpoint.save(context.store, run.run_id, stream.steps, requires, stream.get_state()),
+        lambda: context.save(run.run_id, stream.steps, requires, stream.get_state()),
     )
 
     result = {
@@ -98,7 +99,7 @@ def train(run: Run, context: Context) -> None:
         "diverged_at": stream.diverged_at,
     }
     provenance = {
-        **context.provenance,
+        **context.provenance_of(run.run_id),
         "implementation": f"stable-baselines3 {requires['stable-baselines3']}",
         "threads": 1,
         "sizes": used_sizes(make_learner(run), run.steps),
@@ -107,7 +108,7 @@ def train(run: Run, context: Context) -> None:
         "resumed_at": stream.resumed_at,
     }
     if stream.restarted:
-        provenance["resume"] = "restarted from the beginning: its checkpoints are damaged or of other package versions"
+        provenance["resume"] = checkpoint.RESTARTED
     context.store.publish(run, {"episodes": stream.episodes.table()}, result, provenance)
     checkpoint.discard(context.store, run.run_id)
     stream.environment.close()

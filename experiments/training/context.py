@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from experiments import checkpoint
 from experiments.store import Owner, Store
 
 BEAT_SECONDS = 2.0
@@ -14,6 +15,10 @@ BEAT_SECONDS = 2.0
 
 class Interrupted(Exception):
     """Training was asked to stop; its state is in a checkpoint and the same command goes on from there."""
+
+
+class ClaimLost(Exception):
+    """Another process took this one for dead and trains its run: this one stops and leaves the checkpoints to the other."""
 
 
 class Watcher(Protocol):
@@ -50,6 +55,7 @@ class Context:
         checkpoint_seconds: time between checkpoints.
         stop_requested: asked at step boundaries; True after SIGTERM, SIGINT, SIGUSR1 or SIGUSR2.
         provenance: what is known of the machine and the code before training starts.
+        claimed: ids of the runs that the owner holds.
     """
 
     store: Store
@@ -58,14 +64,21 @@ class Context:
     stop_requested: Callable[[], bool] = lambda: False
     compiled: bool | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    claimed: list[str] = field(default_factory=list)
+    _code: dict[str, list[Any]] = field(default_factory=dict)
     _last_beat: float = 0.0
     _last_checkpoint: float = field(default_factory=time.monotonic)
 
     def beat(self, step: int, steps_per_second: float, returns: float | None, force: bool = False) -> None:
-        """Tell the store how far the group is: step of each run, steps/s over all its runs, mean recent return."""
+        """Tell the store how far the group is: step of each run, steps/s over all its runs, mean recent return.
+
+        Raise `ClaimLost` where a run has been taken over.
+        """
         now = time.monotonic()
         if force or now - self._last_beat >= BEAT_SECONDS:
             self._last_beat = now
+            for run_id in self.claimed:
+                self._check_claim(run_id)
             self.store.beat(self.owner, {"step": step, "steps_per_second": steps_per_second, "recent_return": returns})
 
     def checkpoint_due(self) -> bool:
@@ -74,3 +87,25 @@ class Context:
             return False
         self._last_checkpoint = time.monotonic()
         return True
+
+    def save(self, run_id: str, step: int, requires: dict[str, Any], payload: dict[str, Any]) -> None:
+        """Write a checkpoint; raise `ClaimLost` where a run has been taken over, for its checkpoints are another's now."""
+        if run_id in self.claimed:
+            self._check_claim(run_id)
+        checkpoint.save(self.store, run_id, step, requires, payload, self._versions(run_id))
+
+    def goes_on(self, run_id: str, restored: checkpoint.Checkpoint) -> None:
+        """Note that a run goes on from a checkpoint."""
+        self._code[run_id] = restored.code
+
+    def provenance_of(self, run_id: str) -> dict[str, Any]:
+        """Return what is known before training; with `code`, the versions it ran under, if a run went on from a checkpoint."""
+        return {**self.provenance, **({"code": self._versions(run_id)} if run_id in self._code else {})}
+
+    def _versions(self, run_id: str) -> list[Any]:
+        earlier, now = self._code.get(run_id, []), self.provenance.get("git")
+        return [*earlier, now] if now is not None and now not in earlier[-1:] else earlier
+
+    def _check_claim(self, run_id: str) -> None:
+        if not self.store.holds(run_id, self.owner):
+            raise ClaimLost(f"{run_id} was taken over while this process stood still; it stops here.")

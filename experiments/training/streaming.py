@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from algorithms.agent import Agent
+from algorithms.agent import Agent, layout
 from algorithms.lanes import Lanes, compiler_available
 from experiments import checkpoint
-from experiments.environments import Environment, SimulationDivergedError
-from experiments.environments.options import kind_of
+from experiments.environment_options import kind_of
+from experiments.environments import Environment, SimulationDivergedError, describe
 from experiments.provenance import exact_versions
 from experiments.registry import environment_options, make_learner
 from experiments.spec import Run
@@ -64,7 +64,7 @@ Restored = list[checkpoint.Checkpoint | None]
 
 def _groups_at_one_step(runs: Sequence[Run], context: Context, requires: dict[str, Any]) -> list[tuple[list[Run], Restored]]:
     # A kill while a group was writing its checkpoints leaves some lanes one checkpoint ahead; the older one is common.
-    found = {run: checkpoint.available(context.store, run.run_id, requires) for run in runs}
+    found = {run: _resumable(run, context, requires) for run in runs}
     common = reduce(set.intersection, ({c.step for c in checkpoints} for checkpoints in found.values()))
     if common:
         at = max(common)
@@ -78,13 +78,27 @@ def _groups_at_one_step(runs: Sequence[Run], context: Context, requires: dict[st
     return list(groups.values())
 
 
+def _resumable(run: Run, context: Context, requires: dict[str, Any]) -> list[checkpoint.Checkpoint]:
+    found = checkpoint.available(context.store, run.run_id, requires)
+    if not found:
+        return []
+    # Another version of the code may keep other things in the state of this learner.
+    fresh = make_learner(run).init(torch.Generator(), describe(run.env_id, **environment_options(run)))
+    return [c for c in found if layout(c.payload["state"]) == layout(fresh)]
+
+
 def _train_group(runs: list[Run], restored: Restored, compiled: bool, requires: dict[str, Any], context: Context) -> None:
     begun_at = restored[0].step if restored[0] else 0
     resumed_at: list[int] = []
+    restarted = [not begun_at and checkpoint.latest_step(context.store, run.run_id) > 0 for run in runs]
     if begun_at:
         payloads = [c.payload for c in restored if c is not None]
         streams, lanes = _restore(runs, payloads, compiled, begun_at)
         resumed_at = [*payloads[0]["resumed_at"], begun_at]
+        restarted = [payload.get("restarted", False) for payload in payloads]
+        for run, found in zip(runs, restored, strict=True):
+            if found is not None:
+                context.goes_on(run.run_id, found)
     else:
         streams, lanes = begin(runs, compiled)
 
@@ -99,26 +113,28 @@ def _train_group(runs: list[Run], restored: Restored, compiled: bool, requires: 
                 "metrics": stream.metrics.get_state(),
                 "diverged_at": stream.diverged_at,
                 "resumed_at": resumed_at,
+                "restarted": restarted[lane],
             }
-            checkpoint.save(context.store, stream.run.run_id, step, requires, payload)
+            context.save(stream.run.run_id, step, requires, payload)
 
     began = time.monotonic()
     pace = advance(streams, lanes, begun_at, runs[0].steps, context, save)
     seconds = time.monotonic() - began
-    for stream in streams:
+    for stream, again in zip(streams, restarted, strict=True):
         result = {
             "status": "finished" if stream.diverged_at is None else "diverged",
             "diverged_at": stream.diverged_at,
             "steps": stream.run.steps if stream.diverged_at is None else stream.diverged_at,
         }
         provenance = {
-            **context.provenance,
+            **context.provenance_of(stream.run.run_id),
             "engine": requires["engine"],
             "lanes": len(streams),
             "threads": 1,
             "steps_per_second": pace,
             "train_seconds": seconds,
             "resumed_at": resumed_at,
+            **({"resume": checkpoint.RESTARTED} if again else {}),
         }
         tables = {"episodes": stream.episodes.table(), "metrics": stream.metrics.table()}
         if stream.run.seed == 0 and tables["metrics"]:  # the stream is the same for all seeds, and one copy of it is enough

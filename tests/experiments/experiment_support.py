@@ -20,6 +20,7 @@ from typing import IO, Any, NamedTuple
 import pytest
 
 from experiments.cli import run_app
+from experiments.soak import result_bytes
 from experiments.spec import Arm, Row, Run, resolve
 from experiments.store import Store
 from experiments.worker import DONE, Options, train_runs
@@ -46,18 +47,6 @@ def make_run(
 
 def eager(checkpoint_seconds: float = NEVER) -> Options:
     return Options(checkpoint_seconds=checkpoint_seconds, compiled=False)
-
-
-def result_bytes(store: Store, runs: Sequence[Run]) -> dict[str, dict[str, bytes]]:
-    """Return all files of finished runs that are a function of the configuration alone."""
-    return {
-        run.run_id: {
-            path.name: path.read_bytes()
-            for path in sorted((store.finished_path / run.run_id).iterdir())
-            if path.name != "provenance.json"
-        }
-        for run in runs
-    }
 
 
 @cache

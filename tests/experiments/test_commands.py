@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -251,6 +253,45 @@ def test_status_counts_finished_running_failed_and_missing_runs(command, tmp_pat
     assert f"process {os.getpid()} on" in answer.out
 
 
+def pretend_squeue(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    (folder / "squeue").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
+def test_status_counts_runs_of_pending_tasks_as_queued(command, tmp_path, monkeypatch):
+    store, runs = Store("runs"), small_runs(5)
+    publish(store, runs[0])
+    store.claim(runs[1].run_id, Owner())
+    # As slurm.submit records it: one task trains seeds 0 to 3, of which two have got somewhere; those of seed 4 are over.
+    records = tmp_path / "runs" / "slurm" / "queued"
+    records.mkdir(parents=True)
+    (records / "stream_barrier-0.json").write_text(json.dumps([[runs[4].run_id]]))
+    (records / "stream_barrier-1.json").write_text(json.dumps([[run_.run_id for run_ in runs[:4]], [runs[4].run_id]]))
+    pretend_squeue(tmp_path, monkeypatch, "echo '17 0 stream_barrier-1'; echo '3 N/A of_somebody_else'")
+    answer = command("status", *SMALL, "--seeds", "5")
+    assert (answer.code, answer.err) == (0, "")
+    rows = [line.split() for line in answer.out.splitlines()]
+    assert ["environment", "algorithm", "finished", "running", "queued", "failed", "missing"] in rows
+    assert ["all", "1", "1", "2", "0", "1"] in rows
+
+
+@pytest.mark.parametrize("script", [None, "echo 'slurm_load_jobs error: Unable to contact controller' >&2; exit 1"])
+def test_status_says_so_where_slurm_does_not_answer(command, tmp_path, monkeypatch, script):
+    (run_,) = small_runs(1)
+    record = tmp_path / "runs" / "slurm" / "queued" / "stream_barrier-1.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps([[run_.run_id]]))
+    if script:
+        pretend_squeue(tmp_path, monkeypatch, script)
+    else:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    answer = command("status", *SMALL, "--seeds", "1")
+    assert (answer.code, answer.err) == (0, "")
+    assert ["all", "0", "0", "0", "1"] in [line.split() for line in answer.out.splitlines()]
+    assert f"count as missing: squeue {'says' if script else 'was not found'}" in answer.out
+
+
 def test_status_of_a_store_that_is_not_there_counts_everything_as_missing(command, tmp_path):
     answer = command("status", *SMALL, "--seeds", "2", "--store", "nowhere")
     assert answer.code == 0
@@ -301,7 +342,7 @@ def test_experiment_is_trained_and_drawn_and_trained_only_once(command, tmp_path
         result, provenance, tables = store.load(run_id)
         assert (result["status"], result["steps"]) == ("finished", 200)
         assert tables["episodes"].num_rows > 0
-        assert provenance["git"].keys() == {"commit", "dirty"}
+        assert provenance["git"].keys() >= {"commit", "dirty"}
         assert provenance["packages"]["torch"]
         assert math.isfinite(provenance["steps_per_second"])
     left = {path.name for folder in ("checkpoints", "claims", "failures", "tmp") for path in store.root.glob(f"{folder}/*")}

@@ -1,5 +1,7 @@
 """The options of each kind of environment, as dataclasses whose defaults are those of the official Stream-X code.
 
+Apart from the environments, since planning needs the options and no simulator.
+
 An option whose field has `metadata={"added_later": True}` is left out of a run's configuration while it has its default
 value, so that runs trained before it existed keep their names.
 """

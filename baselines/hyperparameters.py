@@ -1,0 +1,256 @@
+"""The hyperparameters of the batch baselines PPO, SAC and TD3, of their one-sample forms, and of the classic learners.
+
+Their sources, and what is our choice in them, stand in `baselines.batch` and `baselines.classic`; DQN has `baselines.dqn`. They
+are apart from what learns by them for the reason given in `algorithms.hyperparameters`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from algorithms import hyperparameters
+from algorithms.hyperparameters import OptimizerName
+from baselines.dqn import DQN, Implementation, Sizes
+
+# Those that a buffer or a rollout may decide.
+SIZES = ("rollout_steps", "minibatch_size", "epochs", "normalize_advantage", "buffer_size", "batch_size", "learning_starts")
+
+
+@dataclass(frozen=True)
+class PPO:
+    """Hyperparameters of PPO, CleanRL's for continuous actions."""
+
+    learning_rate: float = 3e-4
+    """Adam's step size, for policy and value network together."""
+    anneal_learning_rate: bool = True
+    """Lower the step size linearly to 0, rollout by rollout."""
+    adam_epsilon: float = 1e-5
+    """Adam's epsilon."""
+    rollout_steps: int = 2048
+    """Environment steps between two updates, and the size of the batch."""
+    minibatch_size: int = 64
+    """Samples per gradient step; CleanRL says 32 mini-batches."""
+    epochs: int = 10
+    """Passes over each rollout."""
+    gamma: float = 0.99
+    """Discount, of the return and of the reward normalisation."""
+    gae_lambda: float = 0.95
+    """Decay of the advantage estimate."""
+    clip_range: float = 0.2
+    """How far the ratio of probabilities, and the value, may move before the loss is clipped."""
+    clip_value_loss: bool = True
+    """Take the larger of the value loss and its clipped form."""
+    normalize_advantage: bool = True
+    """Standardise the advantages of each mini-batch."""
+    entropy_coefficient: float = 0.0
+    """Weight of the entropy bonus."""
+    value_coefficient: float = 0.5
+    """Weight of the value loss, which is half the squared error."""
+    max_grad_norm: float = 0.5
+    """Longest gradient of all parameters together; longer ones are shortened to it."""
+    bootstrap_on_truncation: bool = False
+    """Add the value of the last observation where a time limit ended the episode."""
+    normalize_obs: bool = True
+    """Standardise observations with running statistics, then clip them."""
+    obs_clip: float = 10.0
+    """Bound of a standardised observation."""
+    normalize_reward: bool = True
+    """Divide rewards by the running standard deviation of their discounted sum, then clip them."""
+    reward_clip: float = 10.0
+    """Bound of a normalised reward."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Width of each hidden layer, tanh, the same for policy and value network."""
+    time_feature: bool = False
+    """Append the time to the observation: CleanRL does not. Overrides the option of the environment."""
+    sizes: Sizes = field(default="as_given", metadata={"added_later": True})
+    """`derived`: mini-batch no larger than the rollout, a rollout of 1 as in PPO1; see `with_sizes`."""
+
+
+@dataclass(frozen=True)
+class PPO1(PPO):
+    """PPO that learns once from each sample (Stream-X, appendix F.4)."""
+
+    rollout_steps: int = 1
+    """Environment steps between two updates."""
+    minibatch_size: int = 1
+    """Samples per gradient step."""
+    epochs: int = 1
+    """Passes over each sample."""
+    normalize_advantage: bool = False
+    """Off, since one sample has no standard deviation."""
+    implementation: Implementation = field(default="sb3", metadata={"added_later": True})
+    """Which code runs it: the step-by-step form on stable-baselines3, or lanes (`baselines.incremental`)."""
+
+
+@dataclass(frozen=True)
+class SAC:
+    """Hyperparameters of SAC, CleanRL's for continuous actions."""
+
+    policy_learning_rate: float = 3e-4
+    """Adam's step size for the actor."""
+    q_learning_rate: float = 1e-3
+    """Adam's step size for the critics and for the entropy weight."""
+    buffer_size: int = 1_000_000
+    """Transitions kept."""
+    batch_size: int = 256
+    """Transitions per update."""
+    learning_starts: int = 5000
+    """Steps with uniformly random actions and without updates."""
+    gamma: float = 0.99
+    """Discount."""
+    tau: float = 0.005
+    """Fraction by which the target critics follow at each update."""
+    policy_frequency: int = 2
+    """Every so many steps the actor makes so many updates."""
+    target_network_frequency: int = 1
+    """Steps between two updates of the target critics."""
+    autotune: bool = True
+    """Learn the entropy weight; the target entropy is minus the number of action components."""
+    alpha: float = 0.2
+    """Entropy weight without `autotune`."""
+    log_std_min: float = -5.0
+    """Lower bound of the actor's log standard deviation."""
+    log_std_max: float = 2.0
+    """Upper bound of the actor's log standard deviation."""
+    hidden: tuple[int, ...] = (256, 256)
+    """Width of each hidden layer, ReLU, the same for actor and critics."""
+    time_feature: bool = False
+    """Append the time to the observation: CleanRL does not. Overrides the option of the environment."""
+    sizes: Sizes = field(default="as_given", metadata={"added_later": True})
+    """`derived`: batch and learning starts no larger than the buffer; see `with_sizes`."""
+
+
+@dataclass(frozen=True)
+class SAC1(SAC):
+    """SAC that learns from the newest transition only, one update per step (Stream-X, section 4.1)."""
+
+    buffer_size: int = 1
+    """Transitions kept."""
+    batch_size: int = 1
+    """Transitions per update."""
+    learning_starts: int = 1
+    """Steps with uniformly random actions and without updates."""
+    implementation: Implementation = field(default="sb3", metadata={"added_later": True})
+    """Which code runs it: the step-by-step form on stable-baselines3, or lanes (`baselines.incremental`)."""
+
+
+@dataclass(frozen=True)
+class TD3:
+    """Hyperparameters of TD3, CleanRL's for continuous actions."""
+
+    learning_rate: float = 3e-4
+    """Adam's step size, for the actor and for the critics."""
+    buffer_size: int = 1_000_000
+    """Transitions kept."""
+    batch_size: int = 256
+    """Transitions per update."""
+    learning_starts: int = 25_000
+    """Steps with uniformly random actions and without updates."""
+    gamma: float = 0.99
+    """Discount."""
+    tau: float = 0.005
+    """Fraction by which the targets of actor and critics follow at each of their updates."""
+    exploration_noise: float = 0.1
+    """Standard deviation of the noise on the action taken, in halves of the action's range."""
+    policy_noise: float = 0.2
+    """Standard deviation of the noise on the action that the target values, in halves of the action's range."""
+    noise_clip: float = 0.5
+    """Bound of that noise, in halves of the action's range."""
+    policy_frequency: int = 2
+    """Steps between two updates of the actor and of all targets."""
+    hidden: tuple[int, ...] = (256, 256)
+    """Width of each hidden layer, ReLU, the same for actor and critics."""
+    time_feature: bool = False
+    """Append the time to the observation: CleanRL does not. Overrides the option of the environment."""
+    sizes: Sizes = field(default="as_given", metadata={"added_later": True})
+    """`derived`: batch and learning starts no larger than the buffer; see `with_sizes`."""
+
+
+@dataclass(frozen=True)
+class TD3_1(TD3):  # noqa: N801
+    """TD3 that learns from the newest transition only, one update per step (AVG, Fig. 7)."""
+
+    buffer_size: int = 1
+    """Transitions kept."""
+    batch_size: int = 1
+    """Transitions per update."""
+    learning_starts: int = 1
+    """Steps with uniformly random actions and without updates."""
+    implementation: Implementation = field(default="sb3", metadata={"added_later": True})
+    """Which code runs it: the step-by-step form on stable-baselines3, or lanes (`baselines.incremental`)."""
+
+
+@dataclass(frozen=True)
+class Classic:
+    """What all classic learners do without."""
+
+    sparsity: float = 0.0
+    layer_norm: bool = False
+    normalize_obs: bool = False
+    normalize_reward: bool = False
+    optimizer: OptimizerName = "adam"
+
+
+@dataclass(frozen=True)
+class ClassicAC(Classic, hyperparameters.StreamAC):
+    """Hyperparameters of classic AC(lambda)."""
+
+    alpha_policy: float = 1e-7
+    """Adam's step size for the actor."""
+    alpha_value: float = 1e-7
+    """Adam's step size for the critic."""
+
+
+@dataclass(frozen=True)
+class ClassicQ(Classic, hyperparameters.StreamQ):
+    """Hyperparameters of classic Q(lambda)."""
+
+    alpha: float = 1e-5
+    """Adam's step size."""
+
+
+@dataclass(frozen=True)
+class ClassicSARSA(Classic, hyperparameters.StreamSARSA):
+    """Hyperparameters of classic SARSA(lambda)."""
+
+    alpha: float = 1e-5
+    """Adam's step size."""
+
+
+@dataclass(frozen=True)
+class ClassicTD(Classic, hyperparameters.StreamTD):
+    """Hyperparameters of classic TD(lambda)."""
+
+    alpha: float = 3e-4
+    """Adam's step size."""
+
+
+Learner = PPO | SAC | TD3 | DQN
+
+
+def with_sizes(learner: Learner) -> Learner:
+    """Return the learner with the sizes that it will use: its own, or those derived from its buffer or rollout.
+
+    The rule of `sizes = "derived"` is our choice. SAC, TD3 and DQN: batch and learning starts are at most the size of the
+    buffer, so that a buffer of 1 makes SAC1 and TD3-1, and with a train frequency of 1 DQN1. PPO: the rollout is the buffer, a
+    mini-batch is at most a rollout, and a rollout of 1 is learnt from once. The advantage of a mini-batch of one sample is not
+    normalised, be it left over at the end of a rollout or not. A rollout of 1 thus makes PPO1.
+    """
+    if isinstance(learner, PPO) and learner.sizes == "derived":
+        minibatch = min(learner.minibatch_size, learner.rollout_steps)
+        epochs = 1 if learner.rollout_steps == 1 else learner.epochs
+        normalize = learner.normalize_advantage and minibatch > 1
+        return replace(learner, minibatch_size=minibatch, epochs=epochs, normalize_advantage=normalize)
+    if isinstance(learner, SAC | TD3 | DQN) and learner.sizes == "derived":
+        size = learner.buffer_size
+        return replace(learner, batch_size=min(learner.batch_size, size), learning_starts=min(learner.learning_starts, size))
+    return learner
+
+
+def used_sizes(learner: Learner, steps: int) -> dict[str, int | bool]:
+    """Return the sizes that a run of so many steps works with, derived ones included, by the names of the hyperparameters."""
+    learner = with_sizes(learner)
+    used = {name: getattr(learner, name) for name in SIZES if hasattr(learner, name)}
+    if "buffer_size" in used:
+        used["buffer_size"] = min(used["buffer_size"], steps)  # what can never be filled need not be held
+    return used

@@ -1,0 +1,81 @@
+"""A store of many finished runs is planned, shown and read quickly: what that rests on. `results/large_store` has the times."""
+
+from __future__ import annotations
+
+import dataclasses
+import pkgutil
+
+import numpy as np
+import pytest
+from experiment_support import make_run, python
+
+from experiments import registry
+from experiments.cli import resolve_request
+from experiments.store import Store
+
+HEAVY = ("torch", "stable_baselines3", "gymnasium", "mujoco", "pandas", "pyarrow", "numpy")
+# All kinds of learners: lanes, one-sample forms in lanes, stable-baselines3.
+REQUEST = ("stream_barrier", "--preset", "laptop", "--seeds", "1")
+
+
+def publish_all() -> int:
+    runs = resolve_request(REQUEST[0], REQUEST[2], (), 1).runs
+    for run in runs:
+        episodes = {"step": np.array([50]), "episodic_return": np.array([1.0]), "length": np.array([50])}
+        Store("runs").publish(run, {"episodes": episodes}, {"status": "finished", "steps": run.steps, "diverged_at": None}, {})
+    return len(runs)
+
+
+def said(module: str, *words: str) -> str:
+    """Return what a command says in a process of its own, with a last line that tells which heavy packages it imported."""
+    code = (
+        f"import sys; sys.argv = {['module', *REQUEST, *words]!r}\n"
+        f"from experiments.{module} import app\n"
+        "try: app()\n"
+        f"finally: print('imported', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    answer = python("-c", code)
+    assert answer.code == 0, answer
+    return answer.out
+
+
+def test_finished_experiment_is_planned_without_a_learner_or_a_table():
+    number = publish_all()
+    out = said("run", "--dry-run")
+    assert f"{number} finished or taken, 0 to train" in out
+    assert "imported []" in out
+
+
+def test_experiment_is_shown_without_a_learner_or_a_table():
+    assert "imported []" in said("status")
+    number = publish_all()
+    out = said("status")
+    assert ["all", str(number), "0", "0", "0"] in [line.split() for line in out.splitlines()]
+    assert "imported []" in out
+
+
+@pytest.mark.parametrize("algorithm", registry.LEARNERS)
+def test_learner_inherits_the_hyperparameters_that_runs_are_resolved_with(algorithm):
+    learner, known = pkgutil.resolve_name(registry.LEARNERS[algorithm]), registry.ALGORITHMS[algorithm]
+    assert issubclass(learner, known)
+    theirs = {field.name: (field.default, field.metadata) for field in dataclasses.fields(learner)}
+    ours = {field.name: (field.default, field.metadata) for field in dataclasses.fields(known)}
+    assert {name: theirs[name] for name in ours} == ours
+    # The length of a run is told by the run itself.
+    assert theirs.keys() - ours.keys() <= {"run_steps"}
+
+
+def test_streaming_learner_that_is_its_own_hyperparameters_needs_one_line(monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Mine:
+        gamma: float = 0.9
+
+    monkeypatch.setitem(registry.STREAMING, "mine", Mine)
+    monkeypatch.setitem(registry.ALGORITHMS, "mine", Mine)
+    run = dataclasses.replace(make_run(), algorithm="mine", hyperparameters=(("gamma", 0.5),))
+    assert registry.training_kind(run) == "streaming"
+    assert registry.make_learner(run) == Mine(0.5)
+
+
+def test_every_streaming_algorithm_of_the_suite_is_found():
+    assert {*registry.STREAMING, *registry.LANES} == {*registry.LEARNERS}

@@ -1,0 +1,193 @@
+"""Which version of the code a result was made by: told at the start, recorded with every run, counted in the manifest."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from experiment_support import ALWAYS, ask, make_run, result_bytes
+
+from analysis import report
+from experiments import checkpoint, provenance, run
+from experiments.cli import resolve_request
+from experiments.provenance import git_state, other_versions, version_name
+from experiments.spec import Run, load_experiment
+from experiments.store import Store, code_versions
+from experiments.worker import DONE, STOPPED, Options, train_runs
+
+OLD, NEW = {"commit": "1" * 40, "dirty": False}, {"commit": "2" * 40, "dirty": True, "source": "abcdef123456"}
+SMALL = ("stream_barrier", "--preset", "anchors", "--set", "env_id=Hopper-v4", "--set", "steps=130", "--set", "hidden=[]")
+# One learner of each kind: lanes and stable-baselines3.
+KINDS = {
+    "stream_ac": {"hidden": ()},
+    "sac1": {"hidden": (4,)},
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+def by(version: dict[str, object] | None) -> Options:
+    return Options(checkpoint_seconds=ALWAYS, compiled=False, provenance={"git": version} if version else None)
+
+
+def train(store: Store, run_: Run, version: dict[str, object] | None, stop: bool = False) -> None:
+    """Train by a version of the code; with `stop`, no further than a checkpoint beyond the last one."""
+    asked = 0
+
+    def stop_requested() -> bool:
+        nonlocal asked
+        asked += 1
+        return stop and asked > 1
+
+    assert train_runs([run_], store, by(version), stop_requested) == (STOPPED if stop else DONE)
+
+
+def publish(store: Store, run_: Run, told: dict[str, object]) -> None:
+    episodes = {"step": np.array([50]), "episodic_return": np.array([1.0]), "length": np.array([50])}
+    store.publish(run_, {"episodes": episodes}, {"status": "finished", "steps": run_.steps, "diverged_at": None}, told)
+
+
+# What a version is
+
+
+def git(folder: Path, *words: str) -> None:
+    identity = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost")
+    subprocess.run(["git", "-C", str(folder), *identity, *words], check=True, capture_output=True)
+
+
+def test_version_is_the_commit_and_changes_of_code_make_another(tmp_path):
+    for folder in provenance.CODE:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "module.py").write_text("x = 1\n")
+    (tmp_path / "README.md").write_text("one\n")
+    alone = git_state(tmp_path)
+    assert (alone["commit"], alone["dirty"]) == (None, None)
+
+    git(tmp_path, "init")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "first")
+    clean = git_state(tmp_path)
+    assert len(clean["commit"]) == 40
+    assert clean == {"commit": clean["commit"], "dirty": False}
+    (tmp_path / "README.md").write_text("two\n")
+    assert git_state(tmp_path) == clean, "results do not depend on it"
+
+    found = [alone, clean]
+    for text in ("x = 2\n", "x = 3\n"):
+        (tmp_path / "algorithms" / "module.py").write_text(text)
+        found.append(git_state(tmp_path))
+        assert (found[-1]["commit"], found[-1]["dirty"]) == (clean["commit"], True)
+    assert git_state(tmp_path) == found[-1]
+    git(tmp_path, "commit", "-a", "-m", "second")
+    found.append(git_state(tmp_path))
+    assert len({version_name(version) for version in found}) == len(found)
+
+
+# What is recorded
+
+
+@pytest.mark.parametrize("algorithm", KINDS)
+def test_run_that_goes_on_under_another_version_lists_both(store, tmp_path, algorithm):
+    run_ = make_run(algorithm=algorithm, **KINDS[algorithm])
+    train(store, run_, OLD, stop=True)
+    assert checkpoint.code_versions(store, run_.run_id) == [OLD]
+    train(store, run_, NEW, stop=True)
+    assert checkpoint.code_versions(store, run_.run_id) == [OLD, NEW]
+    train(store, run_, NEW)
+    told = store.provenance(run_.run_id)
+    assert told["code"] == code_versions(told) == [OLD, NEW]
+    assert told["git"] == NEW
+    assert len(told["resumed_at"]) == 2
+
+    alone = Store(tmp_path / "alone")
+    train(alone, run_, NEW)
+    assert "code" not in alone.provenance(run_.run_id)
+    assert code_versions(alone.provenance(run_.run_id)) == [NEW]
+    assert result_bytes(store, [run_]) == result_bytes(alone, [run_])
+
+
+def test_checkpoint_from_before_versions_were_recorded_counts_as_unknown(store):
+    run_ = make_run()
+    train(store, run_, OLD, stop=True)
+    for path in (store.checkpoints_path / run_.run_id).iterdir():
+        header, _, body = path.read_bytes().partition(b"\n")
+        about = json.loads(header)
+        del about["code"]
+        path.write_bytes(json.dumps(about).encode() + b"\n" + body)
+    assert checkpoint.code_versions(store, run_.run_id) == [None]
+    train(store, run_, NEW)
+    assert store.provenance(run_.run_id)["code"] == [None, NEW]
+
+
+def test_checkpoint_of_code_whose_learner_kept_other_things_is_not_gone_on_from(store, tmp_path):
+    run_ = make_run()
+    train(store, run_, OLD, stop=True)
+    for path in (store.checkpoints_path / run_.run_id).iterdir():
+        header, _, body = path.read_bytes().partition(b"\n")
+        about, payload = json.loads(header), pickle.loads(body)
+        payload["state"]["of_before"] = payload["state"].pop("obs")
+        checkpoint.save(store, run_.run_id, about["step"], about["requires"], payload, [OLD])
+    train(store, run_, NEW)
+    told = store.provenance(run_.run_id)
+    assert (told["resume"], told["resumed_at"], code_versions(told)) == (checkpoint.RESTARTED, [], [NEW])
+
+    alone = Store(tmp_path / "alone")
+    train(alone, run_, NEW)
+    assert result_bytes(store, [run_]) == result_bytes(alone, [run_])
+
+
+def test_worker_records_the_code_that_it_runs_and_not_the_one_its_starter_saw(worker_factory, store):
+    run_ = make_run(steps=64)
+    assert worker_factory.train(store, [run_], Options(compiled=False, provenance={"git": OLD, "python": "3"})) == DONE
+    told = store.provenance(run_.run_id)
+    assert (told["git"], told["python"]) == (git_state(), "3")
+
+
+# What is told
+
+
+def test_other_versions_of_finished_runs_and_checkpoints_are_told_in_one_sentence(store, monkeypatch):
+    runs = [make_run(seed=seed) for seed in range(6)]
+    monkeypatch.setattr(provenance, "git_state", lambda: NEW)
+    assert other_versions(store, runs) is None
+    publish(store, runs[0], {"git": NEW})
+    train(store, runs[1], NEW, stop=True)
+    assert other_versions(store, runs) is None
+    publish(store, runs[2], {"git": OLD})
+    publish(store, runs[3], {"git": NEW, "code": [OLD, NEW]})
+    publish(store, runs[4], {})
+    train(store, runs[5], OLD, stop=True)
+    assert other_versions(store, runs) == (
+        "Made by other code than this, 2222222 with changes abcdef123456: 3 of 4 finished runs (1111111: 2, unknown: 1) and "
+        "1 of 2 checkpoints to go on from (1111111: 1)."
+    )
+    assert other_versions(store, runs[:2]) is None
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_run_says_at_the_start_that_the_code_has_changed(store, capfd, monkeypatch, words):
+    monkeypatch.setattr(run, "_report", lambda *_: None)
+    runs = resolve_request("stream_barrier", "anchors", SMALL[4::2], 2).runs
+    for run_ in runs:
+        publish(store, run_, {"git": OLD})
+    answer = ask(capfd, monkeypatch, "run", *SMALL, "--seeds", "2", "--store", str(store.root), *words)
+    assert answer.code == 0
+    assert f"Made by other code than this, {version_name(git_state())}: 2 of 2 finished runs (1111111: 2)." in answer.out
+
+
+def test_manifest_counts_the_runs_of_every_version(store, tmp_path):
+    runs = resolve_request("stream_barrier", "anchors", SMALL[4::2], 4).runs
+    for run_, told in zip(runs, ({"git": OLD}, {"git": OLD}, {"git": NEW, "code": [OLD, NEW, OLD, NEW]}, {}), strict=True):
+        publish(store, run_, told)
+    settings = {"env_id": "Hopper-v4", "steps": 130, "hidden": ()}
+    built = report.build(load_experiment("stream_barrier"), "anchors", store, tmp_path / "results", settings, 4)
+    assert built.manifest["mixed_code"] is True
+    assert built.manifest["code"] == [{**OLD, "runs": 3}, {**NEW, "runs": 1}, {"commit": None, "runs": 1}]
+    assert json.loads((built.folder / "manifest.json").read_text())["code"] == built.manifest["code"]
