@@ -9,9 +9,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +19,10 @@ import pandas as pd
 from experiments import spec
 from experiments.errors import UserError
 from experiments.spec import Preset
-from experiments.store import Store
+from experiments.store import Store, read_each
 
 EPISODE_COLUMNS = ("step", "episodic_return", "length")
 METRIC_COLUMNS = ("step",)
-# Reading is half file system and half decompression, both outside the interpreter lock.
-READERS = 8
-AHEAD = 64
 
 
 @dataclass(frozen=True)
@@ -72,15 +67,7 @@ def planned(preset: Preset, panels: bool = True) -> pd.DataFrame:
 
 def read(store: Store, run_ids: Iterable[str]) -> Iterator[StoredRun]:
     """Yield finished runs in the order asked for, a few at a time, so that memory does not grow with their number."""
-    wanted = list(dict.fromkeys(run_ids))
-    with ThreadPoolExecutor(READERS) as pool:
-        ahead: deque[Future[StoredRun]] = deque()
-        for run_id in wanted:
-            ahead.append(pool.submit(_read, store, run_id))
-            if len(ahead) == AHEAD:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+    return read_each(lambda run_id: _read(store, run_id), list(dict.fromkeys(run_ids)))
 
 
 def _read(store: Store, run_id: str) -> StoredRun:

@@ -95,7 +95,7 @@ def other_versions(store: Store, runs: Sequence[Run]) -> str | None:
         return None
     this = version_name(git_state())
     told = (
-        _others("finished runs", [code_versions(store.provenance(run_id)) for run_id in done], this),
+        _others("finished runs", list(map(code_versions, store.provenances(done))), this),
         _others("checkpoints to go on from", [checkpoint.code_versions(store, run_id) for run_id in begun], this),
     )
     return f"Made by other code than this, {this}: {' and '.join(filter(None, told))}." if any(told) else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import pkgutil
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from experiment_support import make_run, python
 
 from experiments import registry
 from experiments.cli import resolve_request
-from experiments.store import Store
+from experiments.errors import UserError
+from experiments.store import AHEAD, SAMPLE, Store, read_each
 
 HEAVY = ("torch", "stable_baselines3", "gymnasium", "mujoco", "pandas", "pyarrow", "numpy")
 # All kinds of learners: lanes, one-sample forms in lanes, stable-baselines3.
@@ -52,6 +55,42 @@ def test_experiment_is_shown_without_a_learner_or_a_table():
     out = said("status")
     assert ["all", str(number), "0", "0", "0"] in [line.split() for line in out.splitlines()]
     assert "imported []" in out
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.002], ids=["cached", "slow disk"])
+@pytest.mark.parametrize("number", [0, 1, SAMPLE, SAMPLE + 1, SAMPLE + AHEAD + 3])
+def test_many_runs_are_read_in_the_order_asked_for_by_threads_where_they_wait(wait, number):
+    wanted, threads = [f"run {n}" for n in reversed(range(number))], set()
+
+    def read(run_id: str) -> str:
+        threads.add(threading.get_ident())
+        time.sleep(wait)
+        return run_id.upper()
+
+    assert list(read_each(read, wanted)) == [run_id.upper() for run_id in wanted]
+    if wait and number > SAMPLE + 1:
+        assert len(threads) > 2
+
+
+def test_run_that_cannot_be_read_is_told_by_whoever_asks_for_many():
+    def read(run_id: str) -> str:
+        time.sleep(0.001)
+        if run_id == "150":
+            raise UserError("150 is damaged")
+        return run_id
+
+    reading = read_each(read, [str(n) for n in range(300)])
+    assert [next(reading) for _ in range(150)] == [str(n) for n in range(150)]
+    with pytest.raises(UserError, match="150 is damaged"):
+        next(reading)
+
+
+def test_provenances_of_many_runs_are_those_of_each():
+    store, runs = Store("runs"), [make_run(seed=seed) for seed in range(3)]
+    for run in runs:
+        store.publish(run, {}, {"status": "finished", "steps": run.steps, "diverged_at": None}, {"lanes": run.seed})
+    wanted = [*(run.run_id for run in reversed(runs)), "nowhere"]
+    assert [told.get("lanes") for told in store.provenances(wanted)] == [2, 1, 0, None]
 
 
 @pytest.mark.parametrize("algorithm", registry.LEARNERS)
