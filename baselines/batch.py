@@ -44,13 +44,10 @@ from stable_baselines3.common.utils import LinearSchedule
 from algorithms.agent import Spaces
 from baselines.dqn import DQN
 from baselines.frames import FrameBuffer
-from baselines.hyperparameters import PPO, PPO1, SAC, SAC1, TD3, TD3_1, Learner, used_sizes, with_sizes
+from baselines.hyperparameters import PPO, SAC, TD3, Learner, used_sizes, with_sizes
 from baselines.stepwise import StepwisePPO, StepwiseSAC
 from baselines.stepwise_dqn import StepwiseDQN, network
 from baselines.stepwise_td3 import StepwiseTD3
-
-# The hyperparameters, which live in a module of their own, belong to what this one offers.
-__all__ = ["PPO", "PPO1", "SAC", "SAC1", "TD3", "TD3_1", "Learner", "build", "normalized", "used_sizes", "with_sizes"]
 
 Env = gymnasium.Env[Any, Any]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.func import grad
 
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32, hyperparameters, leaves, map_state
-from baselines.batch import PPO1
+from baselines.hyperparameters import PPO1
 from baselines.incremental import HALF_LOG_2PI, OneSample, adam, fresh_adam, perceptron
 
 # Gymnasium's running statistics begin with the weight of so small a part of a sample; its wrappers add the other to a variance.

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.func import grad
 
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32
-from baselines.batch import SAC1
+from baselines.hyperparameters import SAC1
 from baselines.incremental import (
     HALF_LOG_2PI,
     Form,

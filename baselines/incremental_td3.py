@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.func import grad
 
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32, map_state
-from baselines.batch import TD3_1
+from baselines.hyperparameters import TD3_1
 from baselines.incremental import Form, TwinCritics, adam, as_seen, follow, perceptron, spread, twin_values
 
 

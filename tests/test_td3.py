@@ -18,8 +18,9 @@ from stable_baselines3.common.logger import configure
 from test_batch import Corridor, hopper, make_context, make_run
 from torch.nn import functional as F
 
-from baselines.batch import PPO, PPO1, SAC, SAC1, TD3, TD3_1, build, used_sizes, with_sizes
+from baselines.batch import build
 from baselines.dqn import DQN, DQN1
+from baselines.hyperparameters import PPO, PPO1, SAC, SAC1, TD3, TD3_1, used_sizes, with_sizes
 from experiments import registry
 from experiments.training.batch import train
 

@@ -64,7 +64,10 @@ Restored = list[checkpoint.Checkpoint | None]
 
 def _groups_at_one_step(runs: Sequence[Run], context: Context, requires: dict[str, Any]) -> list[tuple[list[Run], Restored]]:
     # A kill while a group was writing its checkpoints leaves some lanes one checkpoint ahead; the older one is common.
-    found = {run: _resumable(run, context, requires) for run in runs}
+    found = {run: checkpoint.available(context.store, run.run_id, requires) for run in runs}
+    if any(found.values()):  # another version of the code may keep other things in the state of this learner
+        fresh = layout(make_learner(runs[0]).init(torch.Generator(), describe(runs[0].env_id, **environment_options(runs[0]))))
+        found = {run: [c for c in all_ if layout(c.payload["state"]) == fresh] for run, all_ in found.items()}
     common = reduce(set.intersection, ({c.step for c in checkpoints} for checkpoints in found.values()))
     if common:
         at = max(common)
@@ -76,15 +79,6 @@ def _groups_at_one_step(runs: Sequence[Run], context: Context, requires: dict[st
         group.append(run)
         restored.append(newest)
     return list(groups.values())
-
-
-def _resumable(run: Run, context: Context, requires: dict[str, Any]) -> list[checkpoint.Checkpoint]:
-    found = checkpoint.available(context.store, run.run_id, requires)
-    if not found:
-        return []
-    # Another version of the code may keep other things in the state of this learner.
-    fresh = make_learner(run).init(torch.Generator(), describe(run.env_id, **environment_options(run)))
-    return [c for c in found if layout(c.payload["state"]) == layout(fresh)]
 
 
 def _train_group(runs: list[Run], restored: Restored, compiled: bool, requires: dict[str, Any], context: Context) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 
 import pytest
 
-from baselines.batch import used_sizes
+from baselines.hyperparameters import used_sizes
 from experiments.registry import hyperparameter_defaults, make_learner
 from experiments.spec import Arm, Preset, labelled_runs, load_experiment
 
