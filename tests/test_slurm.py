@@ -313,19 +313,19 @@ def test_submission_where_there_is_no_slurm_is_refused_and_remembers_nothing(
 
 def test_nothing_is_submitted_unless_somebody_agrees(submit, profile, store, monkeypatch):
     words = (*SMALL, "--seeds", "1", "--profile", profile(), "--store", str(store.root))
-    read, write = os.pipe()
-    os.close(write)
-    with os.fdopen(read) as nobody:
-        monkeypatch.setattr(sys, "stdin", nobody)
-        answer = submit(*words)
+
+    def answered(text):
+        read, write = os.pipe()
+        os.write(write, text)
+        os.close(write)
+        with os.fdopen(read) as somebody:
+            monkeypatch.setattr(sys, "stdin", somebody)
+            return submit(*words)
+
+    answer = answered(b"")
     assert answer.code == 2
     assert "--yes" in answer.err
-    read, write = os.pipe()
-    os.write(write, b"n\n")
-    os.close(write)
-    with os.fdopen(read) as refusal:
-        monkeypatch.setattr(sys, "stdin", refusal)
-        answer = submit(*words)
+    answer = answered(b"n\n")
     assert answer.code == 0
     assert "Submit 1 task?" in answer.out
     assert "Nothing was submitted" in answer.out

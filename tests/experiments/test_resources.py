@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -196,40 +197,35 @@ def test_the_time_of_the_environment_is_no_part_of_it(monkeypatch):
     assert learner._step() < sleeps
 
 
-def test_ppo_learns_for_a_whole_rollout_at_once():
-    class Model:
-        num_timesteps = _n_updates = 0
-
+def learner_of_known_times(window, step):
+    """Return a batch learner whose step counts what it did in the model, and says how long it took."""
     learner = object.__new__(resources._BatchLearner)
-    learner._model, learner._window, learner._seconds = Model(), 1, 0.0
+    learner._model = SimpleNamespace(num_timesteps=0, _n_updates=0)
+    learner._window, learner._seconds = window, 0.0
+    learner._step = lambda: step(learner._model)
+    return learner
 
-    def step():
-        learner._model.num_timesteps += 1
-        if learner._model.num_timesteps % 64 == 0:
-            learner._model._n_updates += 10
+
+def test_ppo_learns_for_a_whole_rollout_at_once():
+    def step(model):
+        model.num_timesteps += 1
+        if model.num_timesteps % 64 == 0:
+            model._n_updates += 10
             return 1.0
         return 0.01
 
-    learner._step = step
-    update, per_step = learner.learning(action=0.01)
+    update, per_step = learner_of_known_times(1, step).learning(action=0.01)
     assert update == pytest.approx(0.99)
     assert per_step == pytest.approx(0.99 / 64)
 
 
 def test_where_the_actor_waits_the_longer_of_two_updates_counts():
-    class Model:
-        num_timesteps = _n_updates = 0
+    def step(model):
+        model.num_timesteps += 1
+        model._n_updates += 1
+        return 3.0 if model.num_timesteps % 2 else 1.0
 
-    learner = object.__new__(resources._BatchLearner)
-    learner._model, learner._window, learner._seconds = Model(), 2, 0.0
-
-    def step():
-        learner._model.num_timesteps += 1
-        learner._model._n_updates += 1
-        return 3.0 if learner._model.num_timesteps % 2 else 1.0
-
-    learner._step = step
-    assert learner.learning(action=0.5) == pytest.approx((2.5, 1.5))
+    assert learner_of_known_times(2, step).learning(action=0.5) == pytest.approx((2.5, 1.5))
 
 
 def test_acting_learns_nothing_and_learning_does():
