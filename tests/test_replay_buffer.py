@@ -171,7 +171,7 @@ def test_budget_and_divergence_are_told_below(tmp_path: Path, figures: list[Figu
     said = " ".join(text.get_text() for text in figures[0].texts)
     assert "50k of 10M steps, 2 of 30 seeds." in said
     assert "last 10k of 10M steps, 30 seeds" in said
-    assert "A buffer larger than 50k holds the whole run." in said
+    assert "A buffer larger than the number of steps holds the whole run." in said
     assert "SAC, 100 on HalfCheetah-v4 1 of 2" in said
     labels = [text.get_text() for legend in figures[0].legends for text in legend.get_texts()]
     assert {"SAC", "TD3", "PPO", "Stream AC", "AVG, published", "IAC, published", "a run diverged"} <= set(labels)
