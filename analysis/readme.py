@@ -43,11 +43,9 @@ def learning_table(results: Path) -> str:
 
 def throughput_table(results: Path) -> str:
     """Steps/s of each learner with its environment, beside the bare environment, measured in turn on one core."""
-    # The one-sample forms were measured again, by themselves; a row of theirs takes the place of the older one.
-    files = (results / "throughput" / preset / "figures" / "throughput.csv" for preset in ("paper", "one_sample"))
-    rows = {(row.env_id, row.learner): row for file in files for row in pd.read_csv(file).itertuples()}
+    frame = pd.read_csv(results / "throughput" / "paper" / "figures" / "throughput.csv")
     lines = ["| task | learner | steps/s | environment alone | share |", "|---|---|---|---|---|"]
-    for row in rows.values():
+    for row in frame.itertuples():
         scaling = f"{row.scaling:.0%} of as many single workers" if row.scaling == row.scaling else ""
         share = f"{row.share:.0%}" if row.share == row.share else scaling
         lines.append(
