@@ -1,15 +1,16 @@
-"""The interface between a learner and everything around it.
+"""The interfaces between a learner and everything around it.
 
-An agent is a frozen dataclass of hyperparameters with pure methods over ONE stream of experience. What changes while it
-learns (parameters, eligibility traces, normaliser statistics) is a `State`, a nested dict of tensors that is passed in and
-returned, never hidden. `algorithms.lanes` runs many such streams side by side without the agent knowing.
+An agent acts, and learns from what comes of it; a `LabelledLearner` learns from samples that carry their answer. Either is a
+frozen dataclass of hyperparameters with pure methods over ONE stream of experience. What changes while it learns (parameters,
+eligibility traces, normaliser statistics) is a `State`, a nested dict of tensors that is passed in and returned, never hidden.
+`algorithms.lanes` runs many such streams side by side without the learner knowing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -39,6 +40,11 @@ class Spaces:
     prediction: bool = False
     action_low: tuple[float, ...] = ()
     action_high: tuple[float, ...] = ()
+
+    @property
+    def wants(self) -> Literal["vector", "choice", "prediction"]:
+        """Return what the environment wants of a learner at every step."""
+        return "prediction" if self.prediction else "choice" if self.discrete else "vector"
 
 
 class Transition(NamedTuple):
@@ -73,6 +79,9 @@ class Agent(Protocol):
 
     Fields of type `float` are scalar hyperparameters: `hyperparameters` puts them into the state as 0-d tensors, so that
     lanes may differ in them without compiling again. All other fields are structure: they choose the code that runs.
+
+    A learner has diverged where its action or the `td_error` in its info is not finite. One that has other numbers to look at
+    names them in a class variable `must_be_finite`.
     """
 
     def noise(self, spaces: Spaces) -> NoiseSpec:
@@ -92,9 +101,52 @@ class Agent(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class LabelledSpaces:
+    """Sizes of one labelled stream.
+
+    With `classes` an answer is the number of one of so many classes, else a vector of `y_size` components. After every
+    `task_steps` samples the task changes (0: it never does).
+    """
+
+    x_shape: tuple[int, ...]
+    classes: int = 0
+    y_size: int = 0
+    task_steps: int = 0
+    wants: ClassVar[Literal["label"]] = "label"
+
+
+class Sample(NamedTuple):
+    """One labelled sample, unbatched, and the random numbers of the update from it."""
+
+    x: Tensor  # float32 [*x_shape]
+    y: Tensor  # int64 [] if there are classes, else float32 [y_size]
+    noise: Tensor  # float32, as the learner's `noise` says
+
+
+@runtime_checkable
+class LabelledLearner(Protocol):
+    """A learner of labelled samples, one at a time. Pure like an `Agent`, and with hyperparameters of the same two kinds.
+
+    It has diverged where the `loss` in its info is not finite, or what else it names in a class variable `must_be_finite`.
+    """
+
+    def noise(self, spaces: LabelledSpaces) -> NoiseSpec:
+        """Say what random numbers one update needs from outside. A learner that needs many makes them itself."""
+        ...
+
+    def init(self, generator: torch.Generator, spaces: LabelledSpaces) -> State:
+        """Make the state of a learner that has seen nothing yet."""
+        ...
+
+    def step(self, state: State, sample: Sample) -> tuple[State, Info]:
+        """Make exactly one learning update from exactly one sample; `info` tells how good the answer before it was."""
+        ...
+
+
 @runtime_checkable
 class Varying(Protocol):
-    """An agent whose step takes other forms at other times, such as one that updates its actor at every other step.
+    """A learner whose step takes other forms at other times, such as one that updates its actor at every other step.
 
     What a form leaves out costs nothing: each is compiled by itself. `step` takes the form as its last argument.
     """

@@ -23,7 +23,7 @@ from analysis.curves import pool
 from analysis.published import Published
 from analysis.statistics import Mean, mean_over_runs
 from analysis.tables import console, render, render_metrics
-from experiments import spec
+from experiments import catalog
 from experiments.errors import UserError, told_plainly
 
 CHECKPOINTS = (100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000)
@@ -179,7 +179,7 @@ def folders(name: str, results: Path, preset: str | None) -> list[Path]:
         sorted(p.name for p in base.iterdir() if p.name[0] != "." and (p / "manifest.json").exists()) if base.is_dir() else []
     )
     if not there:
-        spec.load_experiment(name)  # says so if the name is wrong
+        catalog.load_experiment(name)  # says so if the name is wrong
         raise UserError(
             f"there are no results of {name} in {results}; make some with `python -m experiments.run {name}` "
             f"and `python -m analysis.report {name} --preset PRESET`."

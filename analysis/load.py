@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import spec
 from experiments.errors import UserError
+from experiments.resolve import labelled_runs
 from experiments.spec import Preset
 from experiments.store import Store, read_each
 
@@ -59,9 +59,7 @@ def planned(preset: Preset, panels: bool = True) -> pd.DataFrame:
     if panels and twice:
         raise UserError(f"the preset has more than one row for {', '.join(twice)}; a figure has one panel per environment.")
     columns = ["env_id", "algorithm", "seed", "run_id", "steps", "bin_width"]
-    rows = [
-        (row.env_id, arm.label, run.seed, run.run_id, run.steps, row.bin_width) for row, arm, run in spec.labelled_runs(preset)
-    ]
+    rows = [(row.env_id, arm.label, run.seed, run.run_id, run.steps, row.bin_width) for row, arm, run in labelled_runs(preset)]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -41,7 +41,7 @@ from analysis.curves import bin_returns, tabulate
 from analysis.figures import FigureData, comparison_of, drawer, metrics_of, tables_of
 from analysis.statistics import summarise
 from analysis.tables import console, render, render_metrics, table_of
-from experiments import spec
+from experiments import catalog, resolve
 from experiments.errors import UserError, told_plainly
 from experiments.spec import Experiment, Preset, Row, Value
 from experiments.store import Store, code_versions
@@ -97,11 +97,11 @@ def build(
     settings = settings or {}
     preset = experiment.preset(preset_name)
     if settings or seeds is not None:
-        preset = spec.override(preset, settings, seeds)
+        preset = resolve.override(preset, settings, seeds)
     folder = results / experiment.name / folder_name(preset_name, settings, seeds)
     draw = drawer(experiment)
 
-    planned = load.planned(preset, panels=not experiment.measurement)
+    planned = load.planned(preset, panels=experiment.kind != "measurement")
     collected = _collect(experiment, preset, planned, store)
     runs = load.with_status(planned, collected.results, store.failures())
     if not collected.results:
@@ -109,9 +109,9 @@ def build(
             f"no run of {experiment.name} / {preset_name} is finished in {store.root}; train them with "
             f"`{_command(experiment, preset_name, store, settings, seeds)}`."
         )
-    if experiment.measurement:
+    if experiment.kind == "measurement":
         curves, summary = pd.DataFrame(), pd.DataFrame()
-    elif experiment.returns:
+    elif experiment.kind == "returns":
         curves = tabulate(runs, collected.binned)
         summary = summarise(runs, curves)
     else:
@@ -119,10 +119,10 @@ def build(
         summary = metrics.summarise(runs, curves)
     manifest = _manifest(experiment, preset_name, preset, settings, seeds, folder.name, runs, collected.provenances, store)
     data = FigureData(experiment, preset, store, runs, curves, summary)
-    if experiment.measurement:
+    if experiment.kind == "measurement":
         comparison = pd.DataFrame()
     else:
-        by_returns = experiment.returns
+        by_returns = experiment.kind == "returns"
         comparison = compare(curves, summary, budgets(manifest)) if by_returns else comparison_of(experiment)(data)
 
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def build(
             figure, numbers = draw(data)
             plot.save(figure, stem)
         _write_csv(numbers, stem.with_name(f"{stem.name}.csv"))
-        if not experiment.measurement:
+        if experiment.kind != "measurement":
             curves.to_parquet(Path(temporary) / "curves.parquet", index=False, compression="zstd")
             _write_csv(summary, Path(temporary) / "summary.csv")
         if not comparison.empty:
@@ -155,22 +155,22 @@ def _collect(experiment: Experiment, preset: Preset, planned: pd.DataFrame, stor
     # Runs are binned as they are read, so that the episodes of a large preset need not fit into memory together.
     finished = store.finished()
     # `planned` lists the runs in the same order, and has their ids already.
-    rows = dict(zip(planned["run_id"], ((row, run) for row, _, run in spec.labelled_runs(preset)), strict=True))
+    rows = dict(zip(planned["run_id"], ((row, run) for row, _, run in resolve.labelled_runs(preset)), strict=True))
     out = _Collected({}, {}, {}, {})
     for stored in load.read(store, (run_id for run_id in planned["run_id"] if run_id in finished)):
         run_id = stored.run_id
         out.results[run_id] = stored.result
         out.provenances[run_id] = stored.provenance
-        if experiment.measurement:
+        if experiment.kind == "measurement":
             continue
         row, run = rows[run_id]
-        table, kind = (stored.episodes, "episodes") if experiment.returns else (stored.metrics, "metrics")
+        table, kind = (stored.episodes, "episodes") if experiment.kind == "returns" else (stored.metrics, "metrics")
         # A learner that diverged at once has told nothing about itself.
-        if not table and (experiment.returns or stored.result["status"] != "diverged"):
+        if not table and (experiment.kind == "returns" or stored.result["status"] != "diverged"):
             raise UserError(
                 f"{run_id} holds no {kind}; remove the folder {store.finished_path / run_id} and run the experiment again."
             )
-        if experiment.returns:
+        if experiment.kind == "returns":
             out.binned[run_id] = bin_returns(table["step"], table["episodic_return"], row.bin_width, row.steps)
         elif table:
             out.metrics[run_id] = metrics_of(experiment)(table, row, dict(run.hyperparameters))
@@ -213,8 +213,8 @@ def _manifest(
         "experiment": experiment.name,
         "title": experiment.title,
         "source": experiment.source,
-        "measurement": experiment.measurement,
-        "returns": experiment.returns,
+        "measurement": experiment.kind == "measurement",
+        "returns": experiment.kind == "returns",
         "preset": preset_name,
         "settings": dict(settings),
         "seeds": seeds,
@@ -243,7 +243,7 @@ def _row(experiment: Experiment, row: Row) -> dict[str, Any]:
             "label": arm.label,
             "algorithm": arm.algorithm,
             "hyperparameters": dict(arm.hyperparameters),
-            "seeds": row.seeds_of(arm),
+            "seeds": len(row.seeds_of(arm)),
         }
         for arm in row.arms
     ]
@@ -321,13 +321,13 @@ def main(
 ) -> None:
     """Aggregate finished runs, draw the figure and print our numbers beside the published ones."""
     with told_plainly():
-        experiment = spec.load_experiment(name)
-        report = build(experiment, preset, Store(store), results, spec.parse_settings(setting or []), seeds)
+        experiment = catalog.load_experiment(name)
+        report = build(experiment, preset, Store(store), results, resolve.parse_settings(setting or []), seeds)
         out = console()
-        if experiment.measurement:
+        if experiment.kind == "measurement":
             for title, frame in tables_of(experiment)(report.numbers):
                 out.print(table_of(frame, title))
-        elif not experiment.returns:
+        elif experiment.kind != "returns":
             out.print(render_metrics(report.comparison, report.summary, report.manifest))
         else:
             out.print(render(report.comparison, report.summary, report.manifest, out.width))

@@ -11,9 +11,10 @@ from pathlib import Path
 import typer
 from typer.exceptions import TyperException
 
+from experiments.catalog import load_experiment
 from experiments.errors import UserError
-from experiments.registry import check_hyperparameters
-from experiments.spec import Experiment, Preset, Run, load_experiment, override, parse_settings
+from experiments.resolve import check_hyperparameters, override, parse_settings, runs_of
+from experiments.spec import Experiment, Preset, Run
 
 DEFAULT_PRESET = "quick"
 DEFAULT_STORE = "runs"
@@ -33,7 +34,7 @@ def resolve_request(name: str, preset_name: str, settings: Sequence[str], seeds:
     """Turn the words of a command line into runs; raise `UserError` where they mean nothing."""
     experiment = load_experiment(name)
     preset = override(experiment.preset(preset_name), parse_settings(settings), seeds)
-    runs = experiment.runs(preset)
+    runs = runs_of(experiment, preset)
     for run in {(run.algorithm, run.hyperparameters, run.env_id, run.environment): run for run in runs}.values():
         check_hyperparameters(run)  # once for all seeds
     return Request(experiment, preset_name, preset, runs)

@@ -1,22 +1,14 @@
 """The options of each kind of environment, as dataclasses whose defaults are those of the official Stream-X code.
 
 Apart from the environments, since planning needs the options and no simulator.
-
-An option whose field has `metadata={"added_later": True}` is left out of a run's configuration while it has its default
-value, so that runs trained before it existed keep their names.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from experiments.errors import UserError
-
-Kind = Literal["vector", "minatar", "atari", "series"]
-
-SERIES = ("ETTm2", "ETTm2-generated")
 
 
 @dataclass(frozen=True)
@@ -50,36 +42,3 @@ class SeriesOptions:
     def __post_init__(self) -> None:
         if not 0.0 <= self.memory_trace < 1.0:
             raise UserError(f"memory_trace must be at least 0 and less than 1; {self.memory_trace} is not.")
-
-
-Options = VectorOptions | ImageOptions | SeriesOptions
-_OPTIONS: dict[Kind, type[Options]] = {
-    "vector": VectorOptions,
-    "minatar": ImageOptions,
-    "atari": ImageOptions,
-    "series": SeriesOptions,
-}
-
-
-def kind_of(env_id: str) -> Kind:
-    """Return what kind of environment an id names. Whether there is one of that id shows when it is made."""
-    if env_id in SERIES:
-        return "series"
-    if env_id.startswith("MinAtar/"):
-        return "minatar"
-    return "atari" if env_id.endswith("NoFrameskip-v4") else "vector"
-
-
-def options_class(env_id: str) -> type[Options]:
-    """Return the class of an environment's options."""
-    return _OPTIONS[kind_of(env_id)]
-
-
-def make_options(env_id: str, given: dict[str, Any]) -> Options:
-    """Return the options of an environment, those not given at their defaults; raise `UserError` for unknown ones."""
-    known = options_class(env_id)
-    names = [option.name for option in dataclasses.fields(known)]
-    for name in given:
-        if name not in names:
-            raise UserError(f"{env_id} has no option {name!r}; it has {', '.join(names) or 'none'}.")
-    return known(**given)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -23,3 +24,10 @@ def told_plainly() -> Iterator[None]:
         place = error.filename or "the store"
         print(f"error: cannot use {place}: {error.strerror or error}; free space or choose another --store.", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def closest_names(word: str, known: Iterable[str]) -> str:
+    """Return `; the closest are ...` with the closest known names, or the list of all of them."""
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    return f"; the closest are {', '.join(close)}" if close else f"; there are {', '.join(known)}" if known else ""

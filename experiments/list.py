@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from experiments.catalog import experiment_names, load_experiment
 from experiments.cli import run_app
 from experiments.errors import told_plainly
-from experiments.spec import experiment_names, labelled_runs, load_experiment
+from experiments.resolve import labelled_runs
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -9,17 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from baselines.hyperparameters import used_sizes
 from experiments import checkpoint
-from experiments.environment_options import kind_of
-from experiments.registry import make_learner, training_kind
+from experiments.families import family_name, family_of
+from experiments.registry import Loop, loop_of, make_learner
 from experiments.spec import Run
 from experiments.store import Store
 
 if TYPE_CHECKING:
-    from algorithms.agent import Spaces
+    from algorithms.agent import LabelledSpaces, Spaces
 
 # Lanes share the processor's cache; past this much state they stop paying. With images it is two: one would be padded to two,
 # and in a trial on MinAtar four were several times slower, for a reason that was not looked for.
@@ -52,15 +52,15 @@ class Group:
     steps_left: int
 
     @property
-    def kind(self) -> str:
+    def loop(self) -> Loop:
         """Return which training loop runs the group."""
-        return training_kind(self.runs[0])
+        return loop_of(self.runs[0])
 
     @property
     def title(self) -> str:
         """Return a line for a person."""
         run = self.runs[0]
-        if self.kind == "measurement":
+        if self.loop.measures:
             return f"{run.algorithm} {run.env_id} {make_learner(run).title}"
         numbers = [r.seed for r in self.runs]
         together = numbers == list(range(numbers[0], numbers[-1] + 1)) and len(numbers) > 2
@@ -80,7 +80,7 @@ def plan(store: Store, runs: Sequence[Run], workers: int, lanes: int | None = No
     """
     families: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
-        if training_kind(run) == "streaming":
+        if loop_of(run).lanes:
             key: tuple[object, ...] = (_structure(run.algorithm, run.hyperparameters), run.env_id, run.environment, run.steps)
         else:
             key = (run.run_id,)
@@ -114,12 +114,12 @@ def _structure(algorithm: str, hyperparameters: tuple[tuple[str, object], ...]) 
 
 def most_lanes(run: Run) -> int:
     """Return how many learners of this kind share a core's cache, a power of two."""
-    return _most_lanes(run.algorithm, run.hyperparameters, spaces_of(run.env_id, run.environment))
+    return _most_lanes(run.algorithm, run.hyperparameters, spaces_of(run.env_id, run.environment), family_of(run.env_id).images)
 
 
 @cache
-def _most_lanes(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Spaces) -> int:
-    if len(spaces.obs_shape) > 1:
+def _most_lanes(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Any, images: bool) -> int:
+    if images:
         return IMAGE_LANES
     import torch
 
@@ -134,7 +134,7 @@ def _most_lanes(algorithm: str, hyperparameters: tuple[tuple[str, object], ...],
 
 
 @cache
-def spaces_of(env_id: str, environment: tuple[tuple[str, object], ...]) -> Spaces:
+def spaces_of(env_id: str, environment: tuple[tuple[str, object], ...]) -> Spaces | LabelledSpaces:
     """Return the sizes of an environment; raise `UserError` if it cannot be made here."""
     from experiments.environments import describe
 
@@ -143,32 +143,32 @@ def spaces_of(env_id: str, environment: tuple[tuple[str, object], ...]) -> Space
 
 def expected_speed(store: Store, run: Run) -> float:
     """Return steps/s on one core: measured by finished runs of the same kind in this store, or else estimated."""
-    kind = training_kind(run)
-    if kind == "measurement":  # its steps are repeats
+    lanes = loop_of(run).lanes
+    if loop_of(run).measures:  # its steps are repeats
         return 1 / float(make_learner(run).repeat_seconds)
     prefix = f"{run.algorithm}-{run.env_id.replace('/', '.')}-"
     same = [run_id for run_id in store.finished() if run_id.startswith(prefix)]
     # One-sample baselines run in two forms of very different speed; only lanes tell of an engine.
     measured = (store.provenance(run_id) for run_id in sorted(same)[:16])
-    batch = used_sizes(make_learner(run), run.steps).get("batch_size") if kind == "batch" else None
+    batch = used_sizes(make_learner(run), run.steps).get("batch_size") if not lanes else None
     speeds = [
         told["steps_per_second"]
         for told in measured
         if told.get("steps_per_second")
-        and ("engine" in told) == (kind == "streaming")
+        and ("engine" in told) == lanes
         and told.get("sizes", {}).get("batch_size", batch) == batch
     ]
     if speeds:
         return float(sum(speeds) / len(speeds))
     environment = _environment_speed(run.env_id)
     small = batch is not None and batch <= SMALL_BATCH
-    speeds_alone = LANES_SPEED if kind == "streaming" else LEARNER_SPEED
+    speeds_alone = LANES_SPEED if lanes else LEARNER_SPEED
     learner = speeds_alone.get(SMALL_FORMS.get(run.algorithm, run.algorithm) if small else run.algorithm)
     return environment if learner is None else 1 / (1 / learner + 1 / (2 * environment))
 
 
 def _environment_speed(env_id: str) -> float:
-    if kind_of(env_id) == "atari":
+    if family_name(env_id) == "atari":
         return ATARI_SPEED
     return float(next((speed for prefix, speed in ENVIRONMENT_SPEED.items() if env_id.startswith(prefix)), UNKNOWN_SPEED))
 

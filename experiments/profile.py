@@ -19,9 +19,10 @@ from rich.table import Table
 from experiments import plan, registry
 from experiments.cli import positive, run_app
 from experiments.errors import UserError, told_plainly
-from experiments.spec import Arm, Row, Run, Value, parse_settings, resolve
-from experiments.training import streaming
+from experiments.resolve import check_hyperparameters, check_spaces, parse_settings, resolve
+from experiments.spec import Arm, Row, Run, Value
 from experiments.training.context import Unwatched
+from experiments.training.reinforcement import Agents
 
 WARM_UP_TICKS = 300
 # The profiler slows what it watches, so that the parts of a step are given as shares of a step that was not watched.
@@ -43,18 +44,18 @@ def profile(runs: list[Run], seconds: float) -> pd.DataFrame:
     torch.set_num_threads(1)
     compiled = compiler_available()
     _name_loops()
-    streams, lanes = streaming.begin(runs, compiled)
+    agents = Agents.begin(runs, compiled)
     spent = {"environment": 0.0, "learner": 0.0}
-    for stream in streams:
+    for stream in agents.streams:
         _clock(stream.environment, "step", spent, "environment")
         _clock(stream.environment, "reset", spent, "environment")
-    _clock(lanes, "step", spent, "learner")
+    _clock(agents.lanes, "step", spent, "learner")
     ticks = 0
 
     def take(more: int) -> float:
         nonlocal ticks
         began = time.perf_counter()
-        streaming.advance(streams, lanes, ticks, ticks + more, Unwatched(), lambda _: None)
+        agents.advance(ticks, ticks + more, Unwatched(), lambda _: None)
         ticks += more
         return time.perf_counter() - began
 
@@ -67,7 +68,7 @@ def profile(runs: list[Run], seconds: float) -> pd.DataFrame:
     parts = {**spent, "loop around them": whole - sum(spent.values())}
     rows = [(name, 1e6 * time_spent / steps, time_spent / whole) for name, time_spent in parts.items()]
     learner = spent["learner"]  # before the steps that are watched are added to it
-    shares = _watch(lanes.step)
+    shares = _watch(agents.lanes.step)
     rows += [(f"learner: {name}", 1e6 * share * learner / steps, share * learner / whole) for name, share in shares.items()]
     return pd.DataFrame(rows, columns=["part", "microseconds", "share"])
 
@@ -139,11 +140,13 @@ def main(
         arm = Arm(learner, learner, changes)
         row = Row(env_id, (arm,), steps=10**9, seeds=1, bin_width=1)
         first = resolve(row, arm, 0)
-        if registry.training_kind(first) != "streaming":
-            lanes_too = f", and {', '.join(registry.LANES)} with --set implementation=lanes"
-            raise UserError(f"{learner} does not run in lanes; {', '.join(registry.STREAMING)} do{lanes_too}.")
-        registry.check_hyperparameters(first)
-        registry.check_spaces(first, plan.spaces_of(env_id, first.environment))
+        if registry.loop_of(first) != registry.REINFORCEMENT:
+            known = registry.learners()
+            in_lanes = ", ".join(name for name, record in known.items() if record.loop == registry.REINFORCEMENT)
+            forms = ", ".join(name for name, record in known.items() if record.lanes)
+            raise UserError(f"{learner} does not run in lanes; {in_lanes} do, and {forms} with --set implementation=lanes.")
+        check_hyperparameters(first)
+        check_spaces(first, plan.spaces_of(env_id, first.environment))
         runs = [resolve(row, arm, seed) for seed in range(lanes or plan.most_lanes(first))]
         table = profile(runs, seconds)
         if csv is not None:

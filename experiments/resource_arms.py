@@ -6,7 +6,6 @@ A learner that joins the registry is measured without being named here.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection
 from typing import Any
 
@@ -27,48 +26,47 @@ SOON = {"learning_starts": 1000}
 ATARI_SIZES = {name: ATARI[name] for name in ("buffer_size", "batch_size", "train_frequency")}
 
 
-def label(learner: str) -> str:
-    """Return the name of a learner as figures have it: `Stream AC` of StreamAC, `TD3-1` of TD3_1."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", registry.ALGORITHMS[learner].__name__).replace("_", "-")
-
-
-def learners(env_id: str, only: Collection[str] = ()) -> list[str]:
-    """List the learners that are measured on a task, streaming ones first: those that `only` names, or all of its kind."""
-    known = [*registry.STREAMING, *registry.BATCH]
-    return [name for name in known if (name in only if only else env_id in TASKS[registry.ACTIONS[name][0]])]
+def learners(env_id: str, only: Collection[str] = ()) -> dict[str, registry.Algorithm]:
+    """Return the learners that are measured on a task, streaming ones first: those that `only` names, or all of its kind."""
+    known = sorted(registry.learners().items(), key=lambda item: not item[1].loop.lanes)
+    return {
+        name: record
+        for name, record in known
+        if (name in only if only else record.loop != registry.SUPERVISED and env_id in TASKS[record.gives[0]])
+    }
 
 
 def time_arms(env_id: str, seconds: float, only: Collection[str] = (), engines: bool = True) -> tuple[Arm, ...]:
     """Return the arms that measure times; with `engines`, streaming learners eagerly too and one-sample forms in lanes too."""
     arms = []
-    for name in learners(env_id, only):
+    for name, record in learners(env_id, only).items():
         own: dict[str, Value] = {
             "learner": name,
             "seconds": seconds,
             "settings": _settings(name, env_id, WITHOUT_CHANCE | SOON),
         }
-        arms.append(Arm(label(name), "update_time", own))
-        if engines and name in registry.STREAMING:
-            arms.append(Arm(f"{label(name)}, eager", "update_time", {**own, "engine": "eager"}))
-        if engines and name in registry.LANES:
-            arms.append(Arm(f"{label(name)}, lanes", "update_time", {**own, "settings": _lanes(name, env_id)}))
+        arms.append(Arm(record.label, "update_time", own))
+        if engines and record.loop.lanes:
+            arms.append(Arm(f"{record.label}, eager", "update_time", {**own, "engine": "eager"}))
+        if engines and record.lanes:
+            arms.append(Arm(f"{record.label}, lanes", "update_time", {**own, "settings": _lanes(name, env_id)}))
     return tuple(arms)
 
 
 def memory_arms(env_id: str, samples: tuple[int, ...], only: Collection[str] = ()) -> tuple[Arm, ...]:
     """Return the arms that measure memory: at these numbers of samples where there is a buffer, and PPO up to 10^4."""
     arms = []
-    for name in learners(env_id, only):
+    for name, record in learners(env_id, only).items():
         defaults = registry.hyperparameter_defaults(name)
         sizes: tuple[int, ...] = samples
-        if name in registry.STREAMING:
+        if record.loop.lanes:
             sizes = (0,)
         elif 1 in (defaults.get("buffer_size"), defaults.get("rollout_steps")):
             sizes = (1,)
         elif rollout := defaults.get("rollout_steps"):
             assert isinstance(rollout, int)
             sizes = tuple(sorted({size for size in samples if 1 < size <= 10_000} | {rollout}))
-        arms.append(Arm(label(name), "peak_memory", {"learner": name, "samples": sizes, "settings": _settings(name, env_id)}))
+        arms.append(Arm(record.label, "peak_memory", {"learner": name, "samples": sizes, "settings": _settings(name, env_id)}))
     return tuple(arms)
 
 

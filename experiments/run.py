@@ -22,7 +22,7 @@ from experiments.executor import Job, run_local
 from experiments.plan import Group, disk_bytes, plan, spaces_of, wall_seconds
 from experiments.progress import Progress, clock
 from experiments.provenance import available_cores, other_versions, provenance
-from experiments.registry import check_spaces
+from experiments.resolve import check_spaces
 from experiments.spec import Run
 from experiments.store import Store
 from experiments.worker import Options
@@ -54,7 +54,7 @@ def main(
         if results.exists() and not results.is_dir():
             raise UserError(f"{results} is not a folder; choose another with --results.")
         runs_store = Store(store)
-        if request.experiment.measurement:
+        if request.experiment.kind == "measurement":
             workers = 1  # a neighbour would be measured as well
         elif again:
             raise UserError(f"--again is for measurements; finished runs of {name} do not change, choose other seeds or keys.")
@@ -73,7 +73,7 @@ def main(
             return
         stopped = False
         if groups:
-            if any(group.kind == "streaming" for group in groups):
+            if any(group.loop.lanes for group in groups):
                 _tell_if_uncompiled(console)
             runs_store.check_writable()
             if again:

@@ -27,7 +27,8 @@ from experiments.executor import run_inline
 from experiments.fault_injection import MOMENTS, FaultInjector, Say, subject
 from experiments.plan import plan
 from experiments.provenance import exact_versions, provenance
-from experiments.spec import Arm, Row, Run, Value, resolve
+from experiments.resolve import resolve
+from experiments.spec import Arm, Row, Run, Value
 from experiments.store import Store
 from experiments.worker import DONE, Options
 

@@ -17,8 +17,8 @@ from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, resolve_request, run_
 from experiments.errors import UserError, told_plainly
 from experiments.executor import last_line
 from experiments.progress import clock
+from experiments.resolve import labelled_runs
 from experiments.scheduler import queued
-from experiments.spec import labelled_runs
 from experiments.store import Store
 
 # Long enough for a busy controller; who asks how far it is does not want to wait for one that is down.

@@ -40,7 +40,7 @@ class Options:
 
 def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_requested: Callable[[], bool]) -> int:
     """Claim, train and publish runs; return an exit code. Runs that others hold or have finished are left out."""
-    from experiments.registry import training_kind
+    from experiments.registry import loop_of
 
     owner = Owner()
     claimed: list[Run] = []
@@ -62,22 +62,7 @@ def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_request
         if not claimed:
             return DONE
         context.beat(0, 0.0, None, force=True)
-        kind = training_kind(claimed[0])
-        if kind == "streaming":
-            from experiments.training import streaming
-
-            streaming.train(claimed, context)
-        elif kind == "batch":
-            from experiments.training import batch
-
-            for run in claimed:
-                batch.train(run, context)
-        else:
-            from experiments.training import measurement, resources
-
-            for run in claimed:
-                measure = measurement.measure if run.algorithm == "throughput" else resources.measure
-                measure(run, context)
+        loop_of(claimed[0]).function()(claimed, context)
         return DONE
     except Interrupted:
         return STOPPED

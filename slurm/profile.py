@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.errors import UserError
-from experiments.spec import closest_names
+from experiments.errors import UserError, closest_names
 
 FOLDER = Path(__file__).with_name("profiles")
 

@@ -24,7 +24,7 @@ from experiments.errors import UserError, told_plainly
 from experiments.executor import ONE_THREAD
 from experiments.plan import disk_bytes, plan, spaces_of
 from experiments.progress import clock
-from experiments.registry import check_spaces
+from experiments.resolve import check_spaces
 from experiments.run import count, holders, missing_runs, print_groups, print_runs
 from experiments.scheduler import queued
 from experiments.spec import Run
@@ -74,7 +74,7 @@ def main(
         ):
             positive(option, number)
         request = resolve_request(name, preset, set_ or [], seeds)
-        if request.experiment.measurement:
+        if request.experiment.kind == "measurement":
             raise UserError(
                 f"{name} measures speed, which neighbours on a node would change; use `python -m experiments.run {name}`."
             )

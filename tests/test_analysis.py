@@ -20,9 +20,11 @@ from analysis import budget, figures, load, metrics, prediction, published, repo
 from analysis import compare as comparing
 from analysis import curves as binning
 from analysis.statistics import Mean
-from experiments import spec
+from experiments import catalog
+from experiments import resolve as resolving
 from experiments.errors import UserError
-from experiments.spec import Arm, Experiment, Preset, Row, Run, labelled_runs
+from experiments.resolve import labelled_runs, runs_of
+from experiments.spec import Arm, Experiment, Preset, Row, Run, Value
 from experiments.store import Store
 
 STREAM, CLASSIC, SAC = Arm("Stream AC", "stream_ac"), Arm("Classic AC", "classic_ac"), Arm("SAC", "sac")
@@ -37,7 +39,7 @@ def plain_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         hyperparameters = tuple(sorted(arm.hyperparameters.items()))
         return Run(arm.algorithm, hyperparameters, row.env_id, tuple(sorted(row.environment.items())), row.steps, seed)
 
-    monkeypatch.setattr(spec, "resolve", resolve)
+    monkeypatch.setattr(resolving, "resolve", resolve)
 
 
 def an_experiment(
@@ -80,7 +82,7 @@ def fill(store: Store, experiment: Experiment, skip: Mapping[str, int] | None = 
     skip = skip or {}
     preset = experiment.preset("quick")
     for row, arm, run in labelled_runs(preset):
-        if run.seed >= row.seeds_of(arm) - skip.get(arm.label, 0):
+        if run.seed >= len(row.seeds_of(arm)) - skip.get(arm.label, 0):
             continue
         step = np.arange(500, run.steps + 1, 500)
         ends = (step + row.bin_width - 1) // row.bin_width * row.bin_width
@@ -319,9 +321,9 @@ def test_reference_lines_of_the_literature(env_id: str, reference: tuple[str, fl
 
 def test_every_arm_of_the_papers_protocol_has_its_published_curve() -> None:
     absent = set()
-    for name in spec.experiment_names():
-        experiment = spec.load_experiment(name)
-        if "2410.14606" not in experiment.source or not experiment.returns or "paper" not in experiment.presets:
+    for name in catalog.experiment_names():
+        experiment = catalog.load_experiment(name)
+        if "2410.14606" not in experiment.source or experiment.kind != "returns" or "paper" not in experiment.presets:
             continue
         for row in experiment.presets["paper"].rows:
             absent |= {(row.env_id, arm.label) for arm in row.arms if not published.curves_of(row.env_id, arm.label)}
@@ -427,7 +429,7 @@ def test_compare_command_needs_no_store(tmp_path: Path, monkeypatch: pytest.Monk
     fill(store, experiment)
     report.build(experiment, "quick", store, tmp_path / "results")
     built = report.build(experiment, "quick", store, tmp_path / "results", seeds=2)
-    monkeypatch.setattr(spec, "load_experiment", lambda name: experiment)
+    monkeypatch.setattr(catalog, "load_experiment", lambda name: experiment)
     result = CliRunner().invoke(comparing.app, ["barrier", "--results", str(tmp_path / "results")])
     assert result.exit_code == 0, result.output
     assert "500k of 20M steps, 2 to 3 of 30 seeds" in result.output
@@ -468,7 +470,7 @@ def test_report_on_partly_missing_runs_says_what_is_missing(tmp_path: Path, monk
     fill(store, experiment, skip={"SAC": 2, "Stream AC": 1})
     runs = [run for _, arm, run in labelled_runs(experiment.preset("quick")) if arm.label == "SAC"]
     store.fail(runs[0].run_id, "Traceback\n  ...\nValueError: too hot")
-    monkeypatch.setattr(spec, "load_experiment", lambda name: experiment)
+    monkeypatch.setattr(catalog, "load_experiment", lambda name: experiment)
     arguments = ["barrier", "--store", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
     result = CliRunner().invoke(report.app, arguments)
     assert result.exit_code == 0, result.output
@@ -489,7 +491,7 @@ def test_report_on_partly_missing_runs_says_what_is_missing(tmp_path: Path, monk
 
 
 def test_report_on_an_empty_store_exits_2_and_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spec, "load_experiment", lambda name: an_experiment())
+    monkeypatch.setattr(catalog, "load_experiment", lambda name: an_experiment())
     arguments = ["barrier", "--store", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
     result = CliRunner().invoke(report.app, arguments)
     assert result.exit_code == 2
@@ -518,7 +520,7 @@ def test_customised_reports_have_folders_of_their_own(tmp_path: Path) -> None:
     assert (
         report.folder_name("quick", {"steps": 20_000, "action_clip": "unit"}, 4) == "quick+action_clip=unit+steps=20000+seeds=4"
     )
-    different: list[dict[str, spec.Value]] = [{"a": "x/y"}, {"a": "x_y"}, {"a": "x+b=1"}, {"a": "x", "b": 1}]
+    different: list[dict[str, Value]] = [{"a": "x/y"}, {"a": "x_y"}, {"a": "x+b=1"}, {"a": "x", "b": 1}]
     different += [{"a": 1}, {"a": "1"}, {"a": (1, 2)}, {"a": "y" * 300}]
     names = [report.folder_name("quick", settings) for settings in different]
     assert len(set(names)) == len(names)
@@ -543,7 +545,7 @@ def test_episodes_frame_has_every_episode_of_every_run(tmp_path: Path) -> None:
 def test_damaged_run_is_named(tmp_path: Path) -> None:
     experiment, store = an_experiment(arms=(STREAM,)), Store(tmp_path)
     fill(store, experiment)
-    run_id = experiment.runs("quick")[0].run_id
+    run_id = runs_of(experiment, "quick")[0].run_id
     (store.finished_path / run_id / "episodes.arrow").write_bytes(b"broken")
     with pytest.raises(UserError, match=run_id):
         report.build(experiment, "quick", store, tmp_path / "results")
@@ -559,9 +561,9 @@ def test_measurement_needs_no_episodes(tmp_path: Path, monkeypatch: pytest.Monke
     from matplotlib.figure import Figure
 
     base = an_experiment(arms=(STREAM,))
-    experiment = Experiment("speed", "Speed", "ours", base.presets, figure="speed", measurement=True)
+    experiment = Experiment("speed", "Speed", "ours", base.presets, figure="speed", kind="measurement")
     store = Store(tmp_path / "runs")
-    run = experiment.runs("quick")[0]
+    run = runs_of(experiment, "quick")[0]
     store.publish(run, {"throughput": {"value": np.array([3.0])}}, {"status": "finished", "steps": 1, "diverged_at": None}, {})
 
     def draw(data: figures.FigureData) -> tuple[Figure, pd.DataFrame]:
@@ -571,7 +573,7 @@ def test_measurement_needs_no_episodes(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(report, "drawer", lambda experiment: draw)
     monkeypatch.setattr(report, "tables_of", lambda experiment: lambda numbers: [(experiment.title, numbers)])
-    monkeypatch.setattr(spec, "load_experiment", lambda name: experiment)
+    monkeypatch.setattr(catalog, "load_experiment", lambda name: experiment)
     arguments = ["speed", "--store", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
     result = CliRunner().invoke(report.app, arguments)
     assert result.exit_code == 0, result.output
@@ -614,7 +616,7 @@ TD = (Arm("Stream TD(0.8)", "stream_td"), Arm("Classic TD(0.8)", "classic_td"))
 
 
 def an_experiment_of_metrics(figure: str, row: Row) -> Experiment:
-    return Experiment("own", "Own", "ours", {"quick": Preset("small", (row,))}, figure, returns=False)
+    return Experiment("own", "Own", "ours", {"quick": Preset("small", (row,))}, figure, kind="metrics")
 
 
 def publish_metrics(store: Store, run: Run, table: Mapping[str, np.ndarray], diverged_at: int | None = None) -> None:
@@ -658,7 +660,7 @@ def test_report_of_metrics_needs_no_episodes_and_says_that_nothing_was_published
         step = np.array([1000, 2000, 3000, 4000])
         norm = np.array([1.0, 3.0, 10.0, 20.0]) + 2 * run.seed
         publish_metrics(store, run, {"step": step, "trace_norm": norm, "trace_norm_max": 2 * norm})
-    monkeypatch.setattr(spec, "load_experiment", lambda name: experiment)
+    monkeypatch.setattr(catalog, "load_experiment", lambda name: experiment)
     folders = ["--results", str(tmp_path / "results")]
     result = CliRunner().invoke(report.app, ["own", "--store", str(tmp_path / "runs"), *folders])
     assert result.exit_code == 0, result.output
@@ -686,7 +688,7 @@ def test_report_of_metrics_needs_no_episodes_and_says_that_nothing_was_published
 def test_finished_run_without_metrics_is_named(tmp_path: Path) -> None:
     row = Row("Hopper-v4", (STREAM,), steps=100, seeds=1, bin_width=10)
     experiment, store = an_experiment_of_metrics("overshooting", row), Store(tmp_path)
-    publish(store, experiment.runs("quick")[0], [10], [1.0])
+    publish(store, runs_of(experiment, "quick")[0], [10], [1.0])
     with pytest.raises(UserError, match=r"stream_ac-Hopper.* holds no metrics"):
         report.build(experiment, "quick", store, tmp_path / "results")
 
@@ -797,6 +799,6 @@ def test_figure_of_predictions_refuses_runs_that_predict_nothing(tmp_path: Path)
     row = Row("ETTm2", (STREAM,), steps=3000, seeds=1, bin_width=1000)
     experiment, store = an_experiment_of_metrics("prediction", row), Store(tmp_path)
     table = {"step": np.array([1000, 2000, 3000]), "prediction": np.zeros(3), "cumulant": np.zeros(3)}
-    publish_metrics(store, experiment.runs("quick")[0], table)
+    publish_metrics(store, runs_of(experiment, "quick")[0], table)
     with pytest.raises(UserError, match=r"not one row per step.*stream_td"):
         report.build(experiment, "quick", store, tmp_path / "results")

@@ -24,10 +24,11 @@ from baselines.batch import build
 from baselines.dqn import ATARI, ATARI1, DQN, DQN1
 from baselines.frames import FrameBuffer
 from baselines.stepwise_dqn import StepwiseDQN, evaluate
+from experiments.catalog import experiment_names, load_experiment
 from experiments.environments import Environment
 from experiments.errors import UserError
-from experiments.registry import check_spaces
-from experiments.spec import Arm, Row, Run, experiment_names, load_experiment, resolve
+from experiments.resolve import check_spaces, resolve
+from experiments.spec import Arm, Row, Run
 from experiments.training.batch import Stream
 
 

@@ -21,8 +21,9 @@ from matplotlib.text import Text
 
 from analysis import plot, prediction, published, readme, report
 from analysis.figures import learning_curves
-from experiments import spec
-from experiments.spec import Arm, Experiment, Preset, Row, Run, labelled_runs
+from experiments import resolve as resolving
+from experiments.resolve import labelled_runs, runs_of
+from experiments.spec import Arm, Experiment, Preset, Row, Run
 from experiments.store import Store
 
 STREAM_Q, CLASSIC_Q, DQN1 = Arm("Stream Q(0.8)", "stream_q"), Arm("Classic Q(0.8)", "classic_q"), Arm("DQN1", "dqn1")
@@ -46,7 +47,7 @@ def plain_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     def resolve(row: Row, arm: Arm, seed: int) -> Run:
         return Run(arm.algorithm, (("label", arm.label),), row.env_id, (), row.steps, seed)
 
-    monkeypatch.setattr(spec, "resolve", resolve)
+    monkeypatch.setattr(resolving, "resolve", resolve)
 
 
 @pytest.fixture
@@ -351,7 +352,7 @@ def test_predictions_are_drawn_over_the_return_in_the_papers_windows(
 ) -> None:
     arms = (Arm("Stream TD(0.8)", "stream_td"), Arm("Classic TD(0.8)", "classic_td"))
     row = Row("ETTm2", arms, steps=steps, seeds=2, bin_width=1000)
-    experiment, store = an_experiment((row,), "prediction", returns=False), Store(tmp_path / "runs")
+    experiment, store = an_experiment((row,), "prediction", kind="metrics"), Store(tmp_path / "runs")
     for _, arm, run in labelled_runs(experiment.preset("quick")):
         error = (1.0 if arm is arms[0] else 5.0) * (1 + run.seed)
         returns = publish_prediction(store, run, channels=False, error=error)
@@ -373,7 +374,7 @@ def test_predictions_are_drawn_over_the_return_in_the_papers_windows(
 def test_stream_shows_its_channels_where_a_run_recorded_them(drawn: Draw, tmp_path: Path) -> None:
     arms = (Arm("Classic TD(0.8)", "classic_td"), Arm("Stream TD(0.8)", "stream_td"))
     row = Row("ETTm2", arms, steps=68_000, seeds=1, bin_width=1000)
-    experiment, store = an_experiment((row,), "prediction", returns=False), Store(tmp_path / "runs")
+    experiment, store = an_experiment((row,), "prediction", kind="metrics"), Store(tmp_path / "runs")
     for _, arm, run in labelled_runs(experiment.preset("quick")):
         publish_prediction(store, run, channels=arm is arms[1], error=0.0)
     figure, numbers = drawn(experiment, store)
@@ -408,7 +409,7 @@ def publish_overshooting(store: Store, experiment: Experiment, columns: dict[str
 @pytest.mark.parametrize("envs", [("Hopper-v4",), ("Hopper-v4", "HalfCheetah-v4", "MinAtar/Breakout-v1")])
 def test_overshooting_has_a_panel_per_metric_and_environment(drawn: Draw, tmp_path: Path, envs: tuple[str, ...]) -> None:
     rows = tuple(Row(env_id, OPTIMISERS, steps=10_000, seeds=2, bin_width=1000) for env_id in envs)
-    experiment, store = an_experiment(rows, "overshooting", returns=False), Store(tmp_path / "runs")
+    experiment, store = an_experiment(rows, "overshooting", kind="metrics"), Store(tmp_path / "runs")
     columns = {"trace_norm": 5.0, "overshoot": 0.4, "effective_step_size": 0.1, "bound_active": 1.0, "my own": 2.0}
     publish_overshooting(store, experiment, columns, seeds_diverge=True)
     figure, numbers = drawn(experiment, store)
@@ -432,8 +433,8 @@ def test_overshooting_has_a_panel_per_metric_and_environment(drawn: Draw, tmp_pa
 
 def test_overshooting_of_either_sign_over_orders_of_magnitude(drawn: Draw, tmp_path: Path) -> None:
     row = Row("Hopper-v4", OPTIMISERS, steps=10_000, seeds=1, bin_width=1000)
-    experiment, store = an_experiment((row,), "overshooting", returns=False), Store(tmp_path / "runs")
-    for value, run in zip((10.0, -1e5, 1e5, 1e-5), experiment.runs("quick"), strict=True):
+    experiment, store = an_experiment((row,), "overshooting", kind="metrics"), Store(tmp_path / "runs")
+    for value, run in zip((10.0, -1e5, 1e5, 1e-5), runs_of(experiment, "quick"), strict=True):
         publish(store, run, {"metrics": {"step": np.array([1000, 10_000]), "effective_step_size": np.full(2, value)}})
     figure, _ = drawn(experiment, store)
     (axes,) = panels_of(figure)
@@ -448,8 +449,8 @@ def test_overshooting_of_either_sign_over_orders_of_magnitude(drawn: Draw, tmp_p
 
 def test_overshooting_without_any_metric_is_still_a_figure(drawn: Draw, tmp_path: Path) -> None:
     row = Row("Hopper-v4", OPTIMISERS[:1], steps=10_000, seeds=1, bin_width=1000)
-    experiment, store = an_experiment((row,), "overshooting", returns=False), Store(tmp_path / "runs")
-    publish(store, experiment.runs("quick")[0], {}, diverged_at=3)
+    experiment, store = an_experiment((row,), "overshooting", kind="metrics"), Store(tmp_path / "runs")
+    publish(store, runs_of(experiment, "quick")[0], {}, diverged_at=3)
     figure, numbers = drawn(experiment, store)
     assert numbers.empty
     assert any("ObGD on Hopper-v4 1 of 1" in text.get_text() for text in figure.texts)
@@ -465,16 +466,16 @@ def test_readme_lists_checked_in_reports_with_budget_and_final_comparison(tmp_pa
     presets["paper"] = Preset("", tuple(dataclasses.replace(row, seeds=30) for row in rows))
     ablation = Experiment("ablation", "What it is worth", "Stream-X (arXiv:2410.14606v2), Fig. 7", presets, "learning_curves")
     row = Row("Hopper-v4", OPTIMISERS[:1], steps=10_000, seeds=1, bin_width=1000)
-    own = Experiment("far", "How far", "ours", {"laptop": Preset("", (row,))}, "overshooting", returns=False)
+    own = Experiment("far", "How far", "ours", {"laptop": Preset("", (row,))}, "overshooting", kind="metrics")
     store = Store(tmp_path / "runs")
-    for run in ablation.runs("anchors"):
+    for run in runs_of(ablation, "anchors"):
         episodes = {
             "step": np.array([2_000_000]),
             "episodic_return": np.array([1000.0 + 4 * run.seed]),
             "length": np.ones(1, np.int32),
         }
         publish(store, run, {"episodes": episodes})
-    publish(store, own.runs("laptop")[0], {"metrics": {"step": np.array([10_000]), "trace_norm": np.array([3.0])}})
+    publish(store, runs_of(own, "laptop")[0], {"metrics": {"step": np.array([10_000]), "trace_norm": np.array([3.0])}})
     report.build(ablation, "anchors", store, results)
     report.build(ablation, "quick", store, results)
     report.build(ablation, "anchors", store, results, seeds=1)

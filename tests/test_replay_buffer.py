@@ -19,8 +19,9 @@ from typer.testing import CliRunner
 
 from analysis import compare as comparing
 from analysis import plot, published, published_avg, readme, report, tables
-from experiments import spec
-from experiments.spec import Arm, Experiment, Preset, Row, labelled_runs
+from experiments import resolve, spec
+from experiments.resolve import labelled_runs, runs_of
+from experiments.spec import Arm, Experiment, Preset, Row
 from experiments.store import Store
 
 LABELS = ("SAC, 1", "SAC, 100", "SAC, 100k", "TD3, 1", "TD3, 100k", "PPO, 1", "PPO, 2048", "Stream AC")
@@ -37,7 +38,7 @@ def an_experiment(steps: int, tasks: tuple[str, ...] = TASKS, labels: tuple[str,
 
 def built(experiment: Experiment, folder: Path, monkeypatch: pytest.MonkeyPatch, diverging: str = "") -> report.Report:
     """Report runs of two seeds that end with what is published times the share of 10M steps that they took, +- 2."""
-    monkeypatch.setattr(spec, "resolve", lambda row, arm, seed: spec.Run(arm.algorithm, (), row.env_id, (), row.steps, seed))
+    monkeypatch.setattr(resolve, "resolve", lambda row, arm, seed: spec.Run(arm.algorithm, (), row.env_id, (), row.steps, seed))
     store = Store(folder / "runs")
     for row, arm, run in labelled_runs(experiment.preset("laptop")):
         mean = (published_avg.value(row.env_id, arm.label) or 3000.0) * run.steps / 10_000_000
@@ -184,7 +185,7 @@ def test_a_task_that_the_paper_does_not_show_and_arms_without_a_run(
     numbers = built(experiment, tmp_path, monkeypatch).numbers
     assert set(numbers["part"]) == {"ours"}
     assert not any("Published" in text.get_text() for text in figures[0].texts)
-    (run,) = (run for run in experiment.runs("laptop") if run.algorithm == "a1" and run.seed == 0)
+    (run,) = (run for run in runs_of(experiment, "laptop") if run.algorithm == "a1" and run.seed == 0)
     store = Store(tmp_path / "one")
     publish(store, run, {"episodes": {name: np.array([50_000]) for name in ("step", "episodic_return", "length")}})
     ours = report.build(experiment, "laptop", store, tmp_path / "results").numbers.set_index("algorithm")

@@ -17,16 +17,14 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from algorithms.agent import Spaces
-from experiments.environment_options import SeriesOptions, VectorOptions, kind_of, make_options
-from experiments.environments.atari import Atari
-from experiments.environments.minatar import MinAtar
+from algorithms.agent import LabelledSpaces, Spaces
+from experiments import families
+from experiments.datasets.labelled import LabelledStream
 from experiments.environments.series import Series
 from experiments.environments.simulator import SimulationDivergedError, Simulator
-from experiments.environments.vector import DM_CONTROL_EPISODE_STEPS, Vector
-from experiments.streams import derive
+from experiments.randomness import derive
 
-__all__ = ["DM_CONTROL_EPISODE_STEPS", "Environment", "EpisodeEnd", "SimulationDivergedError", "describe"]
+__all__ = ["Environment", "EpisodeEnd", "SimulationDivergedError", "describe"]
 
 
 class EpisodeEnd(NamedTuple):
@@ -50,7 +48,7 @@ class Environment(gymnasium.Env[np.ndarray, Any]):
     """
 
     def __init__(self, env_id: str, seed: int, **options: bool | int | float | str):
-        self._simulator = _make_simulator(env_id, options)
+        self._simulator: Simulator = families.make(env_id, options)
         self._seed = seed
         self.spaces = self._simulator.spaces
         self.observation_space = self._simulator.observation_space
@@ -111,17 +109,11 @@ class Environment(gymnasium.Env[np.ndarray, Any]):
         return derive(self._seed, "episode", self.episode)
 
 
-def _make_simulator(env_id: str, given: dict[str, Any]) -> Simulator:
-    options = make_options(env_id, given)
-    if isinstance(options, VectorOptions):
-        return Vector(env_id, options)
-    if isinstance(options, SeriesOptions):
-        return Series(env_id, options)
-    return MinAtar(env_id) if kind_of(env_id) == "minatar" else Atari(env_id)
-
-
-def describe(env_id: str, **options: Any) -> Spaces:
-    """Return the sizes of an environment; raise `UserError` if there is none of that id or its package is missing."""
+def describe(env_id: str, **options: Any) -> Spaces | LabelledSpaces:
+    """Return the sizes of an environment or a labelled stream; raise `UserError` if there is none, or no package for it."""
+    if families.family_of(env_id).labelled:
+        stream: LabelledStream = families.make(env_id, options, 0)
+        return stream.spaces
     env = Environment(env_id, seed=0, **options)
     env.close()
     return env.spaces

@@ -22,6 +22,7 @@ from gymnasium import registry
 from gymnasium import spaces as gym_spaces
 
 from algorithms.agent import Spaces
+from experiments.environment_options import ImageOptions
 from experiments.environments.packages import missing_package, unknown_environment
 from experiments.environments.simulator import Moment
 
@@ -37,7 +38,7 @@ _SUFFIX = "NoFrameskip-v4"
 class Atari:
     """One game. An episode is a function of the number of its no-ops, drawn from its seed, and of the actions."""
 
-    def __init__(self, env_id: str):
+    def __init__(self, env_id: str, options: ImageOptions):
         self._ale, self._cv2 = _load_game(env_id)
         actions = self._ale.getMinimalActionSet()
         self._actions = [*actions]

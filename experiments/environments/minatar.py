@@ -19,6 +19,7 @@ import numpy as np
 from gymnasium import spaces as gym_spaces
 
 from algorithms.agent import Spaces
+from experiments.environment_options import ImageOptions
 from experiments.environments.packages import missing_package, unknown_environment
 from experiments.environments.simulator import Moment
 
@@ -37,7 +38,7 @@ GAMES = {
 class MinAtar:
     """One game of MinAtar. Episodes have no time limit."""
 
-    def __init__(self, env_id: str):
+    def __init__(self, env_id: str, options: ImageOptions):
         if env_id not in GAMES:
             raise unknown_environment(env_id, GAMES)
         self._game: Any = _load_game(env_id).Env(ramping=True)

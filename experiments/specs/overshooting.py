@@ -20,7 +20,7 @@ EXPERIMENT = Experiment(
     title="How far an update goes",
     source="ours, quantities of Stream-X (arXiv:2410.14606v2), section 3.2",
     figure="overshooting",
-    returns=False,
+    kind="metrics",
     presets={
         "paper": Preset(
             "two tasks, 1M steps, 10 seeds",

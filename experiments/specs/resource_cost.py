@@ -34,7 +34,7 @@ EXPERIMENT = Experiment(
     title="What learning costs in time and memory",
     source="ours, after the talk on AVG (arXiv:2411.15370)",
     figure="resource_cost",
-    measurement=True,
+    kind="measurement",
     presets={
         "paper": Preset("all learners, 5 repeats of 1 s; memory up to 10^6 samples", rows(5, 1.0, 3)),
         "laptop": Preset("all learners, 3 repeats of 0.3 s; memory up to 10^6 samples", rows(3, 0.3, 1)),

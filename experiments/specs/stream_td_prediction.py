@@ -15,7 +15,7 @@ EXPERIMENT = Experiment(
     title="Predicting a stream of sensor readings",
     source="Stream-X (arXiv:2410.14606v2), Figs. 9 and 10",
     figure="prediction",
-    returns=False,
+    kind="metrics",
     presets={
         "paper": Preset(
             "the published protocol: ETTm2, 68,000 steps, 30 seeds",

@@ -43,7 +43,7 @@ EXPERIMENT = Experiment(
     title="Throughput",
     source="ours",
     figure="throughput",
-    measurement=True,
+    kind="measurement",
     presets={
         "paper": Preset(
             "all learners on HalfCheetah-v4, MinAtar and Atari, Stream AC on the other tasks, and 1, 2, 4 workers",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -74,7 +74,13 @@ class Stream:
         self.resumed_at = [*state["resumed_at"], self.steps]
 
 
-def train(run: Run, context: Context) -> None:
+def train(runs: Sequence[Run], context: Context) -> None:
+    """Train and publish runs, one after the other. Raise `Interrupted` when asked to stop, with the state in a checkpoint."""
+    for run in runs:
+        _train(run, context)
+
+
+def _train(run: Run, context: Context) -> None:
     """Train and publish a run. Raise `Interrupted` when asked to stop, with the state in a checkpoint."""
     torch.set_num_threads(1)
     requires = exact_versions()

@@ -41,7 +41,7 @@ from experiments.environments import Environment
 from experiments.errors import UserError
 from experiments.measurements import PeakMemory
 from experiments.spec import Run
-from experiments.training import streaming
+from experiments.training.reinforcement import Agents
 
 COLUMNS = ("repeat", "samples", "held_bytes", "peak_bytes", "computed_bytes", "process_bytes", "reason")
 NONE = math.nan
@@ -68,7 +68,7 @@ class Measured(NamedTuple):
 def rows(run: Run, settings: PeakMemory, repeats: int) -> list[tuple[Any, ...]]:
     """Return rows of `COLUMNS` for a run of the learner, sizes in turn."""
     _reset_peak()  # raises here where there is nothing to measure with
-    streaming_learner = registry.training_kind(run) == "streaming"
+    streaming_learner = registry.loop_of(run).lanes
     for number in settings.samples:
         if streaming_learner != (number == 0):
             raise UserError(
@@ -105,7 +105,7 @@ def _answer(run: Run, samples: int, limit: float, connection: Connection) -> Non
 
 def measure_here(run: Run, samples: int, limit: float) -> Measured:
     """Measure in this process, which should be a fresh one."""
-    subject = _Agents(run) if registry.training_kind(run) == "streaming" else _Models(run, samples)
+    subject = _Agents(run) if registry.loop_of(run).lanes else _Models(run, samples)
     subject.warm_up()
     computed = subject.computed()
     available = free_bytes()
@@ -128,7 +128,8 @@ class _Agents:
     def __init__(self, run: Run):
         self._agent = registry.make_learner(run)
         self._generator = torch.Generator().manual_seed(0)
-        (stream,), lanes = streaming.begin([run], compiled=True)  # for a real moment; nothing is compiled here
+        agents = Agents.begin([run], compiled=True)  # for a real moment; nothing is compiled here
+        (stream,), lanes = agents.streams, agents.lanes
         self._spaces = stream.environment.spaces
         obs, reward, terminated, truncated, _ = stream.environment.step(lanes.action[0])
         terminal, cut, restarted = (torch.tensor(x) for x in (terminated, truncated, stream.environment.needs_reset))

@@ -1,6 +1,7 @@
-"""What a learner tells about its own updates, beside the TD error: kept as means and maxima over windows of steps.
+"""What a learner tells about its own updates: kept as means and maxima over windows of steps.
 
-A learner whose `METRICS_EVERY` is 1 (prediction) has every step kept as it is.
+A learner whose `METRICS_EVERY` is 1 (prediction) has every step kept as it is. Where the task changes every so many steps, a
+window ends with the task, so that none holds steps of two tasks.
 """
 
 from __future__ import annotations
@@ -11,15 +12,26 @@ from typing import Any
 import numpy as np
 
 METRICS_EVERY = 1000
-# Always there, and looked at by the loop itself.
+# Every agent tells it, and the loop looks at it by itself; it is not recorded.
 TD_ERROR = "td_error"
 
 
 class MetricsLog:
-    """The metrics of one run. Nothing is kept of a learner that tells nothing but its TD error."""
+    """The metrics of one run. Nothing is kept of a learner that tells nothing but what is left out.
 
-    def __init__(self, every: int = METRICS_EVERY):
-        self.every = every
+    Attributes:
+        every: steps of a window.
+        task_steps: steps after which the task changes, and a window ends at the latest; 0: it never does.
+        left_out: the name of what is not recorded, if anything is.
+    """
+
+    @classmethod
+    def of(cls, learner: object, task_steps: int = 0, left_out: str = "") -> MetricsLog:
+        """Return an empty log with the windows that a learner asks for."""
+        return cls(getattr(learner, "METRICS_EVERY", METRICS_EVERY), task_steps, left_out)
+
+    def __init__(self, every: int = METRICS_EVERY, task_steps: int = 0, left_out: str = TD_ERROR):
+        self.every, self.task_steps, self.left_out = every, task_steps, left_out
         self.names: list[str] = []
         self._rows: list[tuple[float, ...]] = []
         self._count = 0
@@ -29,7 +41,7 @@ class MetricsLog:
     def record(self, step: int, info: Mapping[str, np.ndarray], lane: int) -> None:
         """Take in what the learner of a lane told of the update of a step, counted from 1."""
         if not self.names:
-            self.names = [name for name in info if name != TD_ERROR]
+            self.names = [name for name in info if name != self.left_out]
             self._clear()
         values = np.array([info[name][lane] for name in self.names], np.float64)
         if self.every == 1:
@@ -38,9 +50,15 @@ class MetricsLog:
         self._count += 1
         self._sum += values
         np.maximum(self._max, values, out=self._max)
-        if step % self.every == 0:
+        if self._ends_window(step):
             self._rows.append((step, *(self._sum / self._count), *self._max))
             self._clear()
+
+    def _ends_window(self, step: int) -> bool:
+        if not self.task_steps:
+            return step % self.every == 0
+        within = step % self.task_steps
+        return within == 0 or within % self.every == 0
 
     def _clear(self) -> None:
         self._count = 0

@@ -25,7 +25,7 @@ Memory: `experiments.training.memory`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Any, cast
@@ -39,11 +39,13 @@ from algorithms.lanes import Lanes, compiler_available
 from experiments import registry
 from experiments.errors import UserError
 from experiments.measurements import Arithmetic, PeakMemory, UpdateTime
+from experiments.resolve import measured_run
 from experiments.spec import Run
-from experiments.training import batch, memory, streaming
+from experiments.training import batch, memory
 from experiments.training.context import Context, Unwatched
 from experiments.training.eager import EagerLane
-from experiments.training.measurement import pinned
+from experiments.training.reinforcement import Agents
+from experiments.training.throughput import pinned
 
 ACTION, UPDATE, PER_STEP = "action", "update", "learning per step"
 MATRIX, VECTOR = "matrix product", "matrix-vector product"
@@ -56,6 +58,12 @@ MATRIX_SIZE, VECTOR_SIZE = 256, 128
 Rows = list[tuple[Any, ...]]
 
 
+def train(runs: Sequence[Run], context: Context) -> None:
+    """Measure and publish one after the other."""
+    for run in runs:
+        measure(run, context)
+
+
 def measure(run: Run, context: Context) -> None:
     """Measure and publish a table: of times, of memory (`memory.COLUMNS`) or of arithmetic."""
     settings = registry.make_learner(run)
@@ -63,19 +71,19 @@ def measure(run: Run, context: Context) -> None:
     names: tuple[str, ...]
     with pinned():
         if isinstance(settings, PeakMemory):
-            names, rows = memory.COLUMNS, memory.rows(cast(Run, registry.measured_run(run)), settings, run.steps)
+            names, rows = memory.COLUMNS, memory.rows(cast(Run, measured_run(run)), settings, run.steps)
         elif isinstance(settings, Arithmetic):
             names, rows = ("repeat", "quantity", "gflops", "core_share"), list(_arithmetic(settings, run.steps))
         else:
             names = ("repeat", "quantity", "milliseconds", "core_share")
-            rows = _times(cast(Run, registry.measured_run(run)), settings, run.steps)
+            rows = _times(cast(Run, measured_run(run)), settings, run.steps)
     table = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
     result = {"status": "finished", "steps": run.steps, "diverged_at": None}
     context.store.publish(run, {run.algorithm: table}, result, {**context.provenance, "threads": 1})
 
 
 def _times(run: Run, settings: UpdateTime, repeats: int) -> Rows:
-    learner = _StreamingLearner(run, settings) if registry.training_kind(run) == "streaming" else _BatchLearner(run, settings)
+    learner = _StreamingLearner(run, settings) if registry.loop_of(run).lanes else _BatchLearner(run, settings)
     rows: Rows = []
     for repeat in range(repeats):
         share = _core_share()
@@ -98,14 +106,16 @@ class _StreamingLearner:
         self._seconds, self._ticks = settings.seconds, 0
         agent = registry.make_learner(run)
         self._window = getattr(agent, "policy_frequency", 1)
-        self._streams, lanes = streaming.begin([run], compiled=True)
-        spaces, state = self._streams[0].environment.spaces, lanes.state(0)
+        self._agents = Agents.begin([run], compiled=True)
+        lanes = self._agents.lanes
+        spaces, state = self._agents.streams[0].environment.spaces, lanes.state(0)
         acting = _Acting(replace(agent, learning_starts=0) if hasattr(agent, "learning_starts") else agent)
         if settings.engine == "compiled":
-            self._whole, self._acting = lanes, Lanes(acting, spaces, [state], compiled=True)
+            self._acting = Lanes(acting, spaces, [state], compiled=True)
         else:
-            self._whole, self._acting = EagerLane(agent, spaces, state), EagerLane(acting, spaces, state)
-            self._whole.obs[:], self._whole.action[:] = lanes.obs, lanes.action
+            self._agents.lanes, self._acting = EagerLane(agent, spaces, state), EagerLane(acting, spaces, state)
+            self._agents.lanes.obs[:], self._agents.lanes.action[:] = lanes.obs, lanes.action
+        self._whole = self._agents.lanes
         self._steps = _clocked(self._whole)
         self._advance(WARM_UP_STEPS)
         self._act(WARM_UP_STEPS)
@@ -121,9 +131,9 @@ class _StreamingLearner:
 
     def _advance(self, ticks: int) -> list[float]:
         self._steps.clear()
-        streaming.advance(self._streams, self._whole, self._ticks, self._ticks + ticks, Unwatched(), lambda _: None)
+        self._agents.advance(self._ticks, self._ticks + ticks, Unwatched(), lambda _: None)
         self._ticks += ticks
-        if self._streams[0].diverged_at is not None:
+        if self._agents.streams[0].diverged_at is not None:
             raise RuntimeError("the learner diverged while it was measured")
         return list(self._steps)
 

@@ -10,10 +10,12 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 if not hasattr(gymnasium.logger, "min_level"):
     gymnasium.logger.min_level = gymnasium.logger.MIN_LEVEL
 
-from experiments.spec import Arm, Row, resolve
+from experiments.training.streaming import train
+
+from experiments.resolve import resolve
+from experiments.spec import Arm, Row
 from experiments.store import Owner, Store
 from experiments.training.context import Context
-from experiments.training.streaming import train
 
 env_id, seeds, steps, store = sys.argv[1:]
 row = Row(env_id, (), int(steps), seeds=1, bin_width=1)

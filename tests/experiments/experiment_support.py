@@ -20,8 +20,9 @@ from typing import IO, Any, NamedTuple
 import pytest
 
 from experiments.cli import run_app
+from experiments.resolve import resolve
 from experiments.soak import result_bytes
-from experiments.spec import Arm, Row, Run, resolve
+from experiments.spec import Arm, Row, Run
 from experiments.store import Store
 from experiments.worker import DONE, Options, train_runs
 

@@ -16,7 +16,7 @@ from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv, FireResetEn
 
 from experiments.environments import Environment, atari, describe
 from experiments.errors import UserError
-from experiments.streams import derive
+from experiments.randomness import derive
 
 PAPER = (
     *("Alien", "Amidar", "Assault", "Asterix", "BankHeist", "MsPacman", "Bowling", "Boxing"),

@@ -14,9 +14,11 @@ import pytest
 from experiment_support import Answer, ask, one_sentence, python, remount, snapshot
 
 from experiments import run
+from experiments.catalog import experiment_names, load_experiment
 from experiments.cli import resolve_request
 from experiments.plan import spaces_of
-from experiments.spec import Run, experiment_names, load_experiment
+from experiments.resolve import runs_of
+from experiments.spec import Run
 from experiments.store import Owner, Store
 
 Command = Callable[..., Answer]
@@ -307,7 +309,7 @@ def test_list_names_every_experiment_and_preset_with_its_size(command):
     lines = [line.split() for line in answer.out.splitlines()]
     for name in experiment_names():
         for preset in load_experiment(name).presets:
-            runs = load_experiment(name).runs(preset)
+            runs = runs_of(load_experiment(name), preset)
             size = [preset, str(len(runs)), f"{sum(run_.steps for run_ in runs) / 1e6:,.1f}M"]
             assert size in [words[-3:] for words in lines], size
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from experiments.environments import DM_CONTROL_EPISODE_STEPS, Environment, describe
 from experiments.errors import UserError
-from experiments.streams import derive
+from experiments.randomness import derive
 
 EXACT = ("HalfCheetah-v4", "Ant-v4", "Hopper-v4", "Humanoid-v4", "dm_control/cheetah-run-v0", "dm_control/dog-stand-v0")
 

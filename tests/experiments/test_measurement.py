@@ -8,10 +8,11 @@ import pytest
 from experiments import run
 from experiments.cli import run_app
 from experiments.registry import ALGORITHMS
-from experiments.spec import Arm, Row, resolve
+from experiments.resolve import resolve, runs_of
+from experiments.spec import Arm, Row
 from experiments.store import Owner, Store
 from experiments.training.context import Context
-from experiments.training.measurement import measure
+from experiments.training.throughput import measure
 
 
 def make_run(**settings):
@@ -55,7 +56,8 @@ def test_only_measurements_can_be_taken_again(tmp_path, monkeypatch, capsys):
 def test_throughput_figure_tells_shares_and_scaling(tmp_path):
     from analysis.figures import FigureData
     from analysis.figures.throughput import draw
-    from experiments.spec import Experiment, Preset, labelled_runs
+    from experiments.resolve import labelled_runs
+    from experiments.spec import Experiment, Preset
 
     arms = (Arm("one", "throughput", {"lanes": 8}), Arm("two", "throughput", {"lanes": 8, "workers": 2}))
     preset = Preset("", (Row("Hopper-v4", arms, steps=1, seeds=1, bin_width=1),))
@@ -68,7 +70,7 @@ def test_throughput_figure_tells_shares_and_scaling(tmp_path):
         found = rates[dict(planned.hyperparameters)["workers"]]
         table = pd.DataFrame({"repeat": 0, "quantity": list(found), "steps_per_second": list(found.values())})
         store.publish(planned, {"throughput": {name: table[name].to_numpy() for name in table}}, {"status": "finished"}, {})
-    experiment = Experiment("throughput", "", "", {"quick": preset}, "throughput", measurement=True)
+    experiment = Experiment("throughput", "", "", {"quick": preset}, "throughput", kind="measurement")
     figure, numbers = draw(FigureData(experiment, preset, store, pd.DataFrame(), pd.DataFrame(), pd.DataFrame()))
     assert figure.axes
     assert list(numbers["share"].dropna()) == [0.6]
@@ -78,5 +80,5 @@ def test_throughput_figure_tells_shares_and_scaling(tmp_path):
 def test_throughput_names_only_learners_that_exist():
     from experiments.specs.throughput import EXPERIMENT
 
-    learners = {dict(planned.hyperparameters)["learner"] for planned in EXPERIMENT.runs("paper")}
+    learners = {dict(planned.hyperparameters)["learner"] for planned in runs_of(EXPERIMENT, "paper")}
     assert learners <= set(ALGORITHMS)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from experiments.environments import Environment, describe
 from experiments.environments.minatar import GAMES
 from experiments.errors import UserError
-from experiments.streams import derive
+from experiments.randomness import derive
 
 SIZES = {
     "MinAtar/Asterix-v1": (4, 5),

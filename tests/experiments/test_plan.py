@@ -24,7 +24,8 @@ from experiments.plan import (
     wall_seconds,
 )
 from experiments.registry import make_learner
-from experiments.spec import Arm, Row, Run, resolve
+from experiments.resolve import resolve
+from experiments.spec import Arm, Row, Run
 from experiments.store import Store
 from experiments.worker import DONE, STOPPED, train_runs
 

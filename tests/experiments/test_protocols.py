@@ -8,8 +8,10 @@ import dataclasses
 import pytest
 
 from baselines.hyperparameters import used_sizes
+from experiments.catalog import load_experiment
 from experiments.registry import hyperparameter_defaults, make_learner
-from experiments.spec import Arm, Preset, labelled_runs, load_experiment
+from experiments.resolve import labelled_runs, runs_of
+from experiments.spec import Arm, Preset
 
 ATARI_GAMES = """
 Alien Amidar Assault Asterix BankHeist MsPacman Bowling Boxing Breakout Enduro Freeway
@@ -174,7 +176,7 @@ def test_runs_shared_between_figures_are_the_same_runs():
 
 
 def all_ids(name, preset="paper"):
-    return {run.run_id for run in load_experiment(name).runs(preset) if run.seed < 2}
+    return {run.run_id for run in runs_of(load_experiment(name), preset) if run.seed < 2}
 
 
 def test_figures_of_batch_learners_share_their_runs():

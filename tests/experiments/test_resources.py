@@ -14,14 +14,17 @@ from hypothesis import strategies as st
 
 from algorithms.agent import leaves
 from experiments import registry, resource_arms
+from experiments.catalog import load_experiment
 from experiments.errors import UserError
 from experiments.measurements import Arithmetic, PeakMemory, UpdateTime
 from experiments.plan import plan
-from experiments.spec import Arm, Experiment, Preset, Row, labelled_runs, load_experiment, resolve
+from experiments.resolve import check_hyperparameters, check_spaces, labelled_runs, measured_run, resolve, runs_of
+from experiments.spec import Arm, Experiment, Preset, Row
 from experiments.store import Owner, Store
-from experiments.training import memory, resources, streaming
+from experiments.training import memory, resources
 from experiments.training.context import Context, Unwatched
 from experiments.training.eager import EagerLane
+from experiments.training.reinforcement import Agents
 
 NO_LIMIT = 1e12
 
@@ -58,7 +61,7 @@ def test_sac_holds_its_buffer_and_its_networks_and_no_more():
     critics = 2 * parameters(obs + action, 256, 256, 1)
     # Parameters, gradients and Adam's two moments; the targets have parameters and gradients.
     expected = buffer + 4 * (4 * (actor + critics) + 2 * critics)
-    run = registry.measured_run(make_run("peak_memory", learner="sac"))
+    run = measured_run(make_run("peak_memory", learner="sac"))
     found = memory.in_fresh_process(run, samples, NO_LIMIT)
     assert found.held == pytest.approx(expected, rel=0.05)
     assert found.computed == pytest.approx(expected, rel=0.001)
@@ -71,7 +74,7 @@ def test_sac_holds_its_buffer_and_its_networks_and_no_more():
 def test_stream_ac_holds_networks_and_traces():
     obs, action = 18, 6  # with the time
     weights = parameters(obs, 128, 128, 2 * action) + parameters(obs, 128, 128, 1)
-    run = registry.measured_run(make_run("peak_memory"))
+    run = measured_run(make_run("peak_memory"))
     found = memory.in_fresh_process(run, 0, NO_LIMIT)
     # Each number is there with its trace; 20 % for Python's objects, some sixty tensors in a third of a megabyte.
     assert 2 * 4 * weights <= found.computed < found.held < 1.2 * 2 * 4 * weights
@@ -88,14 +91,14 @@ def test_the_peak_begins_anew():
 
 @pytest.mark.parametrize("learner", ["sac", "td3", "ppo", "sac1", "ppo1", "td3_1"])
 def test_computed_bytes_are_those_of_the_shapes(learner):
-    samples, run = 300, registry.measured_run(make_run("peak_memory", learner=learner))
+    samples, run = 300, measured_run(make_run("peak_memory", learner=learner))
     subject = memory._Models(run, samples)
     subject.warm_up()
     assert subject.computed() == memory._array_bytes(subject.make())
 
 
 def test_buffer_is_filled_and_learnt_from():
-    model = memory._Models(registry.measured_run(make_run("peak_memory", learner="td3")), 500).make()
+    model = memory._Models(measured_run(make_run("peak_memory", learner="td3")), 500).make()
     assert model.replay_buffer.full
     assert (np.abs(model.replay_buffer.observations).sum(axis=(1, 2)) > 0).all()
     assert model._n_updates >= 2
@@ -103,7 +106,7 @@ def test_buffer_is_filled_and_learnt_from():
 
 
 def test_frames_are_stored_once_in_the_computed_size():
-    run = registry.measured_run(make_run("peak_memory", "PongNoFrameskip-v4", learner="dqn", settings=("batch_size=8",)))
+    run = measured_run(make_run("peak_memory", "PongNoFrameskip-v4", learner="dqn", settings=("batch_size=8",)))
     subject = memory._Models(run, 1_000_000)
     subject.warm_up()
     sample = 84 * 84 + 8 + 4 + 4 + 4 + 8  # frame, action, reward, end, time limit, depth in the episode
@@ -126,13 +129,13 @@ def test_what_does_not_fit_is_computed_and_says_why(tmp_path, monkeypatch):
 
 def test_what_is_not_free_is_not_asked_for(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda: 6e6)
-    run = registry.measured_run(make_run("peak_memory", learner="sac"))
+    run = measured_run(make_run("peak_memory", learner="sac"))
     assert memory.measure_here(run, 10_000, NO_LIMIT).reason == "over 80% of 0.006 GB free"
 
 
 def test_a_process_that_was_killed_is_a_reason_and_no_crash(monkeypatch):
     monkeypatch.setattr(memory, "_answer", _die)
-    run = registry.measured_run(make_run("peak_memory"))
+    run = measured_run(make_run("peak_memory"))
     found = memory.in_fresh_process(run, 0, NO_LIMIT)
     assert found.reason == "killed by signal 9"
     assert np.isnan(found.held)
@@ -180,7 +183,7 @@ def test_every_time_is_positive_and_taken_as_often_as_asked(tmp_path, env_id, se
 
 
 def test_the_time_of_the_environment_is_no_part_of_it(monkeypatch):
-    run = registry.measured_run(make_run("update_time", learner="ppo1"))
+    run = measured_run(make_run("update_time", learner="ppo1"))
     learner = resources._BatchLearner(run, UpdateTime(learner="ppo1", seconds=0.01))
     inner = learner._model.stream.unwrapped.step
     sleeps = 0.2
@@ -229,7 +232,7 @@ def test_where_the_actor_waits_the_longer_of_two_updates_counts():
 
 
 def test_acting_learns_nothing_and_learning_does():
-    run = registry.measured_run(make_run("update_time", learner="sac", settings=("learning_starts=20",)))
+    run = measured_run(make_run("update_time", learner="sac", settings=("learning_starts=20",)))
     learner = resources._BatchLearner(run, UpdateTime(learner="sac", seconds=0.01))
     before = learner._model.vectors["critic"].detach().clone()
     updates = learner._model._n_updates
@@ -241,25 +244,26 @@ def test_acting_learns_nothing_and_learning_does():
 
 
 def test_eager_lane_takes_the_steps_that_lanes_take():
-    run = registry.measured_run(make_run("update_time"))
+    run = measured_run(make_run("update_time"))
     actions = []
     for alone in (False, True):
-        streams, lanes = streaming.begin([run], compiled=False)
+        agents = Agents.begin([run], compiled=False)
         if alone:
-            lane = EagerLane(registry.make_learner(run), streams[0].environment.spaces, lanes.state(0))
-            lane.obs[:], lane.action[:] = lanes.obs, lanes.action
-            lanes = lane
-        streaming.advance(streams, lanes, 0, 5, Unwatched(), lambda _: None)
-        actions.append(lanes.action.copy())
+            lane = EagerLane(registry.make_learner(run), agents.streams[0].environment.spaces, agents.lanes.state(0))
+            lane.obs[:], lane.action[:] = agents.lanes.obs, agents.lanes.action
+            agents.lanes = lane
+        agents.advance(0, 5, Unwatched(), lambda _: None)
+        actions.append(agents.lanes.action.copy())
     np.testing.assert_allclose(actions[0], actions[1], rtol=1e-3, atol=1e-4)
 
 
 def test_acting_alone_chooses_the_action_and_makes_no_gradient():
-    run = registry.measured_run(make_run("update_time", "MinAtar/Breakout-v1", learner="stream_q"))
+    run = measured_run(make_run("update_time", "MinAtar/Breakout-v1", learner="stream_q"))
     agent = registry.make_learner(run)
-    streams, lanes = streaming.begin([run], compiled=False)
+    agents = Agents.begin([run], compiled=False)
+    lanes = agents.lanes
     state = lanes.state(0)
-    acting = EagerLane(resources._Acting(agent), streams[0].environment.spaces, state)
+    acting = EagerLane(resources._Acting(agent), agents.streams[0].environment.spaces, state)
     acting.acting_obs[:], acting.noise[:] = lanes.acting_obs, 0.999  # no exploration
     acting.step()
     operations = {str(node.target) for node in acting._kernels[None].graph.nodes if node.op == "call_function"}
@@ -317,25 +321,25 @@ def test_settings_that_mean_nothing_are_refused(settings, word):
 )
 def test_learners_and_settings_are_checked_before_anything_starts(settings, word):
     with pytest.raises(UserError, match=word):
-        registry.check_hyperparameters(make_run("update_time", **settings))
+        check_hyperparameters(make_run("update_time", **settings))
 
 
 def test_a_learner_is_not_measured_where_it_cannot_act():
     from experiments.environments import describe
 
     with pytest.raises(UserError, match="sac gives a vector"):
-        registry.check_spaces(make_run("update_time", "MinAtar/Breakout-v1", learner="sac"), describe("MinAtar/Breakout-v1"))
+        check_spaces(make_run("update_time", "MinAtar/Breakout-v1", learner="sac"), describe("MinAtar/Breakout-v1"))
 
 
 # The experiment
 
 
 def test_every_learner_of_the_registry_is_timed_and_weighed():
-    runs = load_experiment("resource_cost").runs("paper")
+    runs = runs_of(load_experiment("resource_cost"), "paper")
     for algorithm in ("update_time", "peak_memory"):
         found = {dict(run.hyperparameters)["learner"] for run in runs if run.algorithm == algorithm}
         alone = {"stream_td", "classic_td"} if algorithm == "peak_memory" else set()
-        assert found == {*registry.STREAMING, *registry.BATCH} - alone
+        assert found == {*registry.learners()} - alone
 
 
 def test_a_new_learner_is_measured_without_being_named(monkeypatch):
@@ -343,9 +347,8 @@ def test_a_new_learner_is_measured_without_being_named(monkeypatch):
     class NewAC:
         gamma: float = 0.9
 
-    monkeypatch.setitem(registry.STREAMING, "new_ac", NewAC)
-    monkeypatch.setitem(registry.ALGORITHMS, "new_ac", NewAC)
-    monkeypatch.setitem(registry.ACTIONS, "new_ac", ("vector",))
+    record = registry.Algorithm("New AC", NewAC, registry.REINFORCEMENT, ("vector",))
+    monkeypatch.setitem(registry.ALGORITHMS, "new_ac", record)
     assert {"New AC", "New AC, eager"} <= {arm.label for arm in resource_arms.time_arms("HalfCheetah-v4", 1.0)}
     assert "New AC" in {arm.label for arm in resource_arms.memory_arms("HalfCheetah-v4", (1, 10))}
     assert "New AC" not in {arm.label for arm in resource_arms.time_arms("MinAtar/Breakout-v1", 1.0)}
@@ -355,21 +358,21 @@ def test_a_new_learner_is_measured_without_being_named(monkeypatch):
 def test_all_runs_of_the_experiment_are_of_learners_that_can_act_there(preset, tmp_path):
     from experiments.plan import spaces_of
 
-    runs = load_experiment("resource_cost").runs(preset)
+    runs = runs_of(load_experiment("resource_cost"), preset)
     for run in runs:
-        registry.check_hyperparameters(run)
-        registry.check_spaces(run, spaces_of(run.env_id, run.environment))
+        check_hyperparameters(run)
+        check_spaces(run, spaces_of(run.env_id, run.environment))
     groups = plan(Store(tmp_path), runs, workers=1)
     assert len(groups) == len(runs)
     assert all(group.title and group.seconds > 0 for group in groups)
 
 
 def test_a_slower_device_is_drawn_without_measuring_learners_again():
-    from experiments.spec import override
+    from experiments.resolve import override
 
     experiment = load_experiment("resource_cost")
-    before = {run.run_id for run in experiment.runs("quick")}
-    after = experiment.runs(override(experiment.preset("quick"), {"slowdown": 12}))
+    before = {run.run_id for run in runs_of(experiment, "quick")}
+    after = runs_of(experiment, override(experiment.preset("quick"), {"slowdown": 12}))
     assert {run.algorithm for run in after if run.run_id not in before} == {"arithmetic"}
 
 
@@ -408,7 +411,7 @@ def figure_data(tmp_path, slowdown=1.0, only=None, core_share=1.0):
             )
         columns = {name: np.array(table[name].tolist()) for name in table}
         store.publish(run, {run.algorithm: columns}, {"status": "finished"}, {})
-    experiment = Experiment("resource_cost", "", "", {"quick": preset}, "resource_cost", measurement=True)
+    experiment = Experiment("resource_cost", "", "", {"quick": preset}, "resource_cost", kind="measurement")
     return FigureData(experiment, preset, store, pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
 
 

@@ -27,7 +27,7 @@ from experiment_support import (
 from experiments import checkpoint
 from experiments.spec import Run
 from experiments.store import Store
-from experiments.training import streaming
+from experiments.training import reinforcement
 from experiments.worker import DONE, STOPPED, Options, train_runs
 
 ENV_IDS = ("Hopper-v4", "dm_control/cheetah-run-v0")
@@ -255,7 +255,7 @@ def test_checkpoint_of_the_compiled_engine_is_not_continued_by_the_other(store, 
 
 def test_result_does_not_depend_on_how_many_lanes_there_were(store, tmp_path, monkeypatch):
     # A group of many short runs is compiled; what a kill leaves of it is not. Smaller numbers here, to be quick.
-    monkeypatch.setattr(streaming, "EAGER_BELOW_STEPS", 1000)
+    monkeypatch.setattr(reinforcement, "EAGER_BELOW_STEPS", 1000)
     runs = tuple(make_run("Hopper-v4", seed, 600) for seed in range(2))
     alone = Store(tmp_path / "alone")
     assert train(store, runs, Options()) == DONE

@@ -93,9 +93,12 @@ def test_provenances_of_many_runs_are_those_of_each():
     assert [told.get("lanes") for told in store.provenances(wanted)] == [2, 1, 0, None]
 
 
-@pytest.mark.parametrize("algorithm", registry.LEARNERS)
+LEARNERS = {name: path for name, record in registry.learners().items() if (path := record.learner or record.lanes)}
+
+
+@pytest.mark.parametrize("algorithm", LEARNERS)
 def test_learner_inherits_the_hyperparameters_that_runs_are_resolved_with(algorithm):
-    learner, known = pkgutil.resolve_name(registry.LEARNERS[algorithm]), registry.ALGORITHMS[algorithm]
+    learner, known = pkgutil.resolve_name(LEARNERS[algorithm]), registry.algorithm(algorithm).settings
     assert issubclass(learner, known)
     theirs = {field.name: (field.default, field.metadata) for field in dataclasses.fields(learner)}
     ours = {field.name: (field.default, field.metadata) for field in dataclasses.fields(known)}
@@ -104,17 +107,19 @@ def test_learner_inherits_the_hyperparameters_that_runs_are_resolved_with(algori
     assert theirs.keys() - ours.keys() <= {"run_steps"}
 
 
-def test_streaming_learner_that_is_its_own_hyperparameters_needs_one_line(monkeypatch):
+def test_streaming_learner_that_is_its_own_hyperparameters_needs_one_record(monkeypatch):
     @dataclasses.dataclass(frozen=True)
     class Mine:
         gamma: float = 0.9
 
-    monkeypatch.setitem(registry.STREAMING, "mine", Mine)
-    monkeypatch.setitem(registry.ALGORITHMS, "mine", Mine)
+    monkeypatch.setitem(registry.ALGORITHMS, "mine", registry.Algorithm("Mine", Mine, registry.REINFORCEMENT, ("vector",)))
     run = dataclasses.replace(make_run(), algorithm="mine", hyperparameters=(("gamma", 0.5),))
-    assert registry.training_kind(run) == "streaming"
+    assert registry.loop_of(run).lanes
     assert registry.make_learner(run) == Mine(0.5)
 
 
-def test_every_streaming_algorithm_of_the_suite_is_found():
-    assert {*registry.STREAMING, *registry.LANES} == {*registry.LEARNERS}
+@pytest.mark.parametrize("name", registry.learners())
+def test_every_record_says_what_its_learner_gives_and_names_a_loop_there_is(name):
+    record = registry.algorithm(name)
+    assert record.gives
+    assert callable(record.loop.function())

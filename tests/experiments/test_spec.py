@@ -13,22 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments import registry
+from experiments.catalog import experiment_names, load_experiment
 from experiments.cli import resolve_request
-from experiments.errors import UserError
-from experiments.spec import (
-    Arm,
-    Preset,
-    Row,
-    Run,
-    closest_names,
-    experiment_names,
-    labelled_runs,
-    load_experiment,
-    override,
-    parse_settings,
-    resolve,
-    typed,
-)
+from experiments.errors import UserError, closest_names
+from experiments.resolve import labelled_runs, override, parse_settings, resolve, runs_of, typed
+from experiments.spec import Arm, Preset, Row, Run
 
 STREAM_AC, PPO = Arm("Stream AC", "stream_ac"), Arm("PPO", "ppo")
 PRESET = Preset("for tests", (Row("Hopper-v4", (STREAM_AC, PPO), 1000, 3, 100), Row("Ant-v4", (STREAM_AC,), 2000, 3, 500)))
@@ -107,7 +96,9 @@ def test_hyperparameter_added_later_is_in_the_configuration_only_where_it_is_set
         gamma: float = 0.99
         cut: bool = dataclasses.field(default=True, metadata={"added_later": True})
 
-    monkeypatch.setitem(registry.ALGORITHMS, "learner", Learner)
+    monkeypatch.setitem(
+        registry.ALGORITHMS, "learner", registry.Algorithm("Learner", Learner, registry.REINFORCEMENT, ("vector",))
+    )
     row = Row("Hopper-v4", (), 100, 1, 100)
     assert resolve(row, Arm("arm", "learner", {"cut": True}), 0).hyperparameters == (("gamma", 0.99),)
     assert resolve(row, Arm("arm", "learner", {"cut": False}), 0).hyperparameters == (("cut", False), ("gamma", 0.99))
@@ -157,13 +148,13 @@ def test_run_id_is_one_readable_path_component():
 
 
 def test_paper_preset_runs_the_learners_of_continuous_control_with_their_own_defaults():
-    runs = [run for run in load_experiment("stream_barrier").runs("paper") if "NoFrameskip" not in run.env_id]
+    runs = [run for run in runs_of(load_experiment("stream_barrier"), "paper") if "NoFrameskip" not in run.env_id]
     assert runs
     for run in runs:
         defaults = registry.hyperparameter_defaults(run.algorithm)
         left_out = registry.added_later(run.algorithm)
         expected = {name: value for name, value in defaults.items() if name not in left_out}
-        if run.algorithm in registry.LANES:
+        if registry.algorithm(run.algorithm).lanes:
             expected["implementation"] = "lanes"
         assert dict(run.hyperparameters) == expected
         assert dict(run.environment) == {"action_clip": "bounds", "time_feature": True}
@@ -174,7 +165,7 @@ def test_every_preset_expands_to_distinct_runs(name):
     experiment = load_experiment(name)
     assert {"paper", "laptop", "quick"} <= set(experiment.presets)
     for preset in experiment.presets.values():
-        runs = experiment.runs(preset)
+        runs = runs_of(experiment, preset)
         assert runs
         assert len({run.run_id for run in runs}) == len(runs) == len(set(runs))
         assert all(row.bin_width <= row.steps for row in preset.rows)
@@ -188,15 +179,15 @@ def test_smaller_presets_cut_steps_and_seeds_only():
 
 def test_fewer_seeds_caps_the_seeds_of_one_arm():
     row = Row("Hopper-v4", (STREAM_AC, PPO), 100, 5, 100, fewer_seeds={"PPO": 2})
-    assert (row.seeds_of(STREAM_AC), row.seeds_of(PPO)) == (5, 2)
+    assert (row.seeds_of(STREAM_AC), row.seeds_of(PPO)) == (range(5), range(2))
     row = dataclasses.replace(row, seeds=1)
-    assert (row.seeds_of(STREAM_AC), row.seeds_of(PPO)) == (1, 1)
+    assert (row.seeds_of(STREAM_AC), row.seeds_of(PPO)) == (range(1), range(1))
 
 
 def test_arms_that_ask_for_the_same_run_share_it():
     twice = Preset("", (Row("Hopper-v4", (STREAM_AC, Arm("the same", "stream_ac", {"gamma": 0.99})), 100, 2, 100),))
     assert len(labelled_runs(twice)) == 4
-    assert len(load_experiment("stream_barrier").runs(twice)) == 2
+    assert len(runs_of(load_experiment("stream_barrier"), twice)) == 2
 
 
 def test_unknown_experiment_and_preset_name_what_there_is():
@@ -214,7 +205,7 @@ def test_closest_names_lists_all_where_none_is_close():
 # Overrides
 
 
-def runs_of(preset: Preset) -> list[Run]:
+def runs_in(preset: Preset) -> list[Run]:
     return [run for _, _, run in labelled_runs(preset)]
 
 
@@ -237,29 +228,29 @@ def test_env_id_replaces_all_rows_by_one():
 def test_algorithm_leaves_out_all_other_arms():
     preset = override(PRESET, {"algorithm": "ppo"})
     assert [(row.env_id, row.arms) for row in preset.rows] == [("Hopper-v4", (PPO,))]
-    assert {run.algorithm for run in runs_of(override(PRESET, {"algorithm": "stream_ac"}))} == {"stream_ac"}
+    assert {run.algorithm for run in runs_in(override(PRESET, {"algorithm": "stream_ac"}))} == {"stream_ac"}
 
 
 def test_seeds_are_those_of_every_arm():
     preset = Preset("", (dataclasses.replace(PRESET.rows[0], fewer_seeds={"PPO": 1}),))
-    assert len(runs_of(preset)) == 3 + 1
-    assert len(runs_of(override(preset, {}, seeds=5))) == 5 + 5
+    assert len(runs_in(preset)) == 3 + 1
+    assert len(runs_in(override(preset, {}, seeds=5))) == 5 + 5
 
 
 def test_hyperparameter_is_set_in_every_algorithm_that_has_it():
-    for run in runs_of(override(PRESET, {"gamma": 0.5})):
+    for run in runs_in(override(PRESET, {"gamma": 0.5})):
         assert dict(run.hyperparameters)["gamma"] == 0.5
-    for run in runs_of(override(PRESET, {"clip_range": 0.5})):
+    for run in runs_in(override(PRESET, {"clip_range": 0.5})):
         assert dict(run.hyperparameters).get("clip_range") == (0.5 if run.algorithm == "ppo" else None)
 
 
 def test_hyperparameter_of_one_algorithm_leaves_the_others_alone():
-    for run in runs_of(override(PRESET, {"ppo.gamma": 0.5})):
+    for run in runs_in(override(PRESET, {"ppo.gamma": 0.5})):
         assert dict(run.hyperparameters)["gamma"] == (0.5 if run.algorithm == "ppo" else 0.99)
 
 
 def test_option_of_the_environment_is_set_in_every_row():
-    assert all(dict(run.environment)["time_feature"] is False for run in runs_of(override(PRESET, {"time_feature": False})))
+    assert all(dict(run.environment)["time_feature"] is False for run in runs_in(override(PRESET, {"time_feature": False})))
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ from experiment_support import ALWAYS, ask, make_run, result_bytes
 
 from analysis import report
 from experiments import checkpoint, provenance, run
+from experiments.catalog import load_experiment
 from experiments.cli import resolve_request
 from experiments.provenance import git_state, other_versions, version_name
-from experiments.spec import Run, load_experiment
+from experiments.spec import Run
 from experiments.store import Store, code_versions
 from experiments.worker import DONE, STOPPED, Options, train_runs
 

@@ -17,7 +17,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from experiments import worker
 from experiments.environments import Environment
-from experiments.training import streaming  # noqa: F401 (imported by a worker when it knows what to train)
+from experiments.training import reinforcement  # noqa: F401 (imported by a worker when it knows what to train)
 
 
 def work(root: str, group: bytes) -> int:

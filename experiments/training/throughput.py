@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +21,7 @@ from experiments import registry
 from experiments.environments import Environment
 from experiments.measurements import Throughput
 from experiments.provenance import available_cores
+from experiments.resolve import measured_run
 from experiments.spec import Run
 from experiments.training.context import Context, Unwatched
 
@@ -32,6 +33,12 @@ BARE, UPDATE, TOGETHER = "environment alone", "update alone", "learner and envir
 
 # Steps of a learner that are not counted: compiling, caches, and statistics of the first episodes.
 WARM_UP_STEPS = 300
+
+
+def train(runs: Sequence[Run], context: Context) -> None:
+    """Measure and publish one after the other."""
+    for run in runs:
+        measure(run, context)
 
 
 def measure(run: Run, context: Context) -> None:
@@ -102,32 +109,32 @@ def _step_randomly(environment: Environment, ticks: int) -> int:
 def _update_only(lanes: Lanes, ticks: int) -> int:
     for _ in range(ticks):
         lanes.step()
-    return ticks * lanes.lanes
+    return ticks * lanes.count
 
 
 def _learner_run(run: Run) -> Run:
-    return cast(Run, registry.measured_run(run))
+    return cast(Run, measured_run(run))
 
 
 def _in_lanes(run: Run) -> bool:
-    return registry.training_kind(_learner_run(run)) == "streaming"
+    return registry.loop_of(_learner_run(run)).lanes
 
 
 def _streaming_learner(run: Run, settings: Throughput) -> tuple[Callable[[int], int], Lanes]:
     from algorithms.lanes import compiler_available
-    from experiments.training import streaming
+    from experiments.training.reinforcement import Agents
 
     seeds = range(run.seed * settings.lanes, (run.seed + 1) * settings.lanes)
-    streams, lanes = streaming.begin([replace(_learner_run(run), seed=seed) for seed in seeds], compiler_available())
+    agents = Agents.begin([replace(_learner_run(run), seed=seed) for seed in seeds], compiler_available())
     unwatched, step = Unwatched(), 0
 
     def take(ticks: int) -> int:
         nonlocal step
-        streaming.advance(streams, lanes, step, step + ticks, unwatched, lambda _: None)
+        agents.advance(step, step + ticks, unwatched, lambda _: None)
         step += ticks
-        return ticks * len(streams)
+        return ticks * len(agents.streams)
 
-    return take, lanes
+    return take, agents.lanes
 
 
 def _batch_learner(run: Run, settings: Throughput) -> Callable[[int], int]:

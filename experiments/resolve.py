@@ -1,0 +1,246 @@
+"""From a spec to its runs: defaults filled in, overrides of the command line applied, values checked.
+
+Nothing here imports a learner, so that planning and status need no torch; only a changed value of a learner that runs in lanes
+asks the learner itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+
+from experiments.errors import UserError, closest_names
+from experiments.families import make_options, options_class
+from experiments.registry import (
+    Wanted,
+    added_later,
+    algorithm,
+    environment_added_later,
+    environment_defaults,
+    hyperparameter_defaults,
+    in_lanes,
+    learners,
+    loop_of,
+    make_learner,
+)
+from experiments.spec import Arm, Experiment, Preset, Row, Run, Value
+
+if TYPE_CHECKING:
+    from algorithms.agent import LabelledSpaces, Spaces
+
+
+def runs_of(experiment: Experiment, preset: str | Preset) -> list[Run]:
+    """Expand a preset, or the one of that name, into its distinct runs, in the order of rows, arms and seeds."""
+    preset = experiment.preset(preset) if isinstance(preset, str) else preset
+    return list(dict.fromkeys(run for _, _, run in labelled_runs(preset)))
+
+
+def labelled_runs(preset: Preset) -> list[tuple[Row, Arm, Run]]:
+    """Expand a preset into runs, each with the row and the arm that asked for it; two arms may share a run."""
+    labelled = []
+    for row in preset.rows:
+        for arm in row.arms:
+            if seeds := row.seeds_of(arm):
+                first = resolve(row, arm, seeds[0])  # once for all seeds, of which there may be thousands
+                labelled += [(row, arm, dataclasses.replace(first, seed=seed)) for seed in seeds]
+    return labelled
+
+
+def resolve(row: Row, arm: Arm, seed: int) -> Run:
+    """Make a run with every default filled in, apart from those of options that were added later."""
+    return Run(
+        algorithm=arm.algorithm,
+        hyperparameters=_filled(
+            hyperparameter_defaults(arm.algorithm), arm.hyperparameters, arm.algorithm, added_later(arm.algorithm)
+        ),
+        env_id=row.env_id,
+        environment=_filled(environment_defaults(row.env_id), row.environment, row.env_id, environment_added_later(row.env_id)),
+        steps=row.steps_of(arm),
+        seed=seed,
+    )
+
+
+def _filled(
+    defaults: Mapping[str, Value], changes: Mapping[str, Value], owner: str, added_later: frozenset[str]
+) -> tuple[tuple[str, Value], ...]:
+    merged = dict(defaults)
+    for key, value in changes.items():
+        if key not in defaults:
+            raise UserError(f"{owner} has no option {key!r}{closest_names(key, defaults)}.")
+        merged[key] = typed(key, value, defaults[key])
+    # A run trained before an option existed is the same run as one in which the option has its default.
+    return tuple(sorted((k, v) for k, v in merged.items() if k not in added_later or v != defaults[k]))
+
+
+def typed(key: str, value: Value, like: Value) -> Value:
+    """Return a value in the type of an option's default, or say what type it must have."""
+    if isinstance(like, bool) or isinstance(value, bool):
+        fits = isinstance(like, bool) and isinstance(value, bool)
+    elif isinstance(like, float):
+        fits = isinstance(value, int | float)
+        try:
+            value = float(value) if fits else value  # type: ignore[arg-type]
+        except OverflowError:
+            raise UserError(f"{key} must be a finite number; {str(value)[:20]}... is too large.") from None
+    elif isinstance(like, tuple):
+        value = tuple(value) if isinstance(value, list) else value
+        fits = isinstance(value, tuple) and all(isinstance(item, bool | int | float | str) for item in value)
+    else:
+        fits = like is None or isinstance(value, type(like))
+    if not fits:
+        raise UserError(f"{key} must be of type {type(like).__name__}, like {like!r}; {value!r} is not.")
+    return value
+
+
+def override(preset: Preset, settings: Mapping[str, Value], seeds: int | None = None) -> Preset:
+    """Return a preset with rows, arms and environments changed as asked on the command line.
+
+    A key is `steps`, `bin_width`, `env_id` (replaces all rows by one), `algorithm` (leaves out all other arms), an option of
+    at least one row's environment (set in all rows that have it), a hyperparameter of at least one arm's algorithm (set in all
+    arms that have it), or `ALGORITHM.KEY`. Whatever their order, `env_id` comes first: it decides which options there are.
+    """
+    rows = preset.rows
+    for key, value in sorted(settings.items(), key=lambda item: item[0] != "env_id"):
+        if key == "algorithm":
+            rows = _only(rows, value)
+        elif key == "env_id":
+            rows = (_elsewhere(rows[0], str(typed(key, value, ""))),)
+        elif key in ("steps", "bin_width"):
+            number = typed(key, value, 0)
+            if not isinstance(number, int) or number <= 0:
+                raise UserError(f"{key} must be a positive whole number; {value!r} is not.")
+            changed: dict[str, Any] = {key: number} | ({"fewer_steps": {}} if key == "steps" else {})
+            rows = tuple(dataclasses.replace(row, **changed) for row in rows)
+        elif any(key in environment_defaults(row.env_id) for row in rows):
+            rows = tuple(
+                dataclasses.replace(row, environment={**row.environment, key: value})
+                if key in environment_defaults(row.env_id)
+                else row
+                for row in rows
+            )
+        else:
+            options = {option for row in rows for option in environment_defaults(row.env_id)}
+            rows = _override_arms(rows, key, value, options)
+    if seeds is not None:
+        if seeds <= 0:
+            raise UserError(f"the number of seeds must be positive; {seeds} is not.")
+        rows = tuple(dataclasses.replace(row, seeds=seeds, fewer_seeds={}) for row in rows)
+    rows = tuple(dataclasses.replace(row, bin_width=min(row.bin_width, row.steps)) for row in rows)
+    return dataclasses.replace(preset, rows=rows)
+
+
+def _elsewhere(row: Row, env_id: str) -> Row:
+    # What was set for one kind of environment means nothing in another.
+    known = environment_defaults(env_id)
+    kept = {key: value for key, value in row.environment.items() if key in known}
+    return dataclasses.replace(row, env_id=env_id, environment=kept, panel="")
+
+
+def _only(rows: tuple[Row, ...], name: Value) -> tuple[Row, ...]:
+    known = dict.fromkeys(arm.algorithm for row in rows for arm in row.arms)
+    if not isinstance(name, str) or name not in known:
+        raise UserError(f"no arm uses the algorithm {name!r}{closest_names(str(name), known)}.")
+    kept = (dataclasses.replace(row, arms=tuple(arm for arm in row.arms if arm.algorithm == name)) for row in rows)
+    return tuple(row for row in kept if row.arms)
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Value]:
+    """Read `key=value` pairs; a value is JSON (0.5, true, [64, 64]) or else a string."""
+    settings: dict[str, Value] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set wants key=value; {pair!r} has no key or no '='.")
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = text
+        settings[key] = tuple(value) if isinstance(value, list) else value
+    return settings
+
+
+def _override_arms(rows: tuple[Row, ...], key: str, value: Value, environment_options: Iterable[str]) -> tuple[Row, ...]:
+    algorithm, _, name = key.rpartition(".")
+    algorithms = {arm.algorithm for row in rows for arm in row.arms}
+    concerned = {a for a in algorithms if (not algorithm or a == algorithm) and name in hyperparameter_defaults(a)}
+    if not concerned:
+        known = sorted(
+            {"steps", "bin_width", "env_id", "algorithm", *environment_options}
+            | {option for a in algorithms for option in hyperparameter_defaults(a)}
+        )
+        raise UserError(f"--set knows no key {key!r}{closest_names(key, known)}.")
+
+    def changed(arm: Arm) -> Arm:
+        if arm.algorithm not in concerned:
+            return arm
+        return dataclasses.replace(arm, hyperparameters={**arm.hyperparameters, name: value})
+
+    return tuple(dataclasses.replace(row, arms=tuple(changed(arm) for arm in row.arms)) for row in rows)
+
+
+def measured_run(run: Run) -> Run | None:
+    """Return a run of the learner that a measurement is about, or None where it is about none."""
+    settings = make_learner(run) if algorithm(run.algorithm).loop.measures else None
+    learner = getattr(settings, "learner", None)
+    if settings is None or learner is None:
+        return None
+    if learner not in learners():
+        raise UserError(f"there is no learner {learner!r}{closest_names(learner, learners())}.")
+    # Long enough that schedules which depend on the length of a run stand at their beginning.
+    row = Row(run.env_id, (), steps=10**9, seeds=1, bin_width=1, environment=dict(run.environment))
+    return resolve(row, Arm("", learner, parse_settings(settings.settings)), run.seed)
+
+
+_WORDS: dict[Wanted, str] = {
+    "vector": "a vector as action",
+    "choice": "a choice of one action among several",
+    "prediction": "a prediction",
+    "label": "a prediction of labels",
+}
+
+
+def check_spaces(run: Run, spaces: Spaces | LabelledSpaces) -> None:
+    """Raise `UserError` where an algorithm does not give what an environment wants."""
+    if loop_of(run).measures:
+        if measured := measured_run(run):
+            check_spaces(measured, spaces)
+        return
+    gives = algorithm(run.algorithm).gives
+    if spaces.wants not in gives:
+        raise UserError(
+            f"{run.algorithm} gives {' or '.join(_WORDS[kind] for kind in gives)}; {run.env_id} wants {_WORDS[spaces.wants]}. "
+            "Choose another environment, or another learner with --set algorithm=NAME."
+        )
+
+
+def check_hyperparameters(run: Run) -> None:
+    """Raise `UserError` where a value is of the right type but means nothing: not finite, or not one of the choices."""
+    choices = _choices(algorithm(run.algorithm).settings) | _choices(options_class(run.env_id))
+    for name, value in (*run.hyperparameters, *run.environment):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{name} must be a finite number; {value} is not.")
+        if name in choices and value not in choices[name]:
+            raise UserError(f"{name} must be one of {', '.join(map(str, choices[name]))}; {value!r} is not.")
+        if name == "hidden" and not (isinstance(value, tuple) and all(type(n) is int and n > 0 for n in value)):
+            raise UserError(f"hidden must be a list of positive widths, like [128, 128]; {value!r} is not.")
+    make_options(run.env_id, dict(run.environment))
+    if measured := measured_run(run):
+        check_hyperparameters(measured)
+    if in_lanes(run) and _changes(run) != {"implementation"}:  # the defaults are sound, and torch can wait
+        try:
+            make_learner(run).check()
+        except ValueError as error:
+            raise UserError(f"{run.algorithm} cannot run so: {error}.") from None
+
+
+def _choices(settings: type) -> dict[str, tuple[Any, ...]]:
+    hints = get_type_hints(settings)
+    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
+
+
+def _changes(run: Run) -> set[str]:
+    defaults = hyperparameter_defaults(run.algorithm)
+    return {name for name, value in run.hyperparameters if value != defaults[name]}

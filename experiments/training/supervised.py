@@ -1,0 +1,107 @@
+"""Train a group of learners of labelled samples in lanes: one sample, one update, nothing stored.
+
+All lanes take their n-th sample together; each has its own stream and its own noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from algorithms.agent import LabelledLearner
+from algorithms.lanes import LabelledLanes, compiler_available
+from experiments import families
+from experiments.datasets.labelled import LabelledStream
+from experiments.randomness import BLOCK, NoiseStream, derive
+from experiments.registry import environment_options, make_learner
+from experiments.spec import Run
+from experiments.training import group
+from experiments.training.context import Context, Watcher
+from experiments.training.group import Clock, LaneGroup
+from experiments.training.metrics import MetricsLog
+
+# Runs of fewer samples are not worth compiling. The number of lanes has no say: a run's bits must not depend on it.
+EAGER_BELOW_SAMPLES = 2_000
+
+
+def train(runs: Sequence[Run], context: Context) -> None:
+    """Train and publish runs that share structure and budget. Raise `Interrupted` when asked to stop."""
+    compiled = context.compiled
+    if compiled is None:
+        compiled = runs[0].steps >= EAGER_BELOW_SAMPLES and compiler_available()
+    group.train(LabelledLearners, runs, context, compiled)
+
+
+class Stream:
+    """What one lane needs beside the learner: samples, noise, and what has been recorded so far."""
+
+    def __init__(self, run: Run, learner: LabelledLearner):
+        self.run = run
+        self.samples: LabelledStream = families.make(run.env_id, environment_options(run), run.seed)
+        self.noise = NoiseStream(run.seed, learner.noise(self.samples.spaces))
+        self.metrics = MetricsLog.of(learner, task_steps=self.samples.spaces.task_steps)
+        self.diverged_at: int | None = None
+
+    def recent_return(self) -> float | None:
+        """Return None: there are no returns."""
+        return None
+
+
+class LabelledLearners(LaneGroup):
+    """Learners on their streams of samples."""
+
+    def __init__(self, runs: Sequence[Run], states: Sequence[Any], compiled: bool, step: int = 0):
+        learners: list[LabelledLearner] = [make_learner(run) for run in runs]
+        self.streams: list[Stream] = [Stream(run, learner) for run, learner in zip(runs, learners, strict=True)]
+        spaces = self.streams[0].samples.spaces
+        if not states:
+            states = [
+                learner.init(torch.Generator().manual_seed(derive(run.seed, "init")), spaces)
+                for run, learner in zip(runs, learners, strict=True)
+            ]
+        self.lanes: LabelledLanes = LabelledLanes(learners[0], spaces, states, compiled, step)
+
+    @classmethod
+    def begin(cls, runs: Sequence[Run], compiled: bool) -> Self:
+        """Make learners that have seen nothing."""
+        return cls(runs, (), compiled)
+
+    @classmethod
+    def restore(cls, runs: Sequence[Run], payloads: Sequence[dict[str, Any]], compiled: bool, step: int) -> Self:
+        """Go to where `payload` was called, which was after so many samples."""
+        group = cls(runs, [payload["state"] for payload in payloads], compiled, step)
+        for stream, payload in zip(group.streams, payloads, strict=True):
+            stream.metrics.set_state(payload["metrics"])
+            stream.diverged_at = payload["diverged_at"]
+        return group
+
+    def payload(self, lane: int) -> dict[str, Any]:
+        """Return what the rest of a lane's run depends on, the state of its learner left out."""
+        return {"metrics": self.streams[lane].metrics.get_state()}
+
+    def advance(self, begun_at: int, end: int, watcher: Watcher, save: Callable[[int], None]) -> float:
+        """Take all lanes from one sample to another; return samples/s over all lanes, compiling left out."""
+        lanes, clock = self.lanes, Clock(self, begun_at, end, watcher, save)
+        x, y = (np.empty((BLOCK, *port.shape), port.dtype) for port in (lanes.x, lanes.y))
+        noise = np.empty((BLOCK, *lanes.noise.shape), np.float32)
+        block_number = -1
+        for step in clock.steps():
+            number, place = divmod(step - 1, BLOCK)
+            if number != block_number:
+                block_number = number
+                for lane, stream in enumerate(self.streams):
+                    x[:, lane], y[:, lane] = stream.samples.samples(number * BLOCK, BLOCK)
+                    noise[:, lane] = stream.noise.block(number)
+            lanes.x[:], lanes.y[:], lanes.noise[:] = x[place], y[place], noise[place]
+            lanes.step()
+            clock.drop_diverged()
+            for lane, stream in clock.alive:
+                stream.metrics.record(step, lanes.info, lane)
+        return clock.pace()
+
+    def tables(self, lane: int) -> dict[str, Mapping[str, np.ndarray]]:
+        """Return what the learner told of itself."""
+        return {"metrics": self.streams[lane].metrics.table()}
