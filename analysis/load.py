@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.errors import UserError
-from experiments.resolve import labelled_runs
+from experiments.expand import labelled_runs
 from experiments.spec import Preset
 from experiments.store import Store, read_each
 

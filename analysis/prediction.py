@@ -28,7 +28,7 @@ from analysis.load import is_finished, read
 from analysis.metrics import bin_values
 from analysis.statistics import mean_over_runs
 from experiments.errors import UserError
-from experiments.resolve import labelled_runs
+from experiments.expand import labelled_runs
 from experiments.spec import Preset, Row
 from experiments.store import Store
 

@@ -41,7 +41,7 @@ from analysis.curves import bin_returns, tabulate
 from analysis.figures import FigureData, comparison_of, drawer, metrics_of, tables_of
 from analysis.statistics import summarise
 from analysis.tables import console, render, render_metrics, table_of
-from experiments import catalog, resolve
+from experiments import catalog, expand
 from experiments.errors import UserError, told_plainly
 from experiments.spec import Experiment, Preset, Row, Value
 from experiments.store import Store, code_versions
@@ -97,7 +97,7 @@ def build(
     settings = settings or {}
     preset = experiment.preset(preset_name)
     if settings or seeds is not None:
-        preset = resolve.override(preset, settings, seeds)
+        preset = expand.override(preset, settings, seeds)
     folder = results / experiment.name / folder_name(preset_name, settings, seeds)
     draw = drawer(experiment)
 
@@ -155,7 +155,7 @@ def _collect(experiment: Experiment, preset: Preset, planned: pd.DataFrame, stor
     # Runs are binned as they are read, so that the episodes of a large preset need not fit into memory together.
     finished = store.finished()
     # `planned` lists the runs in the same order, and has their ids already.
-    rows = dict(zip(planned["run_id"], ((row, run) for row, _, run in resolve.labelled_runs(preset)), strict=True))
+    rows = dict(zip(planned["run_id"], ((row, run) for row, _, run in expand.labelled_runs(preset)), strict=True))
     out = _Collected({}, {}, {}, {})
     for stored in load.read(store, (run_id for run_id in planned["run_id"] if run_id in finished)):
         run_id = stored.run_id
@@ -322,7 +322,7 @@ def main(
     """Aggregate finished runs, draw the figure and print our numbers beside the published ones."""
     with told_plainly():
         experiment = catalog.load_experiment(name)
-        report = build(experiment, preset, Store(store), results, resolve.parse_settings(setting or []), seeds)
+        report = build(experiment, preset, Store(store), results, expand.parse_settings(setting or []), seeds)
         out = console()
         if experiment.kind == "measurement":
             for title, frame in tables_of(experiment)(report.numbers):

@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 from experiments.catalog import load_experiment
 from experiments.errors import UserError
-from experiments.resolve import check_hyperparameters, override, parse_settings, runs_of
+from experiments.expand import check_hyperparameters, override, parse_settings, runs_of
 from experiments.spec import Experiment, Preset, Run
 
 DEFAULT_PRESET = "quick"

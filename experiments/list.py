@@ -12,7 +12,7 @@ from rich.table import Table
 from experiments.catalog import experiment_names, load_experiment
 from experiments.cli import run_app
 from experiments.errors import told_plainly
-from experiments.resolve import labelled_runs
+from experiments.expand import labelled_runs
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -19,7 +19,7 @@ from rich.table import Table
 from experiments import plan, registry
 from experiments.cli import positive, run_app
 from experiments.errors import UserError, told_plainly
-from experiments.resolve import check_hyperparameters, check_spaces, parse_settings, resolve
+from experiments.expand import check_hyperparameters, check_spaces, parse_settings, resolve
 from experiments.spec import Arm, Row, Run, Value
 from experiments.training.context import Unwatched
 from experiments.training.reinforcement import Agents

@@ -19,10 +19,10 @@ from rich.table import Table
 from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, positive, resolve_request, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.executor import Job, run_local
+from experiments.expand import check_spaces
 from experiments.plan import Group, disk_bytes, plan, spaces_of, wall_seconds
 from experiments.progress import Progress, clock
 from experiments.provenance import available_cores, other_versions, provenance
-from experiments.resolve import check_spaces
 from experiments.spec import Run
 from experiments.store import Store
 from experiments.worker import Options

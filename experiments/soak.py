@@ -24,10 +24,10 @@ import typer
 from experiments.cli import positive, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.executor import run_inline
+from experiments.expand import resolve
 from experiments.fault_injection import MOMENTS, FaultInjector, Say, subject
 from experiments.plan import plan
 from experiments.provenance import exact_versions, provenance
-from experiments.resolve import resolve
 from experiments.spec import Arm, Row, Run, Value
 from experiments.store import Store
 from experiments.worker import DONE, Options

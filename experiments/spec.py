@@ -1,6 +1,6 @@
 """What an experiment is, as data: rows of arms, presets that size them, and the run, which is the unit that is trained.
 
-A spec module in `experiments/specs/` exports one `EXPERIMENT`. `experiments.resolve` expands its presets into frozen `Run`s
+A spec module in `experiments/specs/` exports one `EXPERIMENT`. `experiments.expand` expands its presets into frozen `Run`s
 whose `run_id` depends on everything that decides the result and on nothing that only decides how it is computed.
 """
 

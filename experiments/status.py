@@ -16,8 +16,8 @@ from rich.table import Table
 from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, resolve_request, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.executor import last_line
+from experiments.expand import labelled_runs
 from experiments.progress import clock
-from experiments.resolve import labelled_runs
 from experiments.scheduler import queued
 from experiments.store import Store
 

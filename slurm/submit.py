@@ -22,9 +22,9 @@ from rich.table import Table
 from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, positive, resolve_request, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.executor import ONE_THREAD
+from experiments.expand import check_spaces
 from experiments.plan import disk_bytes, plan, spaces_of
 from experiments.progress import clock
-from experiments.resolve import check_spaces
 from experiments.run import count, holders, missing_runs, print_groups, print_runs
 from experiments.scheduler import queued
 from experiments.spec import Run

@@ -20,10 +20,9 @@ from analysis import budget, figures, load, metrics, prediction, published, repo
 from analysis import compare as comparing
 from analysis import curves as binning
 from analysis.statistics import Mean
-from experiments import catalog
-from experiments import resolve as resolving
+from experiments import catalog, expand
 from experiments.errors import UserError
-from experiments.resolve import labelled_runs, runs_of
+from experiments.expand import labelled_runs, runs_of
 from experiments.spec import Arm, Experiment, Preset, Row, Run, Value
 from experiments.store import Store
 
@@ -39,7 +38,7 @@ def plain_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         hyperparameters = tuple(sorted(arm.hyperparameters.items()))
         return Run(arm.algorithm, hyperparameters, row.env_id, tuple(sorted(row.environment.items())), row.steps, seed)
 
-    monkeypatch.setattr(resolving, "resolve", resolve)
+    monkeypatch.setattr(expand, "resolve", resolve)
 
 
 def an_experiment(

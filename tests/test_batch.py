@@ -33,7 +33,7 @@ from baselines.stepwise import StepwisePPO
 from experiments import checkpoint
 from experiments.environments import Environment
 from experiments.errors import UserError
-from experiments.resolve import resolve
+from experiments.expand import resolve
 from experiments.spec import Arm, Row, Run
 from experiments.store import Owner, Store
 from experiments.training.batch import Stream, train

@@ -27,7 +27,7 @@ from baselines.stepwise_dqn import StepwiseDQN, evaluate
 from experiments.catalog import experiment_names, load_experiment
 from experiments.environments import Environment
 from experiments.errors import UserError
-from experiments.resolve import check_spaces, resolve
+from experiments.expand import check_spaces, resolve
 from experiments.spec import Arm, Row, Run
 from experiments.training.batch import Stream
 

@@ -21,8 +21,8 @@ from matplotlib.text import Text
 
 from analysis import plot, prediction, published, readme, report
 from analysis.figures import learning_curves
-from experiments import resolve as resolving
-from experiments.resolve import labelled_runs, runs_of
+from experiments import expand
+from experiments.expand import labelled_runs, runs_of
 from experiments.spec import Arm, Experiment, Preset, Row, Run
 from experiments.store import Store
 
@@ -47,7 +47,7 @@ def plain_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     def resolve(row: Row, arm: Arm, seed: int) -> Run:
         return Run(arm.algorithm, (("label", arm.label),), row.env_id, (), row.steps, seed)
 
-    monkeypatch.setattr(resolving, "resolve", resolve)
+    monkeypatch.setattr(expand, "resolve", resolve)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "algorithms": {"algorithms"},
     "baselines": {"algorithms", "baselines"},
     "experiments": {"algorithms", "baselines", "experiments"},
-    "analysis": {"analysis", *(f"experiments.{name}" for name in ("spec", "resolve", "catalog", "store", "errors"))},
+    "analysis": {"analysis", *(f"experiments.{name}" for name in ("spec", "expand", "catalog", "store", "errors"))},
     "slurm": {"algorithms", "baselines", "experiments", "slurm"},
 }
 

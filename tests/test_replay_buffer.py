@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 
 from analysis import compare as comparing
 from analysis import plot, published, published_avg, readme, report, tables
-from experiments import resolve, spec
-from experiments.resolve import labelled_runs, runs_of
+from experiments import expand, spec
+from experiments.expand import labelled_runs, runs_of
 from experiments.spec import Arm, Experiment, Preset, Row
 from experiments.store import Store
 
@@ -38,7 +38,7 @@ def an_experiment(steps: int, tasks: tuple[str, ...] = TASKS, labels: tuple[str,
 
 def built(experiment: Experiment, folder: Path, monkeypatch: pytest.MonkeyPatch, diverging: str = "") -> report.Report:
     """Report runs of two seeds that end with what is published times the share of 10M steps that they took, +- 2."""
-    monkeypatch.setattr(resolve, "resolve", lambda row, arm, seed: spec.Run(arm.algorithm, (), row.env_id, (), row.steps, seed))
+    monkeypatch.setattr(expand, "resolve", lambda row, arm, seed: spec.Run(arm.algorithm, (), row.env_id, (), row.steps, seed))
     store = Store(folder / "runs")
     for row, arm, run in labelled_runs(experiment.preset("laptop")):
         mean = (published_avg.value(row.env_id, arm.label) or 3000.0) * run.steps / 10_000_000

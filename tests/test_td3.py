@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from baselines.batch import build
 from baselines.dqn import DQN, DQN1
 from baselines.hyperparameters import PPO, PPO1, SAC, SAC1, TD3, TD3_1, used_sizes, with_sizes
-from experiments import resolve
+from experiments import expand
 from experiments.training.batch import train
 
 NETWORKS = ("actor", "critic", "actor_target", "critic_target")
@@ -234,4 +234,4 @@ def test_sizes_as_given_leave_the_ids_of_earlier_runs_alone() -> None:
     assert "sizes" not in dict(make_run("td3", 100).hyperparameters)
     assert dict(make_run("td3", 100, sizes="derived").hyperparameters)["sizes"] == "derived"
     with pytest.raises(Exception, match="sizes must be one of as_given, derived"):
-        resolve.check_hyperparameters(make_run("td3", 100, sizes="small"))
+        expand.check_hyperparameters(make_run("td3", 100, sizes="small"))

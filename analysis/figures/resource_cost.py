@@ -21,7 +21,7 @@ from analysis import plot
 from analysis.figures import FigureData
 from analysis.plot import INK, MUTED
 from analysis.published import PAPER
-from experiments.resolve import labelled_runs
+from experiments.expand import labelled_runs
 
 KEYS = ["env_id", "learner", "samples", "quantity"]
 COLUMNS = [*KEYS, "value", "lowest", "highest", "unit", "device", "cycles", "core_share", "note"]

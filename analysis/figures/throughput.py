@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from analysis import plot
 from analysis.figures import FigureData
-from experiments.resolve import labelled_runs
+from experiments.expand import labelled_runs
 
 QUANTITIES = {
     "environment alone": ("environment", "#d5d9df"),

@@ -38,8 +38,8 @@ from algorithms.agent import Agent, Info, NoiseSpec, Spaces, State, Transition
 from algorithms.lanes import Lanes, compiler_available
 from experiments import registry
 from experiments.errors import UserError
+from experiments.expand import measured_run
 from experiments.measurements import Arithmetic, PeakMemory, UpdateTime
-from experiments.resolve import measured_run
 from experiments.spec import Run
 from experiments.training import batch, memory
 from experiments.training.context import Context, Unwatched

@@ -19,9 +19,9 @@ import torch
 
 from experiments import registry
 from experiments.environments import Environment
+from experiments.expand import measured_run
 from experiments.measurements import Throughput
 from experiments.provenance import available_cores
-from experiments.resolve import measured_run
 from experiments.spec import Run
 from experiments.training.context import Context, Unwatched
 

@@ -32,7 +32,7 @@ import sys
 from analysis.curves import bin_returns
 from analysis.load import planned, read
 from experiments.catalog import load_experiment
-from experiments.resolve import override
+from experiments.expand import override
 from experiments.store import Store
 runs = planned(override(load_experiment("stream_ac_ablation").preset("paper"), {}, int(sys.argv[1])))
 widths = dict(zip(runs["run_id"], runs["bin_width"]))

@@ -12,7 +12,7 @@ if not hasattr(gymnasium.logger, "min_level"):
 
 from experiments.training.streaming import train
 
-from experiments.resolve import resolve
+from experiments.expand import resolve
 from experiments.spec import Arm, Row
 from experiments.store import Owner, Store
 from experiments.training.context import Context

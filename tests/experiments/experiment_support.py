@@ -20,7 +20,7 @@ from typing import IO, Any, NamedTuple
 import pytest
 
 from experiments.cli import run_app
-from experiments.resolve import resolve
+from experiments.expand import resolve
 from experiments.soak import result_bytes
 from experiments.spec import Arm, Row, Run
 from experiments.store import Store

@@ -16,8 +16,8 @@ from experiment_support import Answer, ask, one_sentence, python, remount, snaps
 from experiments import run
 from experiments.catalog import experiment_names, load_experiment
 from experiments.cli import resolve_request
+from experiments.expand import runs_of
 from experiments.plan import spaces_of
-from experiments.resolve import runs_of
 from experiments.spec import Run
 from experiments.store import Owner, Store
 

@@ -7,8 +7,8 @@ import pytest
 
 from experiments import run
 from experiments.cli import run_app
+from experiments.expand import resolve, runs_of
 from experiments.registry import ALGORITHMS
-from experiments.resolve import resolve, runs_of
 from experiments.spec import Arm, Row
 from experiments.store import Owner, Store
 from experiments.training.context import Context
@@ -56,7 +56,7 @@ def test_only_measurements_can_be_taken_again(tmp_path, monkeypatch, capsys):
 def test_throughput_figure_tells_shares_and_scaling(tmp_path):
     from analysis.figures import FigureData
     from analysis.figures.throughput import draw
-    from experiments.resolve import labelled_runs
+    from experiments.expand import labelled_runs
     from experiments.spec import Experiment, Preset
 
     arms = (Arm("one", "throughput", {"lanes": 8}), Arm("two", "throughput", {"lanes": 8, "workers": 2}))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from algorithms.agent import structure
 from experiments.errors import UserError
 from experiments.executor import run_inline
+from experiments.expand import resolve
 from experiments.plan import (
     LANE_BYTES,
     MOST_LANES,
@@ -24,7 +25,6 @@ from experiments.plan import (
     wall_seconds,
 )
 from experiments.registry import make_learner
-from experiments.resolve import resolve
 from experiments.spec import Arm, Row, Run
 from experiments.store import Store
 from experiments.worker import DONE, STOPPED, train_runs
@@ -63,7 +63,7 @@ def test_every_run_is_in_one_group_with_others_that_can_share_its_lanes(runs, wo
         first = group.runs[0]
         assert len({(structure(make_learner(r)), r.env_id, r.environment, r.steps) for r in group.runs}) == 1
         assert len(group.runs) <= (lanes or MOST_LANES)
-        assert len(group.runs) == 1 or group.kind == "streaming"
+        assert len(group.runs) == 1 or group.loop.lanes
         assert group.steps_left == first.steps * len(group.runs)
     assert [group.seconds for group in groups] == sorted((group.seconds for group in groups), reverse=True)
     assert plan(Store("nowhere"), runs, workers, lanes) == groups

@@ -9,8 +9,8 @@ import pytest
 
 from baselines.hyperparameters import used_sizes
 from experiments.catalog import load_experiment
+from experiments.expand import labelled_runs, runs_of
 from experiments.registry import hyperparameter_defaults, make_learner
-from experiments.resolve import labelled_runs, runs_of
 from experiments.spec import Arm, Preset
 
 ATARI_GAMES = """

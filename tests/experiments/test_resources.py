@@ -16,9 +16,9 @@ from algorithms.agent import leaves
 from experiments import registry, resource_arms
 from experiments.catalog import load_experiment
 from experiments.errors import UserError
+from experiments.expand import check_hyperparameters, check_spaces, labelled_runs, measured_run, resolve, runs_of
 from experiments.measurements import Arithmetic, PeakMemory, UpdateTime
 from experiments.plan import plan
-from experiments.resolve import check_hyperparameters, check_spaces, labelled_runs, measured_run, resolve, runs_of
 from experiments.spec import Arm, Experiment, Preset, Row
 from experiments.store import Owner, Store
 from experiments.training import memory, resources
@@ -368,7 +368,7 @@ def test_all_runs_of_the_experiment_are_of_learners_that_can_act_there(preset, t
 
 
 def test_a_slower_device_is_drawn_without_measuring_learners_again():
-    from experiments.resolve import override
+    from experiments.expand import override
 
     experiment = load_experiment("resource_cost")
     before = {run.run_id for run in runs_of(experiment, "quick")}

@@ -12,11 +12,11 @@ from experiment_support import make_run, python
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments import registry
+from experiments import expand, registry
 from experiments.catalog import experiment_names, load_experiment
 from experiments.cli import resolve_request
 from experiments.errors import UserError, closest_names
-from experiments.resolve import labelled_runs, override, parse_settings, resolve, runs_of, typed
+from experiments.expand import labelled_runs, override, parse_settings, resolve, runs_of, typed
 from experiments.spec import Arm, Preset, Row, Run
 
 STREAM_AC, PPO = Arm("Stream AC", "stream_ac"), Arm("PPO", "ppo")
@@ -108,7 +108,7 @@ def test_hyperparameter_added_later_is_in_the_configuration_only_where_it_is_set
 def test_changed_default_makes_another_run(monkeypatch):
     before = make_run()
     defaults = registry.hyperparameter_defaults("stream_ac")
-    monkeypatch.setattr(registry, "hyperparameter_defaults", lambda _: {**defaults, "gamma": 0.9})
+    monkeypatch.setattr(expand, "hyperparameter_defaults", lambda _: {**defaults, "gamma": 0.9})
     assert make_run().run_id != before.run_id
     assert make_run(gamma=defaults["gamma"]).run_id == before.run_id
 
@@ -116,7 +116,7 @@ def test_changed_default_makes_another_run(monkeypatch):
 def test_new_hyperparameter_makes_another_run(monkeypatch):
     before = make_run()
     defaults = registry.hyperparameter_defaults("stream_ac")
-    monkeypatch.setattr(registry, "hyperparameter_defaults", lambda _: {**defaults, "new": 1.0})
+    monkeypatch.setattr(expand, "hyperparameter_defaults", lambda _: {**defaults, "new": 1.0})
     assert make_run().run_id != before.run_id
 
 
