@@ -23,7 +23,7 @@ from analysis import plot, prediction, published, readme, report
 from analysis.figures import learning_curves
 from experiments import expand
 from experiments.expand import labelled_runs, runs_of
-from experiments.spec import Arm, Experiment, Preset, Row, Run
+from experiments.spec import Arm, Experiment, Kind, Preset, Row, Run
 from experiments.store import Store
 
 STREAM_Q, CLASSIC_Q, DQN1 = Arm("Stream Q(0.8)", "stream_q"), Arm("Classic Q(0.8)", "classic_q"), Arm("DQN1", "dqn1")
@@ -68,8 +68,8 @@ def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Draw:
     return draw
 
 
-def an_experiment(rows: tuple[Row, ...], figure: str = "learning_curves", returns: bool = True) -> Experiment:
-    return Experiment("own", "Own", "Stream-X, Fig. 7", {"quick": Preset("", rows)}, figure, returns=returns)
+def an_experiment(rows: tuple[Row, ...], figure: str = "learning_curves", kind: Kind = "returns") -> Experiment:
+    return Experiment("own", "Own", "Stream-X, Fig. 7", {"quick": Preset("", rows)}, figure, kind=kind)
 
 
 def publish(store: Store, run: Run, tables: dict[str, dict[str, np.ndarray]], diverged_at: int | None = None) -> None:
