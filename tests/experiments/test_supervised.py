@@ -150,5 +150,5 @@ def test_command_trains_and_draws_it(store, tmp_path, capfd, monkeypatch):
 
 def test_agent_on_labelled_samples_is_refused_in_words():
     run = resolve(ROW, Arm("", "stream_ac"), 0)
-    with pytest.raises(Exception, match="stream_ac gives a vector as action or a choice.*toy-regression wants .*labels"):
+    with pytest.raises(Exception, match=r"stream_ac gives a vector as action or a choice.*toy-regression wants .*labels"):
         check_spaces(run, spaces_of(run.env_id, run.environment))
