@@ -1,6 +1,8 @@
-"""The options of each kind of environment, as dataclasses whose defaults are those of the official Stream-X code.
+"""The options of each kind of environment, as dataclasses.
 
-Apart from the environments, since planning needs the options and no simulator.
+The defaults are those of the official Stream-X code, except where the option says so: `time_limit` of classic control, and
+`contact_margin`, which follows the simulator that is installed. Apart from the environments, since planning needs the options
+and no simulator.
 
 An option whose field has `metadata={"added_later": True}` is left out of a run's configuration while it has its default
 value, so that runs trained before it existed keep their names.
@@ -28,7 +30,15 @@ class VectorOptions:
     action_clip: Literal["bounds", "unit", "none"] = "bounds"
     """Clip continuous actions to the bounds of the environment, to [-1, 1], or not at all."""
     time_limit: int = field(default=0, metadata={"added_later": True})
-    """Steps after which an episode is cut, also the scale of the time feature; 0: the environment's own limit."""
+    """Steps after which an episode is cut, also the scale of the time feature; 0: the environment's own limit.
+
+    For MuJoCo and dm_control the official code has the environment's own. Its scripts for classic control set 10,000, which is
+    `time_limit=10000` here: CartPole-v1 then goes on beyond a return of 500. The paper has no experiment on classic control."""
+    contact_margin: Literal["as_installed", "larger"] = field(default="as_installed", metadata={"added_later": True})
+    """How far apart two geoms of a MuJoCo model touch: as the installed MuJoCo has it, which from 3.5 on is the sum of their
+    margins, or at the larger of the two, as in MuJoCo 2.3.7 and so in the published curves (`environments.contacts`).
+
+    It matters in Ant, Hopper, Humanoid and HumanoidStandup. HalfCheetah, Walker2d and dm_control's suite have no margins."""
 
     def __post_init__(self) -> None:
         if self.time_limit < 0:
