@@ -47,7 +47,19 @@ class VectorOptions:
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """MinAtar and Atari: nothing to choose."""
+    """MinAtar: nothing to choose."""
+
+
+@dataclass(frozen=True)
+class AtariOptions:
+    """Atari."""
+
+    frame_cap: Literal["truncation", "unnoticed"] = field(default="truncation", metadata={"added_later": True})
+    """What the learner is told when a game is cut after 108,000 frames: that it was truncated, or nothing.
+
+    Unnoticed, a new game begins after an ordinary transition, whatever the learner: it goes on from the value of the last frame
+    with its trace and its discounted sum of rewards as they are. So the official code treats value and trace; its reward scaler
+    does see the cap. `truncation`, with `bootstrap_on_truncation` and no `reset_trace_on_truncation`, is that code in full."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +67,20 @@ class SeriesOptions:
     """Time series to predict."""
 
     memory_trace: float = 0.999
-    """Decay of the bias-corrected exponential average that is shown of each channel; 0: the channels themselves."""
+    """Decay of the exponential average that is shown of each channel; 0: the channels themselves."""
+    trace_bias_correction: bool = field(default=True, metadata={"added_later": True})
+    """Divide the average of k rows by 1 - memory_trace^k, as the code does. The paper does not: its average begins near 0."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.memory_trace < 1.0:
             raise UserError(f"memory_trace must be at least 0 and less than 1; {self.memory_trace} is not.")
 
 
-Options = VectorOptions | ImageOptions | SeriesOptions
+Options = VectorOptions | ImageOptions | AtariOptions | SeriesOptions
 _OPTIONS: dict[Kind, type[Options]] = {
     "vector": VectorOptions,
     "minatar": ImageOptions,
-    "atari": ImageOptions,
+    "atari": AtariOptions,
     "series": SeriesOptions,
 }
 

@@ -84,7 +84,7 @@ def added_later(algorithm: str) -> frozenset[str]:
 
 
 def environment_defaults(env_id: str) -> dict[str, Value]:
-    """Return the options of an environment with their defaults, those of the official Stream-X code."""
+    """Return the options of an environment with their defaults."""
     return {f.name: cast(Value, f.default) for f in dataclasses.fields(options_class(env_id))}
 
 

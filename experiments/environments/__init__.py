@@ -18,7 +18,7 @@ import gymnasium
 import numpy as np
 
 from algorithms.agent import Spaces
-from experiments.environment_options import SeriesOptions, VectorOptions, kind_of, make_options
+from experiments.environment_options import AtariOptions, SeriesOptions, VectorOptions, make_options
 from experiments.environments.atari import Atari
 from experiments.environments.minatar import MinAtar
 from experiments.environments.series import Series
@@ -117,7 +117,7 @@ def _make_simulator(env_id: str, given: dict[str, Any]) -> Simulator:
         return Vector(env_id, options)
     if isinstance(options, SeriesOptions):
         return Series(env_id, options)
-    return MinAtar(env_id) if kind_of(env_id) == "minatar" else Atari(env_id)
+    return Atari(env_id, options) if isinstance(options, AtariOptions) else MinAtar(env_id)
 
 
 def describe(env_id: str, **options: Any) -> Spaces:

@@ -1,8 +1,8 @@
 """Contact margins of MuJoCo models, as the simulator behind the papers' curves understood them.
 
 Two geoms touch, and push each other, as soon as they are closer than the margin of the pair. Up to MuJoCo 3.4 that was the
-larger of the two geoms' margins; from 3.5 on it is their sum. The models of Ant, Hopper, Humanoid, HumanoidStandup and Pusher
-have one margin for all geoms, so their contacts begin twice as far out today. HalfCheetah, Walker2d and the suite of
+larger of the two geoms' margins; from 3.5 on it is their sum. The models of Ant, Hopper, Humanoid and HumanoidStandup have
+one margin for all geoms, so their contacts begin twice as far out today. HalfCheetah, Walker2d and the suite of
 dm_control have margins of 0 and do not know the difference.
 
 What 2.3.7 did otherwise, and is not reproduced (`results/simulator_version` has the numbers):
