@@ -9,7 +9,7 @@ from algorithms import hyperparameters
 from algorithms.agent import Info, NoiseSpec, Spaces, State
 from algorithms.diagnostics import bounding, overshooting
 from algorithms.learner import StreamLearner
-from algorithms.networks import apply, network
+from algorithms.networks import apply
 from algorithms.obgd import Parameters
 from algorithms.policies import pick
 
@@ -32,7 +32,7 @@ class ActionValueLearner(StreamLearner, hyperparameters.ActionValueLearner):
     def _values(self, parameters: Parameters, obs: Tensor) -> Tensor:
         """Return q(obs, .), [action_size]."""
         actions = parameters["heads.q.bias"].shape[0]
-        return apply(network(tuple(obs.shape), self.hidden, {"q": actions}, self.layer_norm), parameters, obs)["q"]
+        return apply(self._network(obs, {"q": actions}), parameters, obs)["q"]
 
     def _value(self, parameters: Parameters, obs: Tensor, action: Tensor) -> Tensor:
         """Return q(obs, action), []."""

@@ -4,7 +4,8 @@ They stand apart from the learners that inherit them because planning, status an
 importing torch takes longer than all of them. Nothing here imports anything of ours.
 
 Source: Stream-X (arXiv:2410.14606), section 3 and appendix F: one set of hyperparameters for all tasks. Where the paper's
-text and the official code differ, the default is the code's; the learner's module lists these places.
+text and the official code differ, the default is the code's; the learner's module lists these places. The scripts of the code
+differ from one another too: for discrete Stream AC on vectors see `StreamAC`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 OptimizerName = Literal["obgd", "adaptive_obgd", "adam", "sgd"]
+Torso = Literal["code", "paper"]
 
 
 @dataclass(frozen=True)
 class StreamLearner:
-    """Hyperparameters of every stream-x learner; the defaults are those of the official code."""
+    """Hyperparameters of every stream-x learner; the defaults are those of the code behind the paper's figures."""
 
     gamma: float = 0.99
     """Discount."""
@@ -45,6 +47,8 @@ class StreamLearner:
     """Subtract the running mean in the reward scaler's variance."""
     same_inputs_for_all_units: bool = False
     """SparseInit drops one set of inputs per layer instead of one per unit."""
+    torso: Torso = field(default="code", metadata={"added_later": True})
+    """Widths of the layers after the convolutions of an image: the code's, or those that the paper's text lists (F.2, F.3)."""
     adaptive_bias_correction: bool = True
     """AdaptiveObGD divides its second moment by 1 - beta2^t; the paper's box does not."""
     diagnostics: bool = False
@@ -53,7 +57,10 @@ class StreamLearner:
 
 @dataclass(frozen=True)
 class StreamAC(StreamLearner):
-    """Hyperparameters of Stream AC(lambda), one set for all tasks (Stream-X, section 3 and appendix F.4)."""
+    """Hyperparameters of Stream AC(lambda), one set for all tasks of the paper (Stream-X, section 3 and appendix F.4).
+
+    They all have continuous actions. The code's script for discrete ones on vectors (classic control) has `hidden` (32, 32).
+    """
 
     alpha_policy: float = 1.0
     """Step size of the actor before the bound."""

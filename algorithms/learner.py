@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from algorithms import agent, hyperparameters
 from algorithms.agent import Spaces, State, Transition
@@ -31,8 +31,12 @@ class StreamLearner(hyperparameters.StreamLearner):
 
     def _parameters(self, generator: torch.Generator, state: State, heads: Mapping[str, int]) -> Parameters:
         """Return fresh parameters of a network that sees what the learner sees."""
-        net = network(tuple(state["obs"].shape), self.hidden, heads, self.layer_norm)
+        net = self._network(state["obs"], heads)
         return init_parameters(net, generator, self.sparsity, self.same_inputs_for_all_units)
+
+    def _network(self, obs: Tensor, heads: Mapping[str, int]) -> nn.Module:
+        """Return the network for an observation as the learner sees it, without parameters of its own."""
+        return network(tuple(obs.shape), self.hidden, heads, self.layer_norm, self.torso)
 
     def _scaled_reward(self, state: State, transition: Transition) -> tuple[State, Tensor]:
         """Return the reward as it is learnt from, float32 []."""

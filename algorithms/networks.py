@@ -1,6 +1,6 @@
 """Networks of the streaming learners: plain modules over one unbatched input.
 
-Source: Stream-X (arXiv:2410.14606), section 3.3 (LayerNorm) and Algorithm 1 (SparseInit).
+Source: Stream-X (arXiv:2410.14606), section 3.3 (LayerNorm), Algorithm 1 (SparseInit), appendices F.2 and F.3 (images).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
+
+from algorithms.hyperparameters import Torso
 
 
 class Linear(nn.Linear):
@@ -110,27 +112,36 @@ class ConvNet(MLP):
         return super().forward(x.flatten())
 
 
-# Height and width of an image: (units, kernel, stride) of its convolutions, and the widths of the layers after them.
-TORSOS = {
+# Height and width of an image: (units, kernel, stride) of its convolutions, and the code's widths of the layers after them.
+TORSOS: dict[tuple[int, int], tuple[tuple[tuple[int, int, int], ...], tuple[int, ...]]] = {
     (10, 10): (((16, 3, 1),), (128,)),  # MinAtar, F.2
     (84, 84): (((32, 8, 5), (64, 4, 3), (64, 3, 2)), (256,)),  # Atari, F.3
 }
+# The widths that the paper's text lists. The first of each is also the number of features that the convolutions give.
+PAPER_WIDTHS = {(10, 10): (1024, 128), (84, 84): (256, 128)}
 
 
-def network(obs_shape: tuple[int, ...], hidden: tuple[int, ...], heads: Mapping[str, int], layer_norm: bool) -> nn.Module:
-    """Return the network for what a learner sees: an MLP with `hidden` for a vector, the papers' torso for an image."""
-    return _network(obs_shape, hidden, tuple(heads.items()), layer_norm)
+def network(
+    obs_shape: tuple[int, ...], hidden: tuple[int, ...], heads: Mapping[str, int], layer_norm: bool, torso: Torso = "code"
+) -> nn.Module:
+    """Return the network for what a learner sees: an MLP with `hidden` for a vector, one of the `TORSOS` for an image.
+
+    With `torso` "paper" the fully connected layers of an image have `PAPER_WIDTHS`: one layer more than in the code.
+    """
+    return _network(obs_shape, hidden, tuple(heads.items()), layer_norm, torso)
 
 
 @lru_cache(maxsize=64)
 def _network(
-    obs_shape: tuple[int, ...], hidden: tuple[int, ...], heads: tuple[tuple[str, int], ...], layer_norm: bool
+    obs_shape: tuple[int, ...], hidden: tuple[int, ...], heads: tuple[tuple[str, int], ...], layer_norm: bool, torso: Torso
 ) -> nn.Module:
     with torch.device("meta"):
         if len(obs_shape) == 1:
             return MLP(obs_shape[0], hidden, dict(heads), layer_norm)
         channels, height, width = obs_shape
         convolutions, widths = TORSOS[height, width]
+        if torso == "paper":
+            widths = PAPER_WIDTHS[height, width]
         return ConvNet((channels, height, width), convolutions, widths, dict(heads), layer_norm)
 
 

@@ -10,6 +10,11 @@ Deviations of the paper's text from the official code, each an option whose defa
 3. SparseInit drops other inputs for each unit (`same_inputs_for_all_units`); the paper draws one set per layer.
 4. Actions are clipped to the bounds of the environment, not to [-1, 1]: an option of the environment, not of the learner.
 5. `lamda` is 0.8 as in all experiments; the paper's boxes show 0.9.
+6. After the convolutions of an image the code has one layer, the paper's text lists two (`torso`).
+
+For discrete actions there is code, and no experiment in the paper. On vectors (classic control) that code has networks of
+32-32, which is `hidden=[32, 32]` here: the default is that of the experiments, 128-128. It has episodes of 10,000 steps there,
+which is `time_limit=10000` of the environment. Atari: see `algorithms.stream_q`.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from algorithms import hyperparameters
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32
 from algorithms.diagnostics import bounding, overshooting
 from algorithms.learner import StreamLearner
-from algorithms.networks import apply, network
+from algorithms.networks import apply
 from algorithms.obgd import Parameters
 from algorithms.perception import see, see_acting
 from algorithms.policies import Policy, policy_for
@@ -89,12 +94,12 @@ class StreamAC(StreamLearner, hyperparameters.StreamAC):
     def _policy(self, actor: Parameters, obs: Tensor) -> tuple[Policy, Parameters]:
         """Return the kind of policy that the actor's heads are made for, and its parameters at an observation."""
         sizes = {name.split(".")[1]: p.shape[0] for name, p in actor.items() if name.startswith("heads.") and "bias" in name}
-        heads = apply(network(tuple(obs.shape), self.hidden, sizes, self.layer_norm), actor, obs)
+        heads = apply(self._network(obs, sizes), actor, obs)
         policy = policy_for(discrete="logits" in heads)
         return policy, policy.parameters(heads)
 
     def _value(self, critic: Parameters, obs: Tensor) -> Tensor:
-        return apply(network(tuple(obs.shape), self.hidden, {"value": 1}, self.layer_norm), critic, obs)["value"][0]
+        return apply(self._network(obs, {"value": 1}), critic, obs)["value"][0]
 
     def _policy_objective(self, actor: Parameters, obs: Tensor, action: Tensor, delta: Tensor, entropy: Tensor) -> Tensor:
         # The sign of delta makes the entropy push outwards whichever way the trace is later followed (appendix E).

@@ -7,6 +7,11 @@ Deviations of the paper's text from the official code, each an option whose defa
    one; the paper empties the trace before the transition's own gradient is added (`cut`).
 2. Time limits, reward variance and SparseInit as in `algorithms.stream_ac`, points 1 to 3.
 3. Exploration: the paper says 5 % of the steps for MinAtar, the code behind its figure 20 % (`exploration_fraction`).
+4. After the convolutions of an image the code has one layer, the paper's text lists two (`torso`).
+
+In classic control, of which the paper has no experiment, the code has episodes of 10,000 steps: `time_limit=10000` of the
+environment. In Atari it keeps value and trace at the cap of 108,000 frames: `bootstrap_on_truncation` without
+`reset_trace_on_truncation`. The environment's `frame_cap=unnoticed` does that for any learner, but for the reward scaler too.
 
 A random draw that hits the greedy action counts as greedy, in the code and here. The action that is learnt from is the one
 that was chosen: whoever executes another must not call it this learner's.

@@ -7,6 +7,7 @@ Deviations of the paper's text from the official code, each an option whose defa
 1. Where an episode ends, the code executes the A' that it chose at the terminal observation as the first action of the next
    episode; the paper's algorithm chooses a new one at the first observation (`first_action`).
 2. Time limits, reward variance and SparseInit as in `algorithms.stream_ac`, points 1 to 3.
+3. Layers after the convolutions of an image (`torso`) as in `algorithms.stream_q`, and so are classic control and Atari's cap.
 """
 
 from __future__ import annotations

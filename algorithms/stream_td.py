@@ -6,7 +6,9 @@ from scaled rewards, and its output is multiplied by the present scale.
 
 Deviations of the paper's text from the official code, each an option whose default is the code:
 1. Reward variance and SparseInit as in `algorithms.stream_ac`, points 2 and 3.
-2. The code logs, beside the reward of a step, the value of the observation AFTER it (`prediction`); the value of the one
+2. The memory trace that is shown of each channel is bias-corrected in the code: an option of the environment
+   (`trace_bias_correction`), not of the learner.
+3. The code logs, beside the reward of a step, the value of the observation AFTER it (`prediction`); the value of the one
    before, which is the one that the return from that step on belongs to, is `prediction_before`.
 """
 
@@ -22,7 +24,7 @@ from algorithms import hyperparameters
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32
 from algorithms.diagnostics import bounding, overshooting
 from algorithms.learner import StreamLearner
-from algorithms.networks import apply, network
+from algorithms.networks import apply
 from algorithms.normalization import EPSILON, variance
 from algorithms.obgd import Parameters
 from algorithms.perception import see, see_acting
@@ -75,7 +77,7 @@ class StreamTD(StreamLearner, hyperparameters.StreamTD):
         return state, after.unsqueeze(0), info
 
     def _value(self, parameters: Parameters, obs: Tensor) -> Tensor:
-        return apply(network(tuple(obs.shape), self.hidden, {"value": 1}, self.layer_norm), parameters, obs)["value"][0]
+        return apply(self._network(obs, {"value": 1}), parameters, obs)["value"][0]
 
     def _prediction(self, state: State, obs: Tensor) -> Tensor:
         """Return the value of an observation in units of the raw reward, []."""

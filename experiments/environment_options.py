@@ -1,6 +1,8 @@
-"""The options of each kind of environment, as dataclasses whose defaults are those of the official Stream-X code.
+"""The options of each kind of environment, as dataclasses.
 
-Apart from the environments, since planning needs the options and no simulator.
+The defaults are those of the official Stream-X code, except where the option says so: `time_limit` of classic control, and
+`contact_margin`, which follows the simulator that is installed. Apart from the environments, since planning needs the options
+and no simulator.
 """
 
 from __future__ import annotations
@@ -20,7 +22,15 @@ class VectorOptions:
     action_clip: Literal["bounds", "unit", "none"] = "bounds"
     """Clip continuous actions to the bounds of the environment, to [-1, 1], or not at all."""
     time_limit: int = field(default=0, metadata={"added_later": True})
-    """Steps after which an episode is cut, also the scale of the time feature; 0: the environment's own limit."""
+    """Steps after which an episode is cut, also the scale of the time feature; 0: the environment's own limit.
+
+    For MuJoCo and dm_control the official code has the environment's own. Its scripts for classic control set 10,000, which is
+    `time_limit=10000` here: CartPole-v1 then goes on beyond a return of 500. The paper has no experiment on classic control."""
+    contact_margin: Literal["as_installed", "larger"] = field(default="as_installed", metadata={"added_later": True})
+    """How far apart two geoms of a MuJoCo model touch: as the installed MuJoCo has it, which from 3.5 on is the sum of their
+    margins, or at the larger of the two, as in MuJoCo 2.3.7 and so in the published curves (`environments.contacts`).
+
+    It matters in Ant, Hopper, Humanoid and HumanoidStandup. HalfCheetah, Walker2d and dm_control's suite have no margins."""
 
     def __post_init__(self) -> None:
         if self.time_limit < 0:
@@ -29,7 +39,19 @@ class VectorOptions:
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """MinAtar and Atari: nothing to choose."""
+    """MinAtar: nothing to choose."""
+
+
+@dataclass(frozen=True)
+class AtariOptions:
+    """Atari."""
+
+    frame_cap: Literal["truncation", "unnoticed"] = field(default="truncation", metadata={"added_later": True})
+    """What the learner is told when a game is cut after 108,000 frames: that it was truncated, or nothing.
+
+    Unnoticed, a new game begins after an ordinary transition, whatever the learner: it goes on from the value of the last frame
+    with its trace and its discounted sum of rewards as they are. So the official code treats value and trace; its reward scaler
+    does see the cap. `truncation`, with `bootstrap_on_truncation` and no `reset_trace_on_truncation`, is that code in full."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +59,9 @@ class SeriesOptions:
     """Time series to predict."""
 
     memory_trace: float = 0.999
-    """Decay of the bias-corrected exponential average that is shown of each channel; 0: the channels themselves."""
+    """Decay of the exponential average that is shown of each channel; 0: the channels themselves."""
+    trace_bias_correction: bool = field(default=True, metadata={"added_later": True})
+    """Divide the average of k rows by 1 - memory_trace^k, as the code does. The paper does not: its average begins near 0."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.memory_trace < 1.0:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.environment_options import ImageOptions, SeriesOptions, VectorOptions
+from experiments.environment_options import AtariOptions, ImageOptions, SeriesOptions, VectorOptions
 from experiments.errors import UserError
 
 SERIES = ("ETTm2", "ETTm2-generated")
@@ -46,7 +46,7 @@ FAMILIES: dict[str, Family] = {
         lambda env_id: env_id.startswith("MinAtar/"), ImageOptions, "experiments.environments.minatar:MinAtar", images=True
     ),
     "atari": Family(
-        lambda env_id: env_id.endswith("NoFrameskip-v4"), ImageOptions, "experiments.environments.atari:Atari", images=True
+        lambda env_id: env_id.endswith("NoFrameskip-v4"), AtariOptions, "experiments.environments.atari:Atari", images=True
     ),
     "vector": Family(lambda env_id: True, VectorOptions, "experiments.environments.vector:Vector"),
 }

@@ -7,7 +7,7 @@ game that has such an action -> 84 x 84 -> grey, uint8. Rewards are sums of raw 
 1. Frames are resized (OpenCV's INTER_AREA) in colour and then made grey with OpenCV's weights 0.299, 0.587, 0.114, as in
    the Gymnasium of that time. Gymnasium 1.x weights 0.2125, 0.7154, 0.0721 and rounds down.
 2. The game goes on when a life is lost: nobody presses FIRE and there is no no-op. Only a real end wants a reset.
-3. An episode is cut after 108,000 frames, no-ops included.
+3. An episode is cut after 108,000 frames, no-ops included; the option `frame_cap` says whether the learner is told.
 4. Games start from one state of the emulator, that of a console just switched on. The emulator's own reset lets some bytes
    of the game before through (in Frostbite, for instance), which would make episodes depend on each other.
 5. Restored by replaying the episode: the emulator's snapshots do not hold everything (Q*bert differs within a frame).
@@ -22,7 +22,7 @@ from gymnasium import registry
 from gymnasium import spaces as gym_spaces
 
 from algorithms.agent import Spaces
-from experiments.environment_options import ImageOptions
+from experiments.environment_options import AtariOptions
 from experiments.environments.packages import missing_package, unknown_environment
 from experiments.environments.simulator import Moment
 
@@ -38,7 +38,8 @@ _SUFFIX = "NoFrameskip-v4"
 class Atari:
     """One game. An episode is a function of the number of its no-ops, drawn from its seed, and of the actions."""
 
-    def __init__(self, env_id: str, options: ImageOptions):
+    def __init__(self, env_id: str, options: AtariOptions):
+        self._tells_cut = options.frame_cap == "truncation"
         self._ale, self._cv2 = _load_game(env_id)
         actions = self._ale.getMinimalActionSet()
         self._actions = [*actions]
@@ -69,7 +70,7 @@ class Atari:
         life_lost = 0 < lives < self._lives
         self._lives = lives
         obs = self._observe(self._screens.max(axis=0))
-        return Moment(obs, points, game_over or life_lost, truncated, game_over or truncated)
+        return Moment(obs, points, game_over or life_lost, truncated and self._tells_cut, game_over or truncated)
 
     def get_state(self) -> dict[str, Any]:
         """Return the actions taken in this episode."""

@@ -1,8 +1,8 @@
 """A time series to predict: 15-minute loads and oil temperature of a transformer (ETTm2), one row per step.
 
-Stream-X, section 4.5. The learner sees the 7 channels, each as an exponential average with bias correction (the memory
-trace), and predicts the discounted sum of the oil temperature to come, rescaled to [0, 1] by its least and greatest value
-in the whole series. Its prediction is its action, which changes nothing here.
+Stream-X, section 4.5. The learner sees the 7 channels, each as an exponential average (the memory trace; with bias correction,
+which the code has and the paper has not), and predicts the discounted sum of the oil temperature to come, rescaled to [0, 1]
+by its least and greatest value in the whole series. Its prediction is its action, which changes nothing here.
 
 The first observation is row 0; step k, counted from 1, shows row k and gives row k + 1 as its reward. The stream is cut
 where the rows are used up and is the same whatever the seed.
@@ -28,7 +28,7 @@ class Series:
         self._rows = load_series(env_id)  # float64 [rows, channels], the last channel is what is predicted
         target = self._rows[:, -1]
         self._rewards: list[float] = ((target - target.min()) / (target.max() - target.min())).tolist()
-        self._decay = options.memory_trace
+        self._decay, self._bias_correction = options.memory_trace, options.trace_bias_correction
         self._row = 0
         self._trace = np.zeros(self._rows.shape[1])
         self.spaces = Spaces(self._trace.shape, 1, prediction=True)
@@ -64,5 +64,7 @@ class Series:
 
     def _observe(self) -> np.ndarray:
         self._trace = self._decay * self._trace + (1.0 - self._decay) * self._rows[self._row]
-        seen: np.ndarray = self._trace / (1.0 - self._decay ** (self._row + 1))  # bias correction, in the code alone
+        if not self._bias_correction:
+            return self._trace.copy()
+        seen: np.ndarray = self._trace / (1.0 - self._decay ** (self._row + 1))
         return seen

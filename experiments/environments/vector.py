@@ -20,6 +20,7 @@ from gymnasium.wrappers import FlattenObservation
 
 from algorithms.agent import Spaces
 from experiments.environment_options import VectorOptions
+from experiments.environments.contacts import take_larger_margin
 from experiments.environments.packages import missing_package, unknown_environment
 from experiments.environments.simulator import Moment, SimulationDivergedError
 from experiments.errors import UserError
@@ -39,6 +40,8 @@ class Vector:
 
     def __init__(self, env_id: str, options: VectorOptions):
         self._inner = _make(env_id, options.time_limit)
+        if options.contact_margin == "larger":
+            take_larger_margin(env_id, self._inner)
         self._physics_errors = _physics_errors(env_id)
         self._time_feature = options.time_feature
         limit = self._inner.spec.max_episode_steps if self._inner.spec else None

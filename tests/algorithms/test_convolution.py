@@ -9,9 +9,12 @@ from probes import ReferenceNetwork, generator
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
-from algorithms.agent import Spaces
+from algorithms.agent import Spaces, Transition
 from algorithms.networks import ConvNet, Convolution, apply, init_parameters, network
+from algorithms.stream_ac import StreamAC
 from algorithms.stream_q import StreamQ
+from algorithms.stream_sarsa import StreamSARSA
+from baselines.classic import ClassicQ
 
 
 @st.composite
@@ -152,6 +155,37 @@ def test_sparse_layers_of_an_image_network_keep_one_weight_in_ten():
         assert sorted(w.shape[1] for w in weights) == sorted(fan_ins)
         for w in weights:
             assert ((w == 0).sum(1) == -(-9 * w.shape[1] // 10)).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "layers"),
+    [((4, 10, 10), [(1024, 1024), (128, 1024)]), ((4, 84, 84), [(256, 256), (128, 256)])],
+    ids=["minatar", "atari"],
+)
+def test_torso_of_the_papers_text_has_the_layers_that_it_lists(shape, layers):
+    code, paper = (network(shape, (), {"q": 6}, True, torso) for torso in ("code", "paper"))
+    assert [tuple(layer.weight.shape) for layer in paper.hidden] == layers
+    assert paper.heads["q"].weight.shape == (6, 128)
+    convolutions = [[tuple(layer.weight.shape) for layer in net.convolutions] for net in (code, paper)]
+    assert convolutions[0] == convolutions[1]
+
+
+@pytest.mark.parametrize(
+    ("learner", "networks"), [(StreamQ, ["q"]), (StreamSARSA, ["q"]), (StreamAC, ["actor", "critic"]), (ClassicQ, ["q"])]
+)
+def test_learner_has_the_torso_it_is_told_and_learns_with_it(learner, networks):
+    spaces = Spaces((4, 10, 10), 3, discrete=True)
+    agent = learner(torso="paper")
+    state = agent.init(generator(0), spaces)
+    for name in networks:
+        assert state[name]["hidden.0.weight"].shape == (1024, 1024)
+        assert state[name]["hidden.1.weight"].shape == (128, 1024)
+    obs, noise = torch.zeros(4, 10, 10, dtype=torch.float64), torch.full(agent.noise(spaces).shape, 0.5)
+    state, action = agent.start(state, obs, noise)
+    flag = torch.tensor(False)
+    moment = Transition(obs, action, torch.tensor(1.0, dtype=torch.float64), obs + 1, flag, flag, flag, obs + 1)
+    learnt, *_ = agent.step(state, moment, noise)
+    assert (learnt[networks[0]]["hidden.1.bias"] != state[networks[0]]["hidden.1.bias"]).any()
 
 
 def test_networks_of_other_sizes_are_refused():

@@ -111,6 +111,7 @@ OPTIONS = [
     {"gamma": 0.7, "lamda": 0.5, "kappa_policy": 5.0, "kappa_value": 1.3, "entropy": 0.3},
     {"alpha_policy": 0.003, "alpha_value": 0.01},
     {"diagnostics": True},
+    {"torso": "paper"},  # is for images and changes nothing here
 ]
 
 

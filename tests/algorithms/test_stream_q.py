@@ -43,7 +43,7 @@ def test_agent_equals_reference_that_never_sees_its_numbers():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"sparsity": 0.0, "cut": "before_accumulation"}, {"normalize_obs": False, "layer_norm": False}],
+    [{}, {"sparsity": 0.0, "cut": "before_accumulation"}, {"normalize_obs": False, "layer_norm": False}, {"torso": "paper"}],
     ids=option_id,
 )
 def test_agent_equals_reference_on_minatar_images(options):
@@ -79,6 +79,7 @@ OPTIONS = [
     {"gamma": 0.7, "lamda": 0.5, "alpha": 0.02, "kappa": 1.3},
     {"epsilon_start": 0.8, "epsilon_end": 0.3, "exploration_fraction": 0.4, "schedule_steps": 60.0},
     {"diagnostics": True},
+    {"torso": "paper"},  # is for images and changes nothing here
 ]
 
 

@@ -152,6 +152,32 @@ def test_game_is_cut_after_so_many_frames_no_ops_included(monkeypatch):
     assert environment.step(0)[2:4] == (False, False)
 
 
+def test_cap_of_frames_can_go_unnoticed(monkeypatch):
+    monkeypatch.setattr(atari, "EPISODE_FRAMES", 200)
+    told, untold = (Environment(game("Pong"), 0, frame_cap=cap) for cap in ("truncation", "unnoticed"))
+    for environment in (told, untold):
+        environment.reset()
+    steps = 0
+    while not told.needs_reset:
+        assert not untold.needs_reset
+        *seen, truncated, _ = told.step(0)
+        *seen_untold, truncated_untold, _ = untold.step(0)
+        assert (seen[0] == seen_untold[0]).all()
+        assert seen[1:] == seen_untold[1:]
+        steps += 1
+    assert (truncated, truncated_untold) == (True, False)
+    assert untold.needs_reset
+    assert untold.last_episode == told.last_episode == (0.0, steps)
+    assert (untold.reset()[0] == told.reset()[0]).all()
+
+
+def test_end_of_a_game_is_noticed_where_its_cap_is_not():
+    environment = Environment(game("Breakout"), 0, frame_cap="unnoticed")
+    environment.reset()
+    play_until(environment, lambda terminated, over: over)
+    assert environment.last_episode is not None
+
+
 def test_games_are_cut_where_gymnasium_cuts_them():
     assert gymnasium.spec(game("Breakout")).kwargs["max_num_frames_per_episode"] == atari.EPISODE_FRAMES == 108_000
 

@@ -54,7 +54,29 @@ def test_observation_is_the_average_of_all_rows_so_far_with_weights_that_decay(d
         assert seen[k] == pytest.approx(np.average(ROWS[: k + 1], axis=0, weights=weights), rel=1e-9)
 
 
-def test_memory_trace_is_that_of_the_paper_by_default():
+def test_average_without_bias_correction_begins_near_zero(monkeypatch):
+    # By hand, with a decay of 1/2: 8/2 = 4, 4/2 + 4/2 = 4, 4/2 + 10/2 = 7, 7/2 + 1/2 = 4. With correction: 8, 4 / (3/4), ...
+    rows = np.array([8.0, 4.0, 10.0, 1.0, 0.0, 0.0])[:, None] * np.ones(7)
+    monkeypatch.setattr("experiments.environments.series.load_series", {"ETTm2": rows}.__getitem__)
+    plain, corrected = (Environment("ETTm2", 0, memory_trace=0.5, trace_bias_correction=on) for on in (False, True))
+    seen = [[e.reset()[0], *(e.step(ACTION)[0] for _ in range(3))] for e in (plain, corrected)]
+    assert [obs.tolist() for obs in seen[0]] == [[x] * 7 for x in (4.0, 4.0, 7.0, 4.0)]
+    assert [obs[0] for obs in seen[1]] == pytest.approx([8.0, 4.0 / 0.75, 7.0 / 0.875, 4.0 / 0.9375])
+
+
+def test_average_without_bias_correction_is_restored_and_not_the_callers_to_change():
+    original, restored = (Environment(NAME, 0, trace_bias_correction=False) for _ in range(2))
+    original.reset()[0][:] = 0.0
+    walk(original, 5)
+    restored.set_state(original.get_state())
+    again = Environment(NAME, 0, trace_bias_correction=False)
+    again.reset()
+    walk(again, 5)
+    assert walk(original, 20) == walk(restored, 20) == walk(again, 20)
+
+
+def test_memory_trace_is_that_of_the_code_by_default():
+    assert walk(at_row(0), 20) == walk(at_row(0, trace_bias_correction=True), 20)
     assert walk(at_row(0), 20) == walk(at_row(0, memory_trace=0.999), 20)
 
 

@@ -84,6 +84,32 @@ def test_options_added_later_leave_the_ids_of_earlier_runs_alone(algorithm, run_
     assert resolve(Row("Hopper-v4", (), 200_000, 1, 1), Arm("arm", algorithm), 0).run_id == run_id
 
 
+@pytest.mark.parametrize(
+    ("env_id", "algorithm", "option", "value"),
+    [
+        ("Ant-v4", "stream_ac", "contact_margin", "larger"),
+        ("PongNoFrameskip-v4", "stream_q", "frame_cap", "unnoticed"),
+        ("ETTm2", "stream_td", "trace_bias_correction", False),
+        ("MinAtar/Breakout-v1", "classic_q", "torso", "paper"),
+    ],
+)
+def test_deviation_that_became_an_option_makes_another_run_only_where_it_is_set(env_id, algorithm, option, value):
+    def run(**settings):
+        of_environment = option in registry.environment_defaults(env_id)
+        row = Row(env_id, (), 1000, 1, 100, settings if of_environment else {})
+        return resolve(row, Arm("arm", algorithm, {} if of_environment else settings), 0)
+
+    default = (registry.environment_defaults(env_id) | registry.hyperparameter_defaults(algorithm))[option]
+    plain, changed = run(), run(**{option: value})
+    assert option not in dict(plain.environment) | dict(plain.hyperparameters)
+    assert run(**{option: default}) == plain
+    assert (dict(changed.environment) | dict(changed.hyperparameters))[option] == value
+    assert changed.run_id != plain.run_id
+    registry.check_hyperparameters(changed)
+    with pytest.raises(UserError, match=f"{option} must be"):
+        registry.check_hyperparameters(run(**{option: "neither" if isinstance(value, str) else "x"}))
+
+
 def test_option_added_later_is_in_the_configuration_only_where_it_is_set():
     assert "time_limit" not in dict(make_run().environment)
     assert make_run(environment={"time_limit": 0}) == make_run()
