@@ -105,9 +105,9 @@ def test_deviation_that_became_an_option_makes_another_run_only_where_it_is_set(
     assert run(**{option: default}) == plain
     assert (dict(changed.environment) | dict(changed.hyperparameters))[option] == value
     assert changed.run_id != plain.run_id
-    registry.check_hyperparameters(changed)
+    expand.check_hyperparameters(changed)
     with pytest.raises(UserError, match=f"{option} must be"):
-        registry.check_hyperparameters(run(**{option: "neither" if isinstance(value, str) else "x"}))
+        expand.check_hyperparameters(run(**{option: "neither" if isinstance(value, str) else "x"}))
 
 
 def test_option_added_later_is_in_the_configuration_only_where_it_is_set():
