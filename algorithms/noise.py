@@ -100,7 +100,8 @@ def _words(key: Tensor, counter: Tensor, purpose: int) -> tuple[Tensor, Tensor]:
     """Hash everything but the place, int32 [1] each. For one key, different counters give different pairs."""
     # Not 0-d: the compiler passes the constants of arithmetic on one number per lane through float32 (torch 2.13).
     key, counter = key.reshape(1), counter.reshape(1)
-    x, y = _START1, _START2
+    x: Tensor | int = _START1
+    y: Tensor | int = _START2
     for half in (key, key >> 32, counter, counter >> 32):
         x, y = _absorbed(half.to(torch.int32), x, y)
     return _absorbed(purpose, x, y)
