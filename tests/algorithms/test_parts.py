@@ -1,6 +1,7 @@
 """Small parts that learners of several papers share: bounds of actions, target networks, dense networks."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_perceptron_is_a_chain_of_linear_layers_with_activations_between(sizes, 
     layers = fresh_layers(generator, sizes)
     x = torch.randn(sizes[0], generator=generator)
     modules: list[nn.Module] = []
-    for number, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for number, (inputs, outputs) in enumerate(pairwise(sizes)):
         linear = nn.Linear(inputs, outputs)
         with torch.no_grad():
             linear.weight.copy_(layers[f"{number}.weight"])
