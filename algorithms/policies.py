@@ -2,8 +2,10 @@
 
 `Gaussian` for vectors: independent components, standard deviation = softplus of a head (Stream-X, section 3).
 `Softmax` for a choice of one among several: a logit each.
+`squashed_gaussian` for vectors between bounds: the tanh of a Gaussian (Haarnoja et al., arXiv:1812.05905, appendix C).
 
-The heads of a network become the parameters of a distribution once (`parameters`), and everything else is asked of those.
+The heads of a network become the parameters of a distribution once (`parameters`), and everything else is asked of those. A
+squashed action is different: its density is known from the noise that made it, and hardly from the action, which may be 1.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from torch.nn import functional as F
 from algorithms.agent import NoiseSpec
 
 Parameters = dict[str, Tensor]
+
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 class Policy(Protocol):
@@ -119,9 +123,38 @@ def pick(values: Tensor, index: Tensor) -> Tensor:
 
 def gaussian_log_prob(mean: Tensor, std: Tensor, action: Tensor) -> Tensor:
     """Return log N(action; mean, std), summed over the components of the action."""
-    return (-((action - mean) ** 2) / (2 * std**2) - torch.log(std) - 0.5 * math.log(2 * math.pi)).sum()
+    return (-((action - mean) ** 2) / (2 * std**2) - torch.log(std) - HALF_LOG_2PI).sum()
 
 
 def gaussian_entropy(std: Tensor) -> Tensor:
     """Return the differential entropy of a diagonal Gaussian."""
-    return (0.5 + 0.5 * math.log(2 * math.pi) + torch.log(std)).sum()
+    return (0.5 + HALF_LOG_2PI + torch.log(std)).sum()
+
+
+def squashed_gaussian(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Return tanh(mean + exp(log_std) * noise), between -1 and 1, and the log of its density there.
+
+    Both can be differentiated with respect to mean and log_std: for the action that was taken, with the noise that made it.
+    Where the action is stretched to other bounds, the log of each stretch comes off the density.
+
+    Args:
+        mean: before squashing, [action_size].
+        log_std: log of the standard deviation before squashing, [action_size].
+        noise: standard normal numbers, [action_size].
+
+    Returns:
+        action [action_size], and its log-density [].
+    """
+    unsquashed = mean + log_std.exp() * noise
+    log_prob = noise_log_prob(noise, log_std) - log_tanh_slope(unsquashed)
+    return torch.tanh(unsquashed), log_prob.sum()
+
+
+def noise_log_prob(noise: Tensor, log_std: Tensor) -> Tensor:
+    """Return log N(mean + exp(log_std) * noise; mean, exp(log_std)) of each component, [action_size]: whatever the mean."""
+    return -0.5 * noise**2 - log_std - HALF_LOG_2PI
+
+
+def log_tanh_slope(x: Tensor) -> Tensor:
+    """Return log(1 - tanh(x)^2), which is finite where tanh(x) rounds to 1, and has a slope there."""
+    return 2 * (math.log(2) - x - F.softplus(-2 * x))

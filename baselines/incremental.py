@@ -9,19 +9,16 @@ This module holds what the four share; `incremental_ppo`, `incremental_sac`, `in
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.func import grad
 
+from algorithms.adam import adam, fresh_adam
 from algorithms.agent import Info, Spaces, State, Transition, hyperparameters, map_state
-
-HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-BETA1, BETA2 = 0.9, 0.999
+from algorithms.bounds import fresh_bounds, uniform_action
+from algorithms.dense import fresh_layers, perceptron
 
 
 class Form(NamedTuple):
@@ -109,72 +106,6 @@ class TwinCritics(OneTransition):
         gradient, td_error = grad(loss, has_aux=True)(state["critics"])
         memory, critics = adam(state["critic_adam"], state["critics"], gradient, rate)
         return {**state, "critics": critics, "critic_adam": memory}, td_error
-
-
-def fresh_layers(generator: torch.Generator, sizes: Sequence[int]) -> State:
-    """Return weights and biases of layers of the given widths as torch draws them, U(-1, 1) / sqrt(inputs)."""
-    layers: State = {}
-    for number, (inputs, outputs) in enumerate(pairwise(sizes)):
-        for name, shape in (("weight", (outputs, inputs)), ("bias", (outputs,))):
-            layers[f"{number}.{name}"] = (2 * torch.rand(shape, generator=generator) - 1) / math.sqrt(inputs)
-    return layers
-
-
-def perceptron(layers: State, x: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
-    """Apply layers to one vector with an activation between them, [inputs] -> [outputs]."""
-    last = len(layers) // 2 - 1
-    for number in range(last + 1):
-        x = (layers[f"{number}.weight"] * x).sum(-1) + layers[f"{number}.bias"]
-        if number < last:
-            x = activation(x)
-    return x
-
-
-def fresh_adam(parameters: State) -> State:
-    """Return Adam's memory: moments of zero, a count of steps, and beta1 and beta2 to the power of that count."""
-    # The powers are kept because the compiler would take one anew for every 16 parameters.
-    zeros, one = map_state(torch.zeros_like, parameters), torch.ones((), dtype=torch.float64)
-    counts: State = {"count": torch.zeros_like(one), "decay1": one, "decay2": one.clone()}
-    return {"first": zeros, "second": map_state(torch.clone, zeros), **counts}
-
-
-def adam(
-    memory: State, parameters: State, gradient: State, rate: Tensor, epsilon: Tensor | float = 1e-8
-) -> tuple[State, State]:
-    """Take one step of Adam down a gradient; return its memory and the parameters."""
-    count, decay1, decay2 = memory["count"] + 1, memory["decay1"] * BETA1, memory["decay2"] * BETA2
-    # The corrections for moments that began at zero are moved out of the arrays, into two numbers; stacked, they are computed
-    # once, where the compiler would take the root anew for every 16 parameters.
-    root = torch.sqrt(1 - decay2)
-    size, floor = torch.stack([rate * root / (1 - decay1), epsilon * root]).to(torch.float32)
-    first = map_state(lambda m, g: BETA1 * m + (1 - BETA1) * g, memory["first"], gradient)
-    second = map_state(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, memory["second"], gradient)
-    parameters = map_state(lambda p, m, v: p - size * m / (torch.sqrt(v) + floor), parameters, first, second)
-    return {"first": first, "second": second, "count": count, "decay1": decay1, "decay2": decay2}, parameters
-
-
-def follow(targets: State, parameters: State, tau: Tensor) -> State:
-    """Return the targets moved by a fraction tau towards the parameters."""
-    return map_state(lambda target, parameter: target + tau * (parameter - target), targets, parameters)
-
-
-def fresh_bounds(low: Sequence[float], high: Sequence[float]) -> State:
-    """Return the bounds of an action, [action_size] each. Raise ValueError where there are none."""
-    bounds: State = {"low": torch.tensor(low, dtype=torch.float32), "high": torch.tensor(high, dtype=torch.float32)}
-    if not all(bound.numel() and bound.isfinite().all() for bound in bounds.values()):
-        raise ValueError("the learner needs actions with finite bounds")
-    return bounds
-
-
-def spread(bounds: State) -> tuple[Tensor, Tensor]:
-    """Return half the range of each component and its middle: what maps [-1, 1] to the bounds."""
-    return (bounds["high"] - bounds["low"]) / 2, (bounds["high"] + bounds["low"]) / 2
-
-
-def uniform_action(bounds: State, noise: Tensor) -> Tensor:
-    """Turn normal numbers, [action_size], into an action drawn uniformly between the bounds."""
-    share = 0.5 * (1 + torch.erf(noise / math.sqrt(2)))
-    return bounds["low"] + share * (bounds["high"] - bounds["low"])
 
 
 def twin_values(critics: State, obs: Tensor, action: Tensor) -> Tensor:

@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad
 from torch.nn import functional as F
 
+from algorithms.adam import adam, fresh_adam
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32, hyperparameters, map_state
 from algorithms.networks import Convolution, Linear
 from algorithms.perception import init_perception, see, see_acting
 from algorithms.policies import pick
+from algorithms.targets import follow
 from baselines.dqn import DQN1
-from baselines.incremental import Form, OneTransition, adam, follow, fresh_adam, nothing_learnt
+from baselines.incremental import Form, OneTransition, nothing_learnt
 
 # By height and width: (units, kernel, stride) of the convolutions, the layer after them, and the activation.
 IMAGE_NETWORKS: dict[tuple[int, ...], tuple[tuple[tuple[int, int, int], ...], int, Callable[[Tensor], Tensor]]] = {

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch.func import grad
 
+from algorithms.adam import adam, fresh_adam
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32, hyperparameters, leaves, map_state
+from algorithms.dense import orthogonal_layers, perceptron
+from algorithms.policies import HALF_LOG_2PI, noise_log_prob
 from baselines.hyperparameters import PPO1
-from baselines.incremental import HALF_LOG_2PI, OneSample, adam, fresh_adam, perceptron
+from baselines.incremental import OneSample
 
 # Gymnasium's running statistics begin with the weight of so small a part of a sample; its wrappers add the other to a variance.
 FIRST_COUNT, EPSILON = 1e-4, 1e-8
@@ -43,8 +45,8 @@ class IncrementalPPO(OneSample, PPO1):
         """Make a learner that has seen nothing: orthogonal weights, as stable-baselines3 draws them, and empty statistics."""
         (size,), actions = spaces.obs_shape, spaces.action_size
         parameters: State = {
-            "policy": _orthogonal_layers(generator, (size, *self.hidden, actions), 0.01),
-            "value": _orthogonal_layers(generator, (size, *self.hidden, 1), 1.0),
+            "policy": orthogonal_layers(generator, (size, *self.hidden, actions), math.sqrt(2), last_gain=0.01),
+            "value": orthogonal_layers(generator, (size, *self.hidden, 1), math.sqrt(2), last_gain=1.0),
             "log_std": torch.zeros(actions),
         }
         state: State = {
@@ -79,7 +81,7 @@ class IncrementalPPO(OneSample, PPO1):
 
         def loss(parameters: State) -> Tensor:
             mean, log_std = perceptron(parameters["policy"], obs, torch.tanh), parameters["log_std"]
-            log_prob = (-0.5 * ((transition.action - mean) * (-log_std).exp()) ** 2 - log_std - HALF_LOG_2PI).sum()
+            log_prob = noise_log_prob((transition.action - mean) * (-log_std).exp(), log_std).sum()
             error = perceptron(parameters["value"], obs, torch.tanh)[0] - goal
             entropy = (0.5 + HALF_LOG_2PI + log_std).sum()
             return h["value_coefficient"] * 0.5 * error**2 - advantage * log_prob - h["entropy_coefficient"] * entropy
@@ -122,16 +124,6 @@ class IncrementalPPO(OneSample, PPO1):
 def _act(state: State, noise: Tensor) -> Tensor:
     parameters = state["parameters"]
     return perceptron(parameters["policy"], state["obs"], torch.tanh) + parameters["log_std"].exp() * noise
-
-
-def _orthogonal_layers(generator: torch.Generator, sizes: tuple[int, ...], last_gain: float) -> State:
-    layers: State = {}
-    for number, (inputs, outputs) in enumerate(pairwise(sizes)):
-        weight = torch.empty(outputs, inputs)
-        gain = last_gain if number == len(sizes) - 2 else math.sqrt(2)
-        layers[f"{number}.weight"] = torch.nn.init.orthogonal_(weight, gain, generator=generator)
-        layers[f"{number}.bias"] = torch.zeros(outputs)
-    return layers
 
 
 def _fresh_statistics(shape: tuple[int, ...]) -> State:

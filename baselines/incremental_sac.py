@@ -8,20 +8,14 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
+from algorithms.adam import adam, fresh_adam
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32
+from algorithms.bounds import spread
+from algorithms.dense import perceptron
+from algorithms.policies import noise_log_prob
+from algorithms.targets import follow
 from baselines.hyperparameters import SAC1
-from baselines.incremental import (
-    HALF_LOG_2PI,
-    Form,
-    TwinCritics,
-    adam,
-    as_seen,
-    follow,
-    fresh_adam,
-    perceptron,
-    spread,
-    twin_values,
-)
+from baselines.incremental import Form, TwinCritics, as_seen, twin_values
 
 
 @dataclass(frozen=True)
@@ -91,5 +85,6 @@ class IncrementalSAC(TwinCritics, SAC1):
         log_std = h["log_std_min"] + 0.5 * (h["log_std_max"] - h["log_std_min"]) * (torch.tanh(raw) + 1)
         squashed = torch.tanh(mean + log_std.exp() * noise)
         scale, middle = spread(state["bounds"])
+        # As CleanRL keeps the logarithm finite; `policies.squashed_gaussian` needs no such addition.
         stretch = torch.log(scale * (1 - squashed**2) + 1e-6)
-        return squashed * scale + middle, (-0.5 * noise**2 - log_std - HALF_LOG_2PI - stretch).sum()
+        return squashed * scale + middle, (noise_log_prob(noise, log_std) - stretch).sum()

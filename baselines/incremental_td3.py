@@ -8,9 +8,13 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
+from algorithms.adam import adam
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32, map_state
+from algorithms.bounds import spread, stretched
+from algorithms.dense import perceptron
+from algorithms.targets import follow
 from baselines.hyperparameters import TD3_1
-from baselines.incremental import Form, TwinCritics, adam, as_seen, follow, perceptron, spread, twin_values
+from baselines.incremental import Form, TwinCritics, as_seen, twin_values
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,7 @@ class IncrementalTD3(TwinCritics, TD3_1):
 
 def _best(actor: State, bounds: State, obs: Tensor) -> Tensor:
     """Return the action without noise, [action_size]."""
-    scale, middle = spread(bounds)
-    return torch.tanh(perceptron(actor, obs, torch.relu)) * scale + middle
+    return stretched(bounds, torch.tanh(perceptron(actor, obs, torch.relu)))
 
 
 def _within(bounds: State, action: Tensor) -> Tensor:

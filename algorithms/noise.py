@@ -1,0 +1,135 @@
+"""Random numbers that a step makes for itself: each is a function of a key, a counter, what it is for, and its place.
+
+A learner that perturbs every one of its weights would need as much noise in a step as it has weights, too much to be drawn
+outside and handed in. Such a learner keeps a key in its state, counts its steps, and draws here:
+
+    state["key"] = fresh_key(generator)
+    shift = normal(state["key"], state["steps"], WEIGHTS, weight.shape)
+
+There is no generator to carry along. Equal arguments give equal numbers, and numbers that differ in key, counter, purpose or
+place are independent for all that a learner can tell; these are not numbers to keep secrets with. What a lane draws does not
+depend on the lanes beside it.
+
+How: `_words` hashes key, counter and purpose into 64 bits. Every place is then hashed with them in two rounds, the first with
+the one half and the second with the other, which gives 32 random bits a place. The mixing function of all hashes is the
+published `lowbias32` (Chris Wellons, "hash-prospector"): shifts, exclusive ors and two products, each of which can be undone,
+so that different places of one draw never hold the same bits. Integers are exact: eager and compiled, the bits are the same.
+Floats agree up to rounding, since the compiler has a logarithm of its own.
+
+Measured, 282,160 normal numbers on one busy core, compiled as lanes are: 0.4 ms, where `torch.randn` takes 1.0 ms.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from algorithms.agent import State, leaves, map_state
+
+# Of lowbias32, as signed numbers: torch multiplies no unsigned ones.
+_FACTOR1, _FACTOR2 = 0x7FEB352D, 0x846CA68B - 2**32
+# Where hashing begins: the first digits of pi, which stand for nothing.
+_START1, _START2 = 0x243F6A88, 0x85A308D3 - 2**32
+
+# cos(pi v) and sin(pi v) / v in powers of v^2 for |v| <= 1/2: least greatest error, below 5e-8, fitted for this module.
+_COSINE = (0.99999995, -4.93479287, 4.05841203, -1.33188075, 0.21969785)
+_SINE = (3.14159258, -5.16770684, 2.55003079, -0.59804217, 0.07721499)
+
+
+def fresh_key(generator: torch.Generator) -> Tensor:
+    """Return a key for the state of a learner, int64 []: 63 random bits."""
+    return torch.randint(2**63 - 1, (), generator=generator, dtype=torch.int64)
+
+
+def bits(key: Tensor, counter: Tensor, purpose: int, count: int) -> Tensor:
+    """Return 32 random bits a place, int32 [count].
+
+    Args:
+        key: int64 [], from `fresh_key`.
+        counter: int64 [], such as the number of the step. A float would stand still when it is large.
+        purpose: what the numbers are for, at least 0 and below 2^31. Two draws of one step need two purposes.
+        count: how many places; a place holds the same bits whatever the count.
+    """
+    if key.dtype != torch.int64 or counter.dtype != torch.int64:
+        raise TypeError(f"key and counter of random numbers are int64, not {key.dtype} and {counter.dtype}")
+    word1, word2 = _words(key, counter, purpose)
+    x = torch.arange(count, dtype=torch.int32) ^ word1
+    x = _shifted(x, 16) * _FACTOR1
+    x = _shifted(x, 15) * _FACTOR2
+    # The first round ends and the second begins with a shift by 16, of which one is enough.
+    x = _shifted(x ^ word2, 16) * _FACTOR1
+    x = _shifted(x, 15) * _FACTOR2
+    return _shifted(x, 16)
+
+
+def uniform(key: Tensor, counter: Tensor, purpose: int, shape: tuple[int, ...]) -> Tensor:
+    """Return numbers from U[0, 1), float32 [*shape]: multiples of 2^-24. For the arguments see `bits`."""
+    high = (bits(key, counter, purpose, math.prod(shape)) >> 8) & 0xFFFFFF
+    return (high.to(torch.float32) * 2.0**-24).reshape(shape)
+
+
+def normal(key: Tensor, counter: Tensor, purpose: int, shape: tuple[int, ...]) -> Tensor:
+    """Return numbers from N(0, 1), float32 [*shape], none further out than 6.7. For the arguments see `bits`.
+
+    Box and Muller (1958): a point of the plane from its distance to the origin and its direction. Both of its coordinates are
+    used, the second ones in the second half of the places. So a number depends on how many are drawn with it.
+    """
+    count = math.prod(shape)
+    half = (count + 1) // 2
+    distance, direction = bits(key, counter, purpose, 2 * half).view(2, half)
+    share = ((distance & 0x7FFFFFFF).to(torch.float32) + 0.5) * 2.0**-31  # in (0, 1]: it has a logarithm
+    radius = torch.sqrt(-2 * torch.log(share))
+    # Half a turn and a sign: on so short a range a polynomial gives sine and cosine in a third of the time of the library's.
+    radius = torch.where(direction < 0, -radius, radius)
+    turn = (direction & 0x7FFFFFFF).to(torch.float32) * 2.0**-31 - 0.5
+    square = turn * turn
+    pair = torch.stack([radius * _polynomial(_COSINE, square), radius * turn * _polynomial(_SINE, square)])
+    return pair.flatten()[:count].reshape(shape)
+
+
+def normal_like(key: Tensor, counter: Tensor, purpose: int, parameters: State) -> State:
+    """Return numbers from N(0, 1) in the form of a nested dict of tensors: one draw for all, which compiles once."""
+    sizes = [leaf.numel() for leaf in leaves(parameters)]
+    parts = iter(normal(key, counter, purpose, (sum(sizes),)).split(sizes))
+    return map_state(lambda parameter: next(parts).reshape(parameter.shape), parameters)
+
+
+def _words(key: Tensor, counter: Tensor, purpose: int) -> tuple[Tensor, Tensor]:
+    """Hash everything but the place, int32 [1] each. For one key, different counters give different pairs."""
+    # Not 0-d: the compiler passes the constants of arithmetic on one number per lane through float32 (torch 2.13).
+    key, counter = key.reshape(1), counter.reshape(1)
+    x: Tensor | int = _START1
+    y: Tensor | int = _START2
+    for half in (key, key >> 32, counter, counter >> 32):
+        x, y = _absorbed(half.to(torch.int32), x, y)
+    return _absorbed(purpose, x, y)
+
+
+def _absorbed(word: Tensor | int, x: Tensor | int, y: Tensor | int) -> tuple[Tensor, Tensor]:
+    """Take 32 bits into a state of 64, in a way that can be undone."""
+    mixed = _mixed(word ^ x)  # type: ignore[arg-type]
+    y = _mixed(mixed ^ y)
+    return mixed ^ y, y
+
+
+def _mixed(x: Tensor) -> Tensor:
+    """Return lowbias32 of x."""
+    x = _shifted(x, 16) * _FACTOR1
+    x = _shifted(x, 15) * _FACTOR2
+    return _shifted(x, 16)
+
+
+def _shifted(x: Tensor, places: int) -> Tensor:
+    """Return x ^ (x >> places) as for unsigned numbers; torch shifts the sign in, which the mask takes out."""
+    return x ^ ((x >> places) & (0xFFFFFFFF >> places))
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
+    """Evaluate by Horner's rule, the constant first in the tuple."""
+    *rest, last = coefficients
+    value = x * last + rest.pop()
+    for coefficient in reversed(rest):
+        value = value * x + coefficient
+    return value
