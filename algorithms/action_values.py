@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from algorithms import hyperparameters
+from algorithms import settings
 from algorithms.agent import Info, NoiseSpec, Spaces, State
 from algorithms.diagnostics import bounding, overshooting
 from algorithms.learner import StreamLearner
@@ -14,7 +14,7 @@ from algorithms.obgd import Parameters
 from algorithms.policies import pick
 
 
-class ActionValueLearner(StreamLearner, hyperparameters.ActionValueLearner):
+class ActionValueLearner(StreamLearner, settings.ActionValueLearnerSettings):
     """A stream-x learner that chooses epsilon-greedily."""
 
     def noise(self, spaces: Spaces) -> NoiseSpec:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from algorithms import agent, hyperparameters
+from algorithms import agent, settings
 from algorithms.agent import Spaces, State, Transition
 from algorithms.networks import init_parameters, network
 from algorithms.normalization import init_reward_scaler, scale_reward
@@ -19,7 +19,7 @@ from algorithms.optimizers import make_optimizer
 from algorithms.perception import init_perception
 
 
-class StreamLearner(hyperparameters.StreamLearner):
+class StreamLearner(settings.StreamLearnerSettings):
     """What every stream-x learner does with its hyperparameters."""
 
     def _begin(self, spaces: Spaces) -> State:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from algorithms.hyperparameters import Torso
+from algorithms.settings import Torso
 
 
 class Linear(nn.Linear):

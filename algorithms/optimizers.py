@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from algorithms.adam import TraceAdam
-from algorithms.hyperparameters import OptimizerName
 from algorithms.obgd import AdaptiveObGD, ObGD, TraceOptimizer
+from algorithms.settings import OptimizerName
 from algorithms.sgd import TraceSGD
 
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, grad_and_value
 
-from algorithms import hyperparameters
+from algorithms import settings
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32
 from algorithms.diagnostics import bounding, overshooting
 from algorithms.learner import StreamLearner
@@ -33,7 +33,7 @@ from algorithms.perception import see, see_acting
 from algorithms.policies import Policy, policy_for
 
 
-class StreamAC(StreamLearner, hyperparameters.StreamAC):
+class StreamAC(StreamLearner, settings.StreamACSettings):
     """Stream AC(lambda)."""
 
     def noise(self, spaces: Spaces) -> NoiseSpec:

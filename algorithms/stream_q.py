@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.func import vjp
 
-from algorithms import hyperparameters
+from algorithms import settings
 from algorithms.action_values import ActionValueLearner
 from algorithms.agent import Info, Spaces, State, Transition, as_float32
 from algorithms.obgd import reset_trace
@@ -31,7 +31,7 @@ from algorithms.perception import see, see_acting
 from algorithms.policies import pick
 
 
-class StreamQ(ActionValueLearner, hyperparameters.StreamQ):
+class StreamQ(ActionValueLearner, settings.StreamQSettings):
     """Stream Q(lambda)."""
 
     def init(self, generator: torch.Generator, spaces: Spaces) -> State:

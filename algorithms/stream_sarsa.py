@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from algorithms import hyperparameters
+from algorithms import settings
 from algorithms.action_values import ActionValueLearner
 from algorithms.agent import Info, State, Transition, as_float32
 from algorithms.perception import see, see_acting
 from algorithms.policies import pick
 
 
-class StreamSARSA(ActionValueLearner, hyperparameters.StreamSARSA):
+class StreamSARSA(ActionValueLearner, settings.StreamSARSASettings):
     """Stream SARSA(lambda)."""
 
     def start(self, state: State, obs: Tensor, noise: Tensor) -> tuple[State, Tensor]:

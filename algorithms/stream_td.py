@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from algorithms import hyperparameters
+from algorithms import settings
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32
 from algorithms.diagnostics import bounding, overshooting
 from algorithms.learner import StreamLearner
@@ -30,7 +30,7 @@ from algorithms.obgd import Parameters
 from algorithms.perception import see, see_acting
 
 
-class StreamTD(StreamLearner, hyperparameters.StreamTD):
+class StreamTD(StreamLearner, settings.StreamTDSettings):
     """Stream TD(lambda)."""
 
     METRICS_EVERY: ClassVar[int] = 1

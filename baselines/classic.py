@@ -15,20 +15,20 @@ from algorithms.stream_ac import StreamAC
 from algorithms.stream_q import StreamQ
 from algorithms.stream_sarsa import StreamSARSA
 from algorithms.stream_td import StreamTD
-from baselines import hyperparameters
+from baselines import settings
 
 
-class ClassicAC(StreamAC, hyperparameters.ClassicAC):
+class ClassicAC(StreamAC, settings.ClassicACSettings):
     """AC(lambda) with Adam: Stream AC with every one of its components taken out."""
 
 
-class ClassicQ(StreamQ, hyperparameters.ClassicQ):
+class ClassicQ(StreamQ, settings.ClassicQSettings):
     """Q(lambda) with Adam: Stream Q with every one of its components taken out."""
 
 
-class ClassicSARSA(StreamSARSA, hyperparameters.ClassicSARSA):
+class ClassicSARSA(StreamSARSA, settings.ClassicSARSASettings):
     """SARSA(lambda) with Adam: Stream SARSA with every one of its components taken out."""
 
 
-class ClassicTD(StreamTD, hyperparameters.ClassicTD):
+class ClassicTD(StreamTD, settings.ClassicTDSettings):
     """TD(lambda) with Adam: Stream TD with every one of its components taken out."""

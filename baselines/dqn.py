@@ -31,7 +31,7 @@ from typing import Literal
 
 # The one-sample forms exist twice; see `baselines.incremental`.
 Implementation = Literal["sb3", "lanes"]
-# How sizes that a buffer or a rollout may decide are found; see `baselines.hyperparameters.with_sizes`.
+# How sizes that a buffer or a rollout may decide are found; see `baselines.settings.with_sizes`.
 Sizes = Literal["as_given", "derived"]
 
 
@@ -70,7 +70,7 @@ class DQN:
     time_feature: bool = False
     """Append the time to the observation: CleanRL does not. Overrides the option of the environment."""
     sizes: Sizes = field(default="as_given", metadata={"added_later": True})
-    """`derived`: batch and learning starts no larger than the buffer; see `baselines.hyperparameters.with_sizes`."""
+    """`derived`: batch and learning starts no larger than the buffer; see `baselines.settings.with_sizes`."""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from algorithms.adam import adam, fresh_adam
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32, hyperparameters, leaves, map_state
 from algorithms.dense import orthogonal_layers, perceptron
 from algorithms.policies import HALF_LOG_2PI, noise_log_prob
-from baselines.hyperparameters import PPO1
 from baselines.incremental import OneSample
+from baselines.settings import PPO1
 
 # Gymnasium's running statistics begin with the weight of so small a part of a sample; its wrappers add the other to a variance.
 FIRST_COUNT, EPSILON = 1e-4, 1e-8

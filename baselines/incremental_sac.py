@@ -14,8 +14,8 @@ from algorithms.bounds import spread
 from algorithms.dense import perceptron
 from algorithms.policies import noise_log_prob
 from algorithms.targets import follow
-from baselines.hyperparameters import SAC1
 from baselines.incremental import Form, TwinCritics, as_seen, twin_values
+from baselines.settings import SAC1
 
 
 @dataclass(frozen=True)

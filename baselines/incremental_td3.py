@@ -13,8 +13,8 @@ from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_floa
 from algorithms.bounds import spread, stretched
 from algorithms.dense import perceptron
 from algorithms.targets import follow
-from baselines.hyperparameters import TD3_1
 from baselines.incremental import Form, TwinCritics, as_seen, twin_values
+from baselines.settings import TD3_1
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import gymnasium
 import stable_baselines3 as sb3
 from stable_baselines3.common.logger import Logger
 
-from baselines.hyperparameters import PPO, SAC, TD3, Learner
+from baselines.settings import PPO, SAC, TD3, Learner
 
 
 def stepper(learner: Learner, env: gymnasium.Env[Any, Any], seed: int) -> Callable[[int], None]:

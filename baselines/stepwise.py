@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from baselines.hyperparameters import PPO, SAC
+    from baselines.settings import PPO, SAC
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from baselines.stepwise import Layers, OffPolicy, adam, descend, forward, layers
 
 if TYPE_CHECKING:
-    from baselines.hyperparameters import TD3
+    from baselines.settings import TD3
 
 
 class StepwiseTD3(OffPolicy, sb3.TD3):

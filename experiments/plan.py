@@ -11,7 +11,7 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from baselines.hyperparameters import used_sizes
+from baselines.settings import used_sizes
 from experiments import checkpoint
 from experiments.families import family_name, family_of
 from experiments.registry import Loop, loop_of, make_learner

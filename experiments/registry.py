@@ -12,9 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
-from algorithms.hyperparameters import StreamAC, StreamQ, StreamSARSA, StreamTD
+from algorithms.settings import StreamACSettings, StreamQSettings, StreamSARSASettings, StreamTDSettings
 from baselines.dqn import DQN, DQN1
-from baselines.hyperparameters import PPO, PPO1, SAC, SAC1, TD3, TD3_1, ClassicAC, ClassicQ, ClassicSARSA, ClassicTD
+from baselines.settings import (
+    PPO,
+    PPO1,
+    SAC,
+    SAC1,
+    TD3,
+    TD3_1,
+    ClassicACSettings,
+    ClassicQSettings,
+    ClassicSARSASettings,
+    ClassicTDSettings,
+)
 from experiments.errors import UserError, closest_names
 from experiments.families import options_class
 from experiments.measurements import Arithmetic, PeakMemory, Throughput, UpdateTime
@@ -72,14 +83,20 @@ class Algorithm:
 
 
 ALGORITHMS: dict[str, Algorithm] = {
-    "stream_ac": Algorithm("Stream AC", StreamAC, REINFORCEMENT, ("vector", "choice"), "algorithms.stream_ac:StreamAC"),
-    "stream_q": Algorithm("Stream Q", StreamQ, REINFORCEMENT, ("choice",), "algorithms.stream_q:StreamQ"),
-    "stream_sarsa": Algorithm("Stream SARSA", StreamSARSA, REINFORCEMENT, ("choice",), "algorithms.stream_sarsa:StreamSARSA"),
-    "stream_td": Algorithm("Stream TD", StreamTD, REINFORCEMENT, ("prediction",), "algorithms.stream_td:StreamTD"),
-    "classic_ac": Algorithm("Classic AC", ClassicAC, REINFORCEMENT, ("vector", "choice"), "baselines.classic:ClassicAC"),
-    "classic_q": Algorithm("Classic Q", ClassicQ, REINFORCEMENT, ("choice",), "baselines.classic:ClassicQ"),
-    "classic_sarsa": Algorithm("Classic SARSA", ClassicSARSA, REINFORCEMENT, ("choice",), "baselines.classic:ClassicSARSA"),
-    "classic_td": Algorithm("Classic TD", ClassicTD, REINFORCEMENT, ("prediction",), "baselines.classic:ClassicTD"),
+    "stream_ac": Algorithm("Stream AC", StreamACSettings, REINFORCEMENT, ("vector", "choice"), "algorithms.stream_ac:StreamAC"),
+    "stream_q": Algorithm("Stream Q", StreamQSettings, REINFORCEMENT, ("choice",), "algorithms.stream_q:StreamQ"),
+    "stream_sarsa": Algorithm(
+        "Stream SARSA", StreamSARSASettings, REINFORCEMENT, ("choice",), "algorithms.stream_sarsa:StreamSARSA"
+    ),
+    "stream_td": Algorithm("Stream TD", StreamTDSettings, REINFORCEMENT, ("prediction",), "algorithms.stream_td:StreamTD"),
+    "classic_ac": Algorithm(
+        "Classic AC", ClassicACSettings, REINFORCEMENT, ("vector", "choice"), "baselines.classic:ClassicAC"
+    ),
+    "classic_q": Algorithm("Classic Q", ClassicQSettings, REINFORCEMENT, ("choice",), "baselines.classic:ClassicQ"),
+    "classic_sarsa": Algorithm(
+        "Classic SARSA", ClassicSARSASettings, REINFORCEMENT, ("choice",), "baselines.classic:ClassicSARSA"
+    ),
+    "classic_td": Algorithm("Classic TD", ClassicTDSettings, REINFORCEMENT, ("prediction",), "baselines.classic:ClassicTD"),
     "ppo": Algorithm("PPO", PPO, BATCH, ("vector",)),
     "sac": Algorithm("SAC", SAC, BATCH, ("vector",)),
     "td3": Algorithm("TD3", TD3, BATCH, ("vector",)),

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 import experiments
 from baselines.batch import build, normalized
-from baselines.hyperparameters import PPO, PPO1, SAC, SAC1, TD3, TD3_1
+from baselines.settings import PPO, PPO1, SAC, SAC1, TD3, TD3_1
 from baselines.stepwise import StepwisePPO
 from experiments import checkpoint
 from experiments.environments import Environment

@@ -15,11 +15,11 @@ from algorithms.agent import State, Transition, leaves
 from algorithms.lanes import Lanes
 from baselines.batch import build
 from baselines.dqn import ATARI1, DQN1
-from baselines.hyperparameters import PPO1, SAC1, TD3_1
 from baselines.incremental_dqn import IncrementalDQN
 from baselines.incremental_ppo import IncrementalPPO
 from baselines.incremental_sac import IncrementalSAC
 from baselines.incremental_td3 import IncrementalTD3
+from baselines.settings import PPO1, SAC1, TD3_1
 from experiments.environments import Environment
 
 STEPS = 60

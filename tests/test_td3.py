@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from baselines.batch import build
 from baselines.dqn import DQN, DQN1
-from baselines.hyperparameters import PPO, PPO1, SAC, SAC1, TD3, TD3_1, used_sizes, with_sizes
+from baselines.settings import PPO, PPO1, SAC, SAC1, TD3, TD3_1, used_sizes, with_sizes
 from experiments import expand
 from experiments.training.batch import train
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from baselines.batch import build
-from baselines.hyperparameters import used_sizes
+from baselines.settings import used_sizes
 from baselines.stepwise import Diverged
 from experiments import checkpoint
 from experiments.environments import Environment, SimulationDivergedError

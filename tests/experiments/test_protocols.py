@@ -7,7 +7,7 @@ import dataclasses
 
 import pytest
 
-from baselines.hyperparameters import used_sizes
+from baselines.settings import used_sizes
 from experiments.catalog import load_experiment
 from experiments.expand import labelled_runs, runs_of
 from experiments.registry import hyperparameter_defaults, make_learner

@@ -1,15 +1,15 @@
 """The hyperparameters of the batch baselines PPO, SAC and TD3, of their one-sample forms, and of the classic learners.
 
 Their sources, and what is our choice in them, stand in `baselines.batch` and `baselines.classic`; DQN has `baselines.dqn`. They
-are apart from what learns by them for the reason given in `algorithms.hyperparameters`.
+are apart from what learns by them for the reason given in `algorithms.settings`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from algorithms import hyperparameters
-from algorithms.hyperparameters import OptimizerName
+from algorithms import settings
+from algorithms.settings import OptimizerName
 from baselines.dqn import DQN, Implementation, Sizes
 
 # Those that a buffer or a rollout may decide.
@@ -181,7 +181,7 @@ class TD3_1(TD3):  # noqa: N801
 
 
 @dataclass(frozen=True)
-class Classic:
+class ClassicSettings:
     """What all classic learners do without."""
 
     sparsity: float = 0.0
@@ -192,7 +192,7 @@ class Classic:
 
 
 @dataclass(frozen=True)
-class ClassicAC(Classic, hyperparameters.StreamAC):
+class ClassicACSettings(ClassicSettings, settings.StreamACSettings):
     """Hyperparameters of classic AC(lambda)."""
 
     alpha_policy: float = 1e-7
@@ -202,7 +202,7 @@ class ClassicAC(Classic, hyperparameters.StreamAC):
 
 
 @dataclass(frozen=True)
-class ClassicQ(Classic, hyperparameters.StreamQ):
+class ClassicQSettings(ClassicSettings, settings.StreamQSettings):
     """Hyperparameters of classic Q(lambda)."""
 
     alpha: float = 1e-5
@@ -210,7 +210,7 @@ class ClassicQ(Classic, hyperparameters.StreamQ):
 
 
 @dataclass(frozen=True)
-class ClassicSARSA(Classic, hyperparameters.StreamSARSA):
+class ClassicSARSASettings(ClassicSettings, settings.StreamSARSASettings):
     """Hyperparameters of classic SARSA(lambda)."""
 
     alpha: float = 1e-5
@@ -218,7 +218,7 @@ class ClassicSARSA(Classic, hyperparameters.StreamSARSA):
 
 
 @dataclass(frozen=True)
-class ClassicTD(Classic, hyperparameters.StreamTD):
+class ClassicTDSettings(ClassicSettings, settings.StreamTDSettings):
     """Hyperparameters of classic TD(lambda)."""
 
     alpha: float = 3e-4

@@ -18,7 +18,7 @@ Torso = Literal["code", "paper"]
 
 
 @dataclass(frozen=True)
-class StreamLearner:
+class StreamLearnerSettings:
     """Hyperparameters of every stream-x learner; the defaults are those of the code behind the paper's figures."""
 
     gamma: float = 0.99
@@ -56,7 +56,7 @@ class StreamLearner:
 
 
 @dataclass(frozen=True)
-class StreamAC(StreamLearner):
+class StreamACSettings(StreamLearnerSettings):
     """Hyperparameters of Stream AC(lambda), one set for all tasks of the paper (Stream-X, section 3 and appendix F.4).
 
     They all have continuous actions. The code's script for discrete ones on vectors (classic control) has `hidden` (32, 32).
@@ -77,7 +77,7 @@ class StreamAC(StreamLearner):
 
 
 @dataclass(frozen=True)
-class ActionValueLearner(StreamLearner):
+class ActionValueLearnerSettings(StreamLearnerSettings):
     """Hyperparameters of Stream Q(lambda) and Stream SARSA(lambda), one set for all tasks (Stream-X, appendices F.2, F.3).
 
     The exploration schedule is linear from `epsilon_start` to `epsilon_end` over the first `exploration_fraction` of
@@ -101,7 +101,7 @@ class ActionValueLearner(StreamLearner):
 
 
 @dataclass(frozen=True)
-class StreamQ(ActionValueLearner):
+class StreamQSettings(ActionValueLearnerSettings):
     """Hyperparameters of Stream Q(lambda)."""
 
     cut: Literal["after_update", "before_accumulation"] = "after_update"
@@ -109,7 +109,7 @@ class StreamQ(ActionValueLearner):
 
 
 @dataclass(frozen=True)
-class StreamSARSA(ActionValueLearner):
+class StreamSARSASettings(ActionValueLearnerSettings):
     """Hyperparameters of Stream SARSA(lambda)."""
 
     first_action: Literal["from_terminal_obs", "from_first_obs"] = "from_terminal_obs"
@@ -117,7 +117,7 @@ class StreamSARSA(ActionValueLearner):
 
 
 @dataclass(frozen=True)
-class StreamTD(StreamLearner):
+class StreamTDSettings(StreamLearnerSettings):
     """Hyperparameters of Stream TD(lambda) (Stream-X, appendix F.1)."""
 
     alpha: float = 1.0
