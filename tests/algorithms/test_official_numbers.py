@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from probes import ReferenceStreamAC, SharedKernelLanes, generator
-from references import ReferenceActionValues, ReferenceTD, arguments, known_options
+from probes import SharedKernelLanes, generator
+from reference_learners import ReferenceActionValues, ReferenceStreamAC, ReferenceTD
+from references import arguments, known_options
 
 from algorithms.agent import Spaces, Transition
 from algorithms.lanes import compiler_available
