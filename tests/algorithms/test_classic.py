@@ -4,17 +4,8 @@ import dataclasses
 
 import numpy as np
 import torch
-from probes import (
-    PROBE_SPACES,
-    RandomStream,
-    RewardIsAction,
-    SharedKernelLanes,
-    drive_lanes,
-    generator,
-    policy_of,
-    run_alone,
-    start_lanes,
-)
+from probes import RandomStream, RewardIsAction, generator, learn, run_alone
+from reference_parts import policy_of
 from torch import nn
 
 from algorithms.agent import Agent, Spaces, hyperparameters
@@ -129,22 +120,18 @@ def test_classic_ac_is_actor_critic_with_torch_adam_on_raw_numbers():
 
 
 def test_no_parameter_moves_further_than_adam_lets_it():
-    # Whatever the size of delta z, one step of Adam is about alpha; at 1e-7 the networks have barely moved after 50 steps.
+    # Whatever the size of delta z, one step of Adam is about alpha as long as signs change: 50 steps are below 50 alpha, and
+    # some parameter does move a good part of that.
     agent = ClassicAC(hidden=(16, 16))
     first = agent.init(generator(0), SPACES)
     state = list(run_alone(agent, SPACES, RandomStream(SPACES, 0), 50, first))[-1][0]
     for network in ("actor", "critic"):
-        for name, p in first[network].items():
-            assert float((state[network][name] - p).abs().max()) < 50 * 1e-6
+        moves = [float((state[network][name] - p).abs().max()) for name, p in first[network].items()]
+        assert 20 * 1e-7 < max(moves) < 50 * 1e-7
 
 
 def test_probe_policy_finds_the_best_action_with_a_workable_step_size():
     # Most of 16 seeds; when the test was written, 61 of 64 did. A policy that narrows too early stays where it is.
-    agent = ClassicAC(hidden=(16, 16), alpha_policy=5e-3, alpha_value=2e-2)
-    states = [agent.init(generator(seed), PROBE_SPACES) for seed in range(16)]
-    lanes = SharedKernelLanes(agent, PROBE_SPACES, states, compiled=False)
-    streams = [RewardIsAction(seed) for seed in range(16)]
-    start_lanes(lanes, streams)
-    drive_lanes(lanes, streams, 600)
-    means = [policy_of(lanes.state(i), [1.0, 0.0], layer_norm=False).mean.item() for i in range(16)]
+    states, _ = learn(ClassicAC(hidden=(16, 16), alpha_policy=5e-3, alpha_value=2e-2), RewardIsAction, 600)
+    means = [policy_of(state, [1.0, 0.0], layer_norm=False).mean.item() for state in states]
     assert sum(abs(mean - 0.5) < 0.1 for mean in means) >= 13

@@ -5,7 +5,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from probes import ReferenceNetwork, generator
+from probes import generator
+from reference_parts import ReferenceNetwork
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 

@@ -31,6 +31,7 @@ CASES = {
     "sarsa": (compare_action_values, StreamSARSA(**LOUD, **EXPLORING, bootstrap_on_truncation=True), CHOICE),
     "td": (compare_prediction, StreamTD(**LOUD), PREDICTION),
     "ac": (compare_actor_critic, StreamAC(**LOUD), CHOICE),
+    "ac_gaussian": (compare_actor_critic, StreamAC(**LOUD), Spaces((4,), 2)),
 }
 
 
@@ -46,12 +47,12 @@ def test_what_a_learner_tells_equals_a_second_evaluation_of_its_td_error(name):
 def test_both_states_of_the_bound_occur_and_are_told_apart(name):
     compare, agent, spaces = CASES[name]
     options = {"normalize_reward": False}
-    if name == "ac":
+    if isinstance(agent, StreamAC):
         options |= {"alpha_value": 0.02, "kappa_value": 1.5, "alpha_policy": 0.02}
     else:
         options |= {"alpha": 0.02, "kappa": 1.5}
     told = compare(dataclasses.replace(agent, **options), spaces, 50, seed=1).told
-    for bound in ("bound_active", "actor_bound_active") if name == "ac" else ("bound_active",):
+    for bound in ("bound_active", "actor_bound_active") if isinstance(agent, StreamAC) else ("bound_active",):
         assert {moment[bound] for moment in told} == {0, 1}
 
 
@@ -59,11 +60,11 @@ def test_both_states_of_the_bound_occur_and_are_told_apart(name):
 def test_other_optimisers_have_no_bound_and_may_overshoot(name):
     compare, agent, spaces = CASES[name]
     options = {"sparsity": 0.0, "lamda": 0.0, "gamma": 0.5, "normalize_reward": False, "optimizer": "sgd"}
-    options |= {"alpha_value": 0.1, "alpha_policy": 0.01} if name == "ac" else {"alpha": 0.1}
+    options |= {"alpha_value": 0.1, "alpha_policy": 0.01} if isinstance(agent, StreamAC) else {"alpha": 0.1}
     told = compare(dataclasses.replace(agent, **options), spaces, 40, seed=2).told
     assert {moment["overshoot"] for moment in told} == {0, 1}
     assert "bound_active" not in told[0]
-    options |= {"alpha_value": 1e-3, "alpha_policy": 1e-3} if name == "ac" else {"alpha": 1e-3}
+    options |= {"alpha_value": 1e-3, "alpha_policy": 1e-3} if isinstance(agent, StreamAC) else {"alpha": 1e-3}
     for optimizer in ("adam", "adaptive_obgd"):
         told = compare(dataclasses.replace(agent, **options | {"optimizer": optimizer}), spaces, 12, seed=2).told
         assert "bound_active" not in told[0]
@@ -114,6 +115,8 @@ def test_a_step_by_hand(optimizer, xi, overshoot):
 # the bound keeps xi below 1 / kappa: never an overshoot for kappa > 1, however long the steps and the traces.
 
 unit = st.floats(0, 1, width=32)
+# Values here are below 50: so far may the float32 numbers of two TD errors be off.
+ROUNDING = 1e-4
 LINEAR = {"hidden": (), "normalize_obs": False, "normalize_reward": False, "diagnostics": True}
 
 
@@ -142,21 +145,21 @@ def test_obgd_never_overshoots_on_linear_values(name, stream, kappa, alpha, gamm
         moment = transition(obs, action.numpy(), reward, next_obs)
         state, action, info = agent.step(state, moment, torch.full((noise_size,), u))
         obs = next_obs
-        if abs(info["td_error"]) > 0.05:  # below, a float32 difference says nothing about the share
-            assert info["effective_step_size"] <= 1 / kappa + 1e-3
-            assert info["overshoot"] == 0
+        error, share = abs(info["td_error"].item()), info["effective_step_size"].item()
+        assert share * error <= error / kappa + ROUNDING
+        assert info["overshoot"] == 0 or abs(1 - share) * error <= ROUNDING
 
 
 # Listening changes nothing --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*CASES, "ac_gaussian"])
+@pytest.mark.parametrize("name", CASES)
 def test_diagnostics_change_no_bit_of_what_is_learnt(name):
-    _, loud, spaces = CASES.get(name, (None, StreamAC(**LOUD), Spaces((4,), 2)))
+    _, loud, spaces = CASES[name]
     runs = []
     for agent in (loud, dataclasses.replace(loud, diagnostics=False)):
-        stream = RandomStream(spaces, 3)
-        if name in CASES:
+        stream = RandomStream(spaces, 3, lost_life=0.1)
+        if spaces.discrete or spaces.prediction:
             stream = ChoiceStream(spaces, 3, agent.noise(spaces).shape[0], lost_life=0.1)
         runs.append(list(run_alone(agent, spaces, stream, 25, agent.init(generator(3), spaces))))
     for (state, action, *_, info), (quiet_state, quiet_action, *_, quiet) in zip(*runs, strict=True):

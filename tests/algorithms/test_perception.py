@@ -7,7 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from probes import ChoiceStream, ReferenceSenses, generator, run_alone, transition
+from probes import ChoiceStream, generator, run_alone, transition
+from reference_parts import ReferenceSenses
 
 from algorithms.agent import Spaces
 from algorithms.perception import init_perception, see, see_acting

@@ -7,16 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from probes import Bandit, Chain, transition
-from references import (
-    BARE,
-    assert_all_fields_are_among,
-    compare_action_values,
-    learn,
-    linear_state,
-    option_id,
-    outputs_of,
-)
+from probes import BARE, Bandit, Chain, learn, transition
+from reference_parts import outputs_of
+from references import assert_all_fields_are_among, compare_action_values, linear_state, option_id
 
 from algorithms.agent import Agent, Spaces, hyperparameters
 from algorithms.stream_q import StreamQ

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from probes import Bandit, Chain, transition
-from references import BARE, assert_all_fields_are_among, compare_action_values, learn, linear_state, option_id, outputs_of
+from probes import BARE, Bandit, Chain, learn, transition
+from reference_parts import outputs_of
+from references import assert_all_fields_are_among, compare_action_values, linear_state, option_id
 
 from algorithms.agent import Agent, Spaces, hyperparameters
 from algorithms.stream_q import StreamQ

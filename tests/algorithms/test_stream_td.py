@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from probes import Cycle, generator, transition
-from references import BARE, assert_all_fields_are_among, compare_prediction, learn, option_id, outputs_of
+from probes import BARE, Cycle, generator, learn, transition
+from reference_parts import outputs_of
+from references import assert_all_fields_are_among, compare_prediction, option_id
 
 from algorithms.agent import Agent, Spaces, hyperparameters
 from algorithms.stream_td import StreamTD

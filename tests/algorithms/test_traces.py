@@ -7,8 +7,8 @@ agree: the parameters move by alpha * sum_t (G_t - value_t) grad value_t.
 import numpy as np
 import pytest
 import torch
-from probes import ReferenceNetwork, generator, transition
-from references import BARE
+from probes import BARE, generator, transition
+from reference_parts import ReferenceNetwork
 
 from algorithms.agent import Spaces
 from algorithms.stream_ac import StreamAC
