@@ -9,10 +9,8 @@ Where there is no C++ compiler, or for runs too short to repay compiling, the tr
 
 from __future__ import annotations
 
-import subprocess
-import sysconfig
 from collections.abc import Callable, Hashable, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from torch.func import vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from algorithms.agent import Agent, Spaces, State, Transition, Varying, leaves, map_state
+from algorithms.kernels import Compiler
 
 # Lanes are padded, so that a lane's bits do not depend on how many there are. A single lane is compiled into another form
 # than several; and eager kernels treat the elements after the last full pair of SIMD vectors (32 floats) differently.
@@ -43,10 +42,11 @@ class Lanes:
         steps: the clock that all lanes share: how many transitions each has learnt from.
     """
 
-    def __init__(self, agent: Agent, spaces: Spaces, states: Sequence[State], compiled: bool, steps: int = 0):
+    def __init__(self, agent: Agent, spaces: Spaces, states: Sequence[State], compiled: Compiler | bool, steps: int = 0):
         """Stack the states, which are those after so many steps.
 
-        `agent` gives the code, and lanes may differ in everything that is in their state.
+        `agent` gives the code, and lanes may differ in everything that is in their state. `compiled` may say how to compile;
+        True is for the best of this processor, in this process alone.
         """
         self.lanes = len(states)
         self.steps = steps
@@ -54,7 +54,7 @@ class Lanes:
         padded = [*states, *[states[-1]] * (count - self.lanes)]
         self._agent = agent
         self._form: Callable[[int], Hashable] = agent.form if isinstance(agent, Varying) else lambda steps: None
-        self._compiled = compiled
+        self._compiler = Compiler() if compiled is True else compiled or None
         self._state: State = map_state(lambda *x: torch.stack(x).contiguous(), *padded)
         noise = agent.noise(spaces)
         action_shape = (count,) if spaces.discrete else (count, spaces.action_size)
@@ -140,42 +140,4 @@ class Lanes:
             # Traced on copies: tracing executes the step, which must not count as one.
             graph = make_fx(step)(*(x.clone() for x in self._inputs))
             self._info_names = names
-            return _compile(graph, self._inputs) if self._compiled else graph
-
-
-def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
-    # Inductor is called on the traced graph directly: shapes are fixed, so the guards that `torch.compile` would check at
-    # every call (a fifth of the step at 8 lanes) have nothing to guard.
-    from torch._guards import TracingContext, tracing
-    from torch._inductor import compile as inductor_compile
-    from torch._inductor import config
-    from torch._subclasses import FakeTensorMode
-    from torch.fx.experimental.symbolic_shapes import ShapeEnv
-
-    # Only with a shape environment does Inductor use its on-disk cache: 4 s instead of 12 s for every later process.
-    context = TracingContext(FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True))
-    # A value read more than once is kept in memory: by default LayerNorm and LeakyReLU, with a root and a division, would be
-    # computed again for every row of the matrix that follows.
-    settings = config.patch(
-        compile_threads=1,
-        size_asserts=False,
-        alignment_asserts=False,
-        realize_reads_threshold=1,
-        realize_opcount_threshold=10,
-    )
-    with tracing(context), settings:
-        kernel: Callable[..., Any] = inductor_compile(graph, list(inputs))
-        return kernel
-
-
-@cache
-def compiler_available() -> bool:
-    """Return whether lanes can be compiled here: it takes a C++ compiler and the headers of Python."""
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        command = [get_cpp_compiler(), "-fsyntax-only", "-I", sysconfig.get_path("include"), "-x", "c++", "-"]
-        return subprocess.run(command, input=b"#include <Python.h>", capture_output=True).returncode == 0
-    except (InvalidCxxCompiler, OSError):
-        return False
+            return self._compiler.compile(graph, self._inputs) if self._compiler else graph

@@ -35,7 +35,8 @@ import torch
 from torch import Tensor
 
 from algorithms.agent import Agent, Info, NoiseSpec, Spaces, State, Transition
-from algorithms.lanes import Lanes, compiler_available
+from algorithms.kernels import Compiler
+from algorithms.lanes import Lanes
 from experiments import registry
 from experiments.errors import UserError
 from experiments.measurements import Arithmetic, PeakMemory, UpdateTime
@@ -68,14 +69,18 @@ def measure(run: Run, context: Context) -> None:
             names, rows = ("repeat", "quantity", "gflops", "core_share"), list(_arithmetic(settings, run.steps))
         else:
             names = ("repeat", "quantity", "milliseconds", "core_share")
-            rows = _times(cast(Run, registry.measured_run(run)), settings, run.steps)
+            rows = _times(cast(Run, registry.measured_run(run)), settings, run.steps, context)
     table = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
     result = {"status": "finished", "steps": run.steps, "diverged_at": None}
     context.store.publish(run, {run.algorithm: table}, result, {**context.provenance, "threads": 1})
 
 
-def _times(run: Run, settings: UpdateTime, repeats: int) -> Rows:
-    learner = _StreamingLearner(run, settings) if registry.training_kind(run) == "streaming" else _BatchLearner(run, settings)
+def _times(run: Run, settings: UpdateTime, repeats: int, context: Context) -> Rows:
+    learner: _StreamingLearner | _BatchLearner
+    if registry.training_kind(run) == "streaming":
+        learner = _StreamingLearner(run, settings, settings.engine == "compiled" and context.lane_compiler())
+    else:
+        learner = _BatchLearner(run, settings)
     rows: Rows = []
     for repeat in range(repeats):
         share = _core_share()
@@ -89,8 +94,8 @@ def _times(run: Run, settings: UpdateTime, repeats: int) -> Rows:
 class _StreamingLearner:
     """One lane, its environment, and the same learner when it only acts."""
 
-    def __init__(self, run: Run, settings: UpdateTime):
-        if settings.engine == "compiled" and not compiler_available():
+    def __init__(self, run: Run, settings: UpdateTime, compiler: Compiler | bool):
+        if settings.engine == "compiled" and not compiler:
             raise UserError(
                 f"a C++ compiler or the headers of Python are missing, so {run.algorithm} has no compiled form to measure; "
                 "install them (on Debian, g++ and python3-dev) or measure with --set engine=eager."
@@ -98,11 +103,11 @@ class _StreamingLearner:
         self._seconds, self._ticks = settings.seconds, 0
         agent = registry.make_learner(run)
         self._window = getattr(agent, "policy_frequency", 1)
-        self._streams, lanes = streaming.begin([run], compiled=True)
+        self._streams, lanes = streaming.begin([run], compiler or True)
         spaces, state = self._streams[0].environment.spaces, lanes.state(0)
         acting = _Acting(replace(agent, learning_starts=0) if hasattr(agent, "learning_starts") else agent)
         if settings.engine == "compiled":
-            self._whole, self._acting = lanes, Lanes(acting, spaces, [state], compiled=True)
+            self._whole, self._acting = lanes, Lanes(acting, spaces, [state], compiler)
         else:
             self._whole, self._acting = EagerLane(agent, spaces, state), EagerLane(acting, spaces, state)
             self._whole.obs[:], self._whole.action[:] = lanes.obs, lanes.action

@@ -15,8 +15,10 @@ import numpy as np
 import torch
 
 from algorithms.agent import Agent, layout
-from algorithms.lanes import Lanes, compiler_available
+from algorithms.kernels import Compiler
+from algorithms.lanes import Lanes
 from experiments import checkpoint
+from experiments.arithmetic import ARITHMETIC, requirements
 from experiments.environment_options import kind_of
 from experiments.environments import Environment, SimulationDivergedError, describe
 from experiments.provenance import exact_versions
@@ -47,10 +49,11 @@ class Stream:
 def train(runs: Sequence[Run], context: Context) -> None:
     """Train and publish runs that share structure and budget. Raise `Interrupted` when asked to stop."""
     torch.set_num_threads(1)
-    compiled = context.compiled
-    if compiled is None:
-        compiled = runs[0].steps >= _eager_below(runs[0]) and compiler_available()
-    requires = {"engine": "compiled" if compiled else "eager", **exact_versions()}
+    compiled: Compiler | bool = bool(context.compiled)
+    if compiled or (context.compiled is None and runs[0].steps >= _eager_below(runs[0])):
+        compiled = context.lane_compiler() or compiled
+    arithmetic = requirements(context.arithmetic if compiled else None)
+    requires = {"engine": "compiled" if compiled else "eager", **exact_versions(), **arithmetic}
     for group, checkpoints in _groups_at_one_step(runs, context, requires):
         _train_group(group, checkpoints, compiled, requires, context)
 
@@ -81,7 +84,9 @@ def _groups_at_one_step(runs: Sequence[Run], context: Context, requires: dict[st
     return list(groups.values())
 
 
-def _train_group(runs: list[Run], restored: Restored, compiled: bool, requires: dict[str, Any], context: Context) -> None:
+def _train_group(
+    runs: list[Run], restored: Restored, compiled: Compiler | bool, requires: dict[str, Any], context: Context
+) -> None:
     begun_at = restored[0].step if restored[0] else 0
     resumed_at: list[int] = []
     restarted = [not begun_at and checkpoint.latest_step(context.store, run.run_id) > 0 for run in runs]
@@ -122,7 +127,7 @@ def _train_group(runs: list[Run], restored: Restored, compiled: bool, requires: 
         }
         provenance = {
             **context.provenance_of(stream.run.run_id),
-            "engine": requires["engine"],
+            **{key: requires[key] for key in ("engine", *ARITHMETIC) if key in requires},
             "lanes": len(streams),
             "threads": 1,
             "steps_per_second": pace,
@@ -139,7 +144,7 @@ def _train_group(runs: list[Run], restored: Restored, compiled: bool, requires: 
         stream.environment.close()
 
 
-def begin(runs: Sequence[Run], compiled: bool) -> tuple[list[Stream], Lanes]:
+def begin(runs: Sequence[Run], compiled: Compiler | bool) -> tuple[list[Stream], Lanes]:
     """Make fresh streams and learners, up to their first actions."""
     agents: list[Agent] = [make_learner(run) for run in runs]
     streams = [Stream(run, agent) for run, agent in zip(runs, agents, strict=True)]
@@ -157,7 +162,7 @@ def begin(runs: Sequence[Run], compiled: bool) -> tuple[list[Stream], Lanes]:
 
 
 def _restore(
-    runs: Sequence[Run], payloads: Sequence[dict[str, Any]], compiled: bool, begun_at: int
+    runs: Sequence[Run], payloads: Sequence[dict[str, Any]], compiled: Compiler | bool, begun_at: int
 ) -> tuple[list[Stream], Lanes]:
     agents: list[Agent] = [make_learner(run) for run in runs]
     streams = [Stream(run, agent) for run, agent in zip(runs, agents, strict=True)]
