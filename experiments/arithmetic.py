@@ -103,9 +103,9 @@ def _check(instruction_set: str) -> None:
 
     usable = kernels.usable_instruction_sets()
     if instruction_set not in usable:
-        known = instruction_set in kernels.X86 | kernels.NATIVE
-        told = "this processor does not have" if known else "there is no"
-        raise UserError(f"{told} the instruction set {instruction_set!r}; choose --instruction-set from {', '.join(usable)}.")
+        raise UserError(
+            f"kernels for {instruction_set!r} cannot run on this processor; choose --instruction-set from {', '.join(usable)}."
+        )
 
 
 def requirements(arithmetic: Arithmetic | None) -> dict[str, str | None]:

@@ -79,6 +79,7 @@ class KernelCache:
                 owner = open(place / OWNER, "w")  # noqa: SIM115 (held as long as the folder is used)
                 with suppress(OSError):  # a file system without locks
                     fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                print(os.getpid(), end="", file=owner, flush=True)
             (place / "kernel").mkdir()
         except OSError as error:
             raise UserError(_unusable(self._folder, error)) from None
