@@ -17,6 +17,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import socket
 import stat
@@ -61,6 +62,11 @@ class KernelCache:
         self._kernels = self._folder / _title(instruction_set, compiler)
         self._work = self._folder / WORK
         self._say = tell
+        if shlex.quote(str(self._folder)) != str(self._folder):  # Inductor writes it into a command line as it is
+            raise UserError(
+                f"the folder for compiled kernels {self._folder} has a space or another special character in its path, which the "
+                "compiler cannot take; choose another with --kernels."
+            )
         try:
             for place in (self._folder, self._kernels, self._work):
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -77,9 +83,9 @@ class KernelCache:
             with self._locked():
                 place = Path(tempfile.mkdtemp(prefix=f"{socket.gethostname()}.", dir=self._work))
                 owner = open(place / OWNER, "w")  # noqa: SIM115 (held as long as the folder is used)
+                print(os.getpid(), end="", file=owner, flush=True)
                 with suppress(OSError):  # a file system without locks
                     fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                print(os.getpid(), end="", file=owner, flush=True)
             (place / "kernel").mkdir()
         except OSError as error:
             raise UserError(_unusable(self._folder, error)) from None

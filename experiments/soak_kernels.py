@@ -42,13 +42,14 @@ def soak_kernels(kills: int, seed: int, folder: Path, say: Say) -> list[str]:
     assert arithmetic.compiler is not None
     say(f"{arithmetic.compiler}, {arithmetic.instruction_set}, torch {told['packages']['torch']}.")
     alone, began = Store(folder / "alone"), time.monotonic()
-    faults = _finish(_runs(ROW, 0), alone, replace(arithmetic, kernels=folder / "kernels of those left alone"))
+    faults = _finish(_runs(ROW, 0), alone, replace(arithmetic, kernels=folder / "kernels-alone"))
     longest = _seconds_to_compile(arithmetic, store := Store(folder / "killed"))
     say(f"A worker compiles for {longest:.1f} s.")
+    say("")
     killed: Counter[str] = Counter()
     while killed.total() < kills and not faults:
         what = _tamper(arithmetic.kernels, dice)
-        delays = [dice.uniform(0.0, 1.2 * longest) for _ in range(2)]
+        delays = [dice.uniform(0.0, longest) for _ in range(2)]
         runs = _runs(ENDLESS, 100 + killed.total())
         workers = [_Worker(run, store, arithmetic, delay) for run, delay in zip(runs, delays, strict=True)]
         while any(worker.dies() for worker in workers):

@@ -294,6 +294,12 @@ def test_folder_below_one_that_others_may_write_to_is_refused_but_not_in_the_fol
         check_private(tmp_path / "open" / "mine")
 
 
+def test_folder_whose_path_would_fall_apart_in_a_command_line_is_refused(tmp_path):
+    with pytest.raises(UserError, match="a space or another special character"):
+        Kernels(tmp_path / "my kernels").cache()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_folder_of_another_user_is_refused(shared):
     shared.folder.mkdir()
@@ -417,13 +423,14 @@ def test_what_a_worker_notes_is_shown_though_nothing_failed(tmp_path):
     from rich.console import Console
 
     program = "import sys; print('a warning of a library\\nnote: a kernel was damaged.\\nanother', file=sys.stderr)"
-    job = executor.Job(Group((make_run(),), 1.0, 1), state="running", errors=open(tmp_path / "errors", "w+b"))
-    job.process = subprocess.Popen([sys.executable, "-c", program], stderr=job.errors)
-    job.process.wait()
-    executor._look_after(job, Store(tmp_path / "runs"))
-    console = Console(record=True, width=200, file=open(os.devnull, "w"))
-    Progress(console, 1)([job])
-    shown = console.export_text()
+    with open(tmp_path / "errors", "w+b") as errors, open(os.devnull, "w") as nothing:
+        job = executor.Job(Group((make_run(),), 1.0, 1), state="running", errors=errors)
+        job.process = subprocess.Popen([sys.executable, "-c", program], stderr=errors)
+        job.process.wait()
+        executor._look_after(job, Store(tmp_path / "runs"))
+        console = Console(record=True, width=200, file=nothing)
+        Progress(console, 1)([job])
+        shown = console.export_text()
     assert job.state == "done"
     assert "a kernel was damaged." in shown
     assert "warning" not in shown
