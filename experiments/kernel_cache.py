@@ -64,8 +64,8 @@ class KernelCache:
         self._say = tell
         if shlex.quote(str(self._folder)) != str(self._folder):  # Inductor writes it into a command line as it is
             raise UserError(
-                f"the folder for compiled kernels {self._folder} has a space or another special character in its path, which the "
-                "compiler cannot take; choose another with --kernels."
+                f"the folder for compiled kernels {self._folder} has a space or another special character in its path, which "
+                "the compiler cannot take; choose another with --kernels."
             )
         try:
             for place in (self._folder, self._kernels, self._work):
