@@ -12,10 +12,8 @@ Where there is no C++ compiler, or for runs too short to repay compiling, the tr
 
 from __future__ import annotations
 
-import subprocess
-import sysconfig
 from collections.abc import Callable, Hashable, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -37,6 +35,7 @@ from algorithms.agent import (
     leaves,
     map_state,
 )
+from algorithms.kernels import Compiler
 
 # Lanes are padded, so that a lane's bits do not depend on how many there are. A single lane is compiled into another form
 # than several; and eager kernels treat the elements after the last full pair of SIMD vectors (32 floats) differently.
@@ -55,14 +54,17 @@ class Engine:
 
     must_be_finite: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, learner: Any, inputs: tuple[Tensor, ...], states: Sequence[State], compiled: bool, steps: int = 0):
+    def __init__(
+        self, learner: Any, inputs: tuple[Tensor, ...], states: Sequence[State], compiled: Compiler | bool, steps: int = 0
+    ):
         """Stack the states, which are those after so many steps.
 
         Args:
             learner: gives the code of the step; lanes may differ in everything that is in their state.
             inputs: one lane's inputs, a NamedTuple of tensors of the right shape and type.
             states: one for each lane, as `learner.init` makes them.
-            compiled: compile the step, or execute its traced graph.
+            compiled: compile the step, or execute its traced graph. A `Compiler` says how; True is for the best of this
+                processor, in this process alone.
             steps: the updates that the states have behind them.
         """
         self.count = len(states)
@@ -71,7 +73,7 @@ class Engine:
         padded = [*states, *[states[-1]] * (count - self.count)]
         self._learner = learner
         self._form: Callable[[int], Hashable] = learner.form if isinstance(learner, Varying) else lambda steps: None
-        self._compiled = compiled
+        self._compiler = Compiler() if compiled is True else compiled or None
         self._state: State = map_state(lambda *x: torch.stack(x).contiguous(), *padded)
         self._ports: Any = type(inputs)(*(torch.zeros(count, *x.shape, dtype=x.dtype) for x in inputs))
         self.info: dict[str, np.ndarray] = {}
@@ -151,7 +153,7 @@ class Engine:
             # Traced on copies: tracing executes the step, which must not count as one.
             graph = make_fx(step)(*(x.clone() for x in self._inputs))
             self._info_names = names
-            return _compile(graph, self._inputs) if self._compiled else graph
+            return self._compiler.compile(graph, self._inputs) if self._compiler else graph
 
 
 class _Moment(NamedTuple):
@@ -182,7 +184,7 @@ class Lanes(Engine):
 
     must_be_finite = ("td_error",)
 
-    def __init__(self, agent: Agent, spaces: Spaces, states: Sequence[State], compiled: bool, steps: int = 0):
+    def __init__(self, agent: Agent, spaces: Spaces, states: Sequence[State], compiled: Compiler | bool, steps: int = 0):
         """Stack the states, which are those after so many steps."""
         obs = torch.zeros(spaces.obs_shape, dtype=getattr(torch, spaces.obs_dtype))
         action = torch.zeros((), dtype=torch.int64) if spaces.discrete else torch.zeros(spaces.action_size)
@@ -225,7 +227,12 @@ class LabelledLanes(Engine):
     must_be_finite = ("loss",)
 
     def __init__(
-        self, learner: LabelledLearner, spaces: LabelledSpaces, states: Sequence[State], compiled: bool, steps: int = 0
+        self,
+        learner: LabelledLearner,
+        spaces: LabelledSpaces,
+        states: Sequence[State],
+        compiled: Compiler | bool,
+        steps: int = 0,
     ):
         """Stack the states, which are those after so many steps."""
         x = torch.zeros(spaces.x_shape)
@@ -236,41 +243,3 @@ class LabelledLanes(Engine):
     def _update(self, state: State, inputs: Sample, **form: Hashable) -> tuple[State, tuple[Tensor, ...], Info]:
         state, info = self._learner.step(state, inputs, **form)
         return state, (), info
-
-
-def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
-    # Inductor is called on the traced graph directly: shapes are fixed, so the guards that `torch.compile` would check at
-    # every call (a fifth of the step at 8 lanes) have nothing to guard.
-    from torch._guards import TracingContext, tracing
-    from torch._inductor import compile as inductor_compile
-    from torch._inductor import config
-    from torch._subclasses import FakeTensorMode
-    from torch.fx.experimental.symbolic_shapes import ShapeEnv
-
-    # Only with a shape environment does Inductor use its on-disk cache: 4 s instead of 12 s for every later process.
-    context = TracingContext(FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True))
-    # A value read more than once is kept in memory: by default LayerNorm and LeakyReLU, with a root and a division, would be
-    # computed again for every row of the matrix that follows.
-    settings = config.patch(
-        compile_threads=1,
-        size_asserts=False,
-        alignment_asserts=False,
-        realize_reads_threshold=1,
-        realize_opcount_threshold=10,
-    )
-    with tracing(context), settings:
-        kernel: Callable[..., Any] = inductor_compile(graph, list(inputs))
-        return kernel
-
-
-@cache
-def compiler_available() -> bool:
-    """Return whether lanes can be compiled here: it takes a C++ compiler and the headers of Python."""
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        command = [get_cpp_compiler(), "-fsyntax-only", "-I", sysconfig.get_path("include"), "-x", "c++", "-"]
-        return subprocess.run(command, input=b"#include <Python.h>", capture_output=True).returncode == 0
-    except (InvalidCxxCompiler, OSError):
-        return False

@@ -7,6 +7,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+# How a line on a worker's standard error begins that whoever started it shall read, though nothing has failed.
+NOTE = "note: "
+
 
 class UserError(Exception):
     """Something asked for cannot be done: the message names the thing and the remedy. Commands exit with code 2."""

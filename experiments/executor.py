@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from experiments.errors import UserError
+from experiments.errors import NOTE, UserError
 from experiments.plan import Group
 from experiments.store import Store
 from experiments.worker import DONE, FAILED, STOPPED, STORE_UNWRITABLE, Options, train_runs
@@ -33,6 +33,7 @@ class Job:
     group: Group
     state: str = "waiting"  # waiting | running | done | failed | stopped
     deaths: int = 0
+    notes: list[str] = field(default_factory=list)
     began: float = 0.0
     seconds: float = 0.0
     message: str = ""
@@ -97,7 +98,7 @@ def _start(job: Job, store: Store, options: Options) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=job.errors,
-        env={**os.environ, **ONE_THREAD},
+        env={**os.environ, **ONE_THREAD, **(options.arithmetic.environment() if options.arithmetic else {})},
         start_new_session=True,  # Ctrl-C reaches this process only, which passes it on
     )
     assert job.process.stdin is not None
@@ -122,6 +123,7 @@ def _look_after(job: Job, store: Store) -> None:
     job.errors.seek(0)
     job.message = job.errors.read().decode(errors="replace").strip()
     job.errors.close()
+    job.notes += [line.removeprefix(NOTE) for line in job.message.splitlines() if line.startswith(NOTE)]
     if code == DONE:
         job.state = "done"
     elif code == FAILED:

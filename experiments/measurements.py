@@ -96,7 +96,7 @@ class PeakMemory:
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class ArithmeticSpeed:
     """The speed of fixed arithmetic, by which devices compare, and the device that times are shown for."""
 
     cycle_ms: float = 45.0

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import plan, registry
+from experiments.arithmetic import choose
 from experiments.cli import positive, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.expand import check_hyperparameters, check_spaces, parse_settings, resolve
@@ -39,10 +40,8 @@ def profile(runs: list[Run], seconds: float) -> pd.DataFrame:
     The first three rows, environment, learner and the loop around them, add up to the whole step. Those that begin with
     `learner: ` add up to the learner, largest first.
     """
-    from algorithms.lanes import compiler_available
-
     torch.set_num_threads(1)
-    compiled = compiler_available()
+    compiled = choose().lane_compiler()
     _name_loops()
     agents = Agents.begin(runs, compiled)
     spent = {"environment": 0.0, "learner": 0.0}

@@ -44,6 +44,8 @@ class Progress:
                 self._known[number] = job.state
                 if job.state in ("done", "failed", "stopped"):
                     self._console.print(self._closing_line(job), highlight=False)
+            while job.notes:
+                self._console.print(escape(job.notes.pop(0)), highlight=False, soft_wrap=True)
             if job.deaths == 1 and self._known.get(-number - 1) is None:
                 self._known[-number - 1] = "died"
                 self._console.print(f"worker died, running once more: {job.group.title}", highlight=False)

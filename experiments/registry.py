@@ -28,7 +28,7 @@ from baselines.settings import (
 )
 from experiments.errors import UserError, closest_names
 from experiments.families import options_class
-from experiments.measurements import Arithmetic, PeakMemory, Throughput, UpdateTime
+from experiments.measurements import ArithmeticSpeed, PeakMemory, Throughput, UpdateTime
 from experiments.spec import Run, Value
 
 
@@ -106,7 +106,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "td3_1": Algorithm("TD3-1", TD3_1, BATCH, ("vector",), lanes="baselines.incremental_td3:IncrementalTD3"),
     "dqn1": Algorithm("DQN1", DQN1, BATCH, ("choice",), lanes="baselines.incremental_dqn:IncrementalDQN"),
     "throughput": Algorithm("throughput", Throughput, THROUGHPUT),
-    "arithmetic": Algorithm("arithmetic", Arithmetic, RESOURCES),
+    "arithmetic": Algorithm("arithmetic", ArithmeticSpeed, RESOURCES),
     "update_time": Algorithm("update time", UpdateTime, RESOURCES),
     "peak_memory": Algorithm("peak memory", PeakMemory, RESOURCES),
 }

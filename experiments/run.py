@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from experiments.arithmetic import INSTRUCTION_SET_HELP, KERNELS_HELP, Arithmetic, choose
 from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, positive, resolve_request, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.executor import Job, run_local
@@ -23,6 +24,7 @@ from experiments.expand import check_spaces
 from experiments.plan import Group, disk_bytes, plan, spaces_of, wall_seconds
 from experiments.progress import Progress, clock
 from experiments.provenance import available_cores, other_versions, provenance
+from experiments.registry import BATCH
 from experiments.spec import Run
 from experiments.store import Store
 from experiments.worker import Options
@@ -44,6 +46,8 @@ def main(
     again: Annotated[bool, typer.Option("--again", help="Take measurements anew (never for training).")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show runs, groups and cost, and do nothing.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.")] = 60.0,
+    instruction_set: Annotated[str | None, typer.Option(help=INSTRUCTION_SET_HELP)] = None,
+    kernels: Annotated[Path | None, typer.Option(help=KERNELS_HELP)] = None,
 ) -> None:
     """Train what is missing of an experiment, then draw its figure and print its table."""
     console = Console(highlight=False)
@@ -73,8 +77,7 @@ def main(
             return
         stopped = False
         if groups:
-            if any(group.loop.lanes for group in groups):
-                _tell_if_uncompiled(console)
+            arithmetic = chosen_arithmetic(console, groups, instruction_set, kernels)
             runs_store.check_writable()
             if again:
                 for run in todo:
@@ -82,7 +85,7 @@ def main(
                         runs_store.discard(run.run_id)
             for run in todo:
                 runs_store.forgive(run.run_id)
-            jobs = _train(console, groups, runs_store, workers, checkpoint_seconds)
+            jobs = _train(console, groups, runs_store, workers, Options(checkpoint_seconds, None, arithmetic, provenance()))
             failed |= {run.run_id for job in jobs if job.state == "failed" for run in job.group.runs}
             stopped = any(job.state == "stopped" for job in jobs)
             _, _, taken = missing_runs(request, runs_store, retry=False, again=False)
@@ -175,19 +178,24 @@ def count(number: int, thing: str) -> str:
     return f"{number} {thing}{'s' if number != 1 else ''}"
 
 
-def _tell_if_uncompiled(console: Console) -> None:
-    from algorithms.lanes import compiler_available  # with torch, which a request that is finished does without
-
-    if not compiler_available():
+def chosen_arithmetic(
+    console: Console, groups: Sequence[Group], instruction_set: str | None, kernels: Path | None
+) -> Arithmetic | None:
+    """Choose once for all workers how lanes are compiled, and tell where they cannot be; None where nobody will ask."""
+    lanes = any(group.loop != BATCH for group in groups)
+    if not lanes and instruction_set is None:
+        return None
+    arithmetic = choose(instruction_set, kernels)
+    if lanes and arithmetic.compiler is None:
         console.print(
             "A C++ compiler or the headers of Python are missing: streaming learners run uncompiled, several times slower. "
             "On Debian, `apt-get install g++ python3-dev` changes that.",
             soft_wrap=True,
         )
+    return arithmetic
 
 
-def _train(console: Console, groups: list[Group], store: Store, workers: int, checkpoint_seconds: float) -> list[Job]:
-    options = Options(checkpoint_seconds=checkpoint_seconds, provenance=provenance())
+def _train(console: Console, groups: list[Group], store: Store, workers: int, options: Options) -> list[Job]:
     try:
         with Progress(console, workers) as progress:
             return run_local(groups, store, options, workers, progress)

@@ -28,6 +28,7 @@ from experiments.expand import resolve
 from experiments.fault_injection import MOMENTS, FaultInjector, Say, subject
 from experiments.plan import plan
 from experiments.provenance import exact_versions, provenance
+from experiments.soak_kernels import soak_kernels
 from experiments.spec import Arm, Row, Run, Value
 from experiments.store import Store
 from experiments.worker import DONE, Options
@@ -59,6 +60,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Seed of the moments and the kinds of kills.")] = 0,
     store: Annotated[Path, typer.Option(help="A folder that is empty or does not exist yet.")] = Path("runs/soak"),
     log: Annotated[Path, typer.Option(help="File to write the log to.")] = Path("runs/soak.log"),
+    compiling: Annotated[bool, typer.Option("--compiling", help="Kill only while kernels are compiled.")] = False,
 ) -> None:
     """Kill training again and again, and compare what it leaves with the same training left alone."""
     with told_plainly():
@@ -74,7 +76,7 @@ def main(
                 print(line, flush=True)
                 print(line, file=file, flush=True)
 
-            faults = soak(ROWS, kills, seed, store, say)
+            faults = soak_kernels(kills, seed, store, say) if compiling else soak(ROWS, kills, seed, store, say)
     if faults:
         raise SystemExit(1)
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments import checkpoint
+from experiments.arithmetic import Arithmetic
 from experiments.errors import UserError
 from experiments.provenance import git_state
 from experiments.spec import Run
@@ -31,10 +32,11 @@ STORE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO
 
 @dataclass(frozen=True)
 class Options:
-    """How to train, none of which changes a result."""
+    """How to train. None of it changes what a result means; `compiled` and `arithmetic` change its last bits."""
 
     checkpoint_seconds: float = 60.0
     compiled: bool | None = None
+    arithmetic: Arithmetic | None = None
     provenance: Any = None
 
 
@@ -50,6 +52,7 @@ def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_request
         checkpoint_seconds=options.checkpoint_seconds,
         stop_requested=stop_requested,
         compiled=options.compiled,
+        arithmetic=options.arithmetic,
         provenance=options.provenance or {},
     )
     try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.arithmetic import INSTRUCTION_SETS
 from experiments.errors import UserError, closest_names
 
 FOLDER = Path(__file__).with_name("profiles")
@@ -26,6 +27,8 @@ class Profile:
         signal_delay_seconds: how long before the time limit SLURM warns the task.
         setup: shell commands that run before Python.
         max_array_size: instead of the MaxArraySize that scontrol tells.
+        instruction_set: what all nodes calculate with, where they differ.
+        kernels: folder of compiled kernels, seen by the nodes; `~` is the home folder.
         allocation_core_hours: what the cost is set against.
     """
 
@@ -41,6 +44,8 @@ class Profile:
     signal_delay_seconds: int = 120
     setup: tuple[str, ...] = ()
     max_array_size: int | None = None
+    instruction_set: str | None = None
+    kernels: str | None = None
     allocation_core_hours: float | None = None
 
 
@@ -77,6 +82,11 @@ def _checked(path: Path, content: dict[str, Any]) -> Profile:
             f"the profile {path} warns a task {profile.signal_delay_seconds} s before a limit of {profile.time_minutes} min; "
             f"signal_delay_seconds must be less than the time."
         )
+    if profile.instruction_set not in (None, *INSTRUCTION_SETS):
+        raise UserError(
+            f"instruction_set in the profile {path} must be one of {', '.join(INSTRUCTION_SETS)}; "
+            f"{profile.instruction_set!r} is not."
+        )
     return profile
 
 
@@ -88,7 +98,7 @@ def _typed(path: Path, key: str, value: Any, kind: str) -> Any:
     elif kind.startswith("str"):
         if isinstance(value, str) and value.strip() and value.isprintable():
             return value
-        wanted = "a word of SLURM's in quotes"
+        wanted = "a word in quotes"
     elif kind.startswith("int"):
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value

@@ -181,7 +181,17 @@ def _submit(
     try:
         with redirect_stderr(StringIO()), executor.batch():  # what sbatch says is told below, in one sentence
             jobs = [
-                executor.submit(Task(str(store.root), task.groups, task.cores, checkpoint_seconds, profile.time_minutes))
+                executor.submit(
+                    Task(
+                        str(store.root),
+                        task.groups,
+                        task.cores,
+                        checkpoint_seconds,
+                        profile.time_minutes,
+                        profile.instruction_set,
+                        None if profile.kernels is None else Path(profile.kernels).expanduser().absolute(),
+                    )
+                )
                 for task in tasks
             ]
     except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError, RuntimeError) as error:

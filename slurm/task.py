@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from submitit.helpers import Checkpointable
@@ -27,12 +28,27 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 class Task(Checkpointable):
     """Trains groups on so many workers; called by submitit on the node."""
 
-    def __init__(self, store: str, groups: Sequence[Group], cores: int, checkpoint_seconds: float, time_minutes: int):
+    # Here for tasks that were in the queue before there were these.
+    instruction_set: str | None = None
+    kernels: Path | None = None
+
+    def __init__(
+        self,
+        store: str,
+        groups: Sequence[Group],
+        cores: int,
+        checkpoint_seconds: float,
+        time_minutes: int,
+        instruction_set: str | None = None,
+        kernels: Path | None = None,
+    ):
         self.store = store
         self.groups = pickle.dumps(tuple(groups))
         self.cores = cores
         self.checkpoint_seconds = checkpoint_seconds
         self.time_minutes = time_minutes
+        self.instruction_set = instruction_set
+        self.kernels = kernels
 
     def __call__(self) -> None:
         """Train what is neither finished nor failed; exit 0 when nothing is left to do here."""
@@ -47,6 +63,7 @@ class Task(Checkpointable):
         from experiments.executor import run_local
         from experiments.progress import Progress
         from experiments.provenance import other_versions, provenance
+        from experiments.run import chosen_arithmetic
         from experiments.store import Store
         from experiments.worker import Options
 
@@ -58,7 +75,9 @@ class Task(Checkpointable):
         console.print(f"{_restarts()} of job {_job()}: {sum(len(group.runs) for group in groups)} runs to go.")
         if told := other_versions(store, [run for group in given for run in group.runs]):
             console.print(told, soft_wrap=True)
-        options = Options(checkpoint_seconds=self.checkpoint_seconds, provenance=provenance())
+        with told_plainly():
+            arithmetic = chosen_arithmetic(console, groups, self.instruction_set, self.kernels)
+        options = Options(self.checkpoint_seconds, None, arithmetic, provenance())
         with told_plainly(), Progress(console, self.cores) as progress:
             jobs = run_local(groups, store, options, self.cores, progress, stop_requested=lambda: bool(asked))
         left = _left(store, groups)

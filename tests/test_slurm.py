@@ -210,6 +210,8 @@ def test_example_profile_explains_every_key():
         ({"cores": 0}, ("cores", "0 is not")),
         ({"signal_delay_seconds": 600}, ("600 s before a limit of 10 min",)),
         ({"allocation_core_hours": 0}, ("allocation_core_hours",)),
+        ({"instruction_set": "avx1024"}, ("instruction_set", "avx512, avx2, scalar", "'avx1024' is not")),
+        ({"kernels": 3}, ("kernels", "a word in quotes; 3 is not")),
     ],
     ids=str,
 )

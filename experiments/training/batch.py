@@ -12,6 +12,7 @@ from baselines.batch import build
 from baselines.settings import used_sizes
 from baselines.stepwise import Diverged
 from experiments import checkpoint
+from experiments.arithmetic import requirements
 from experiments.environments import Environment, SimulationDivergedError
 from experiments.errors import UserError
 from experiments.provenance import exact_versions
@@ -83,7 +84,7 @@ def train(runs: Sequence[Run], context: Context) -> None:
 def _train(run: Run, context: Context) -> None:
     """Train and publish a run. Raise `Interrupted` when asked to stop, with the state in a checkpoint."""
     torch.set_num_threads(1)
-    requires = exact_versions()
+    requires = {**exact_versions(), **requirements(None)}
     restored = checkpoint.latest(context.store, run.run_id, requires)
     stream = Stream(run)
     if restored is not None:
@@ -108,6 +109,7 @@ def _train(run: Run, context: Context) -> None:
     provenance = {
         **context.provenance_of(run.run_id),
         "implementation": f"stable-baselines3 {requires['stable-baselines3']}",
+        "libraries": requires["libraries"],
         "threads": 1,
         "sizes": used_sizes(make_learner(run), run.steps),
         "steps_per_second": _pace(stream.steps, stream.seconds),

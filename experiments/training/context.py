@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from experiments import checkpoint
+from experiments.arithmetic import Arithmetic, choose
 from experiments.store import Owner, Store
+
+if TYPE_CHECKING:
+    from algorithms.kernels import Compiler
 
 BEAT_SECONDS = 2.0
 
@@ -54,6 +58,7 @@ class Context:
     Attributes:
         checkpoint_seconds: time between checkpoints.
         stop_requested: asked at step boundaries; True after SIGTERM, SIGINT, SIGUSR1 or SIGUSR2.
+        arithmetic: how lanes are compiled; chosen here if nobody has.
         provenance: what is known of the machine and the code before training starts.
         claimed: ids of the runs that the owner holds.
     """
@@ -63,6 +68,7 @@ class Context:
     checkpoint_seconds: float = 60.0
     stop_requested: Callable[[], bool] = lambda: False
     compiled: bool | None = None
+    arithmetic: Arithmetic | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     claimed: list[str] = field(default_factory=list)
     _code: dict[str, list[Any]] = field(default_factory=dict)
@@ -80,6 +86,11 @@ class Context:
             for run_id in self.claimed:
                 self._check_claim(run_id)
             self.store.beat(self.owner, {"step": step, "steps_per_second": steps_per_second, "recent_return": returns})
+
+    def lane_compiler(self) -> Compiler | bool:
+        """Return the compiler for `Lanes`, False where there is none."""
+        self.arithmetic = self.arithmetic or choose()
+        return self.arithmetic.lane_compiler()
 
     def checkpoint_due(self) -> bool:
         """Return whether it is time for a checkpoint, and if so start the next interval."""

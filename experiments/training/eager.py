@@ -16,7 +16,7 @@ class EagerLane(Lanes):
 
     def __init__(self, agent: Agent, spaces: Spaces, state: State, steps: int = 0):
         super().__init__(agent, spaces, [state], compiled=True, steps=steps)  # for the padding
-        self._compiled = False
+        self._compiler = None
 
     def _build(self, form: Hashable) -> Callable[..., Any]:
         graph = super()._build(form)

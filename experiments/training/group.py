@@ -15,8 +15,10 @@ import numpy as np
 import torch
 
 from algorithms.agent import layout
+from algorithms.kernels import Compiler
 from algorithms.lanes import Engine
 from experiments import checkpoint
+from experiments.arithmetic import ARITHMETIC, requirements
 from experiments.environments import describe
 from experiments.provenance import exact_versions
 from experiments.registry import environment_options, make_learner
@@ -45,12 +47,12 @@ class LaneGroup:
     lanes: Engine
 
     @classmethod
-    def begin(cls, runs: Sequence[Run], compiled: bool) -> Self:
+    def begin(cls, runs: Sequence[Run], compiled: Compiler | bool) -> Self:
         """Make learners that have seen nothing, ready for their first update."""
         raise NotImplementedError
 
     @classmethod
-    def restore(cls, runs: Sequence[Run], payloads: Sequence[dict[str, Any]], compiled: bool, step: int) -> Self:
+    def restore(cls, runs: Sequence[Run], payloads: Sequence[dict[str, Any]], compiled: Compiler | bool, step: int) -> Self:
         """Go to where `payload` was called, which was after so many steps."""
         raise NotImplementedError
 
@@ -125,10 +127,18 @@ class Clock:
             self._save(self._step)
 
 
-def train(kind: type[LaneGroup], runs: Sequence[Run], context: Context, compiled: bool) -> None:
-    """Train and publish runs that share structure and budget. Raise `Interrupted` when asked to stop."""
+def train(kind: type[LaneGroup], runs: Sequence[Run], context: Context, eager_below: int) -> None:
+    """Train and publish runs that share structure and budget. Raise `Interrupted` when asked to stop.
+
+    Runs of fewer than `eager_below` steps are not worth compiling, unless the context decides. The number of lanes has no say:
+    a run's bits must not depend on it.
+    """
     torch.set_num_threads(1)
-    requires = {"engine": "compiled" if compiled else "eager", **exact_versions()}
+    compiled: Compiler | bool = bool(context.compiled)
+    if compiled or (context.compiled is None and runs[0].steps >= eager_below):
+        compiled = context.lane_compiler() or compiled
+    arithmetic = requirements(context.arithmetic if compiled else None)
+    requires = {"engine": "compiled" if compiled else "eager", **exact_versions(), **arithmetic}
     for group, checkpoints in _groups_at_one_step(runs, context, requires):
         _train_group(kind, group, checkpoints, compiled, requires, context)
 
@@ -156,7 +166,12 @@ def _groups_at_one_step(runs: Sequence[Run], context: Context, requires: dict[st
 
 
 def _train_group(
-    kind: type[LaneGroup], runs: list[Run], restored: Restored, compiled: bool, requires: dict[str, Any], context: Context
+    kind: type[LaneGroup],
+    runs: list[Run],
+    restored: Restored,
+    compiled: Compiler | bool,
+    requires: dict[str, Any],
+    context: Context,
 ) -> None:
     begun_at = restored[0].step if restored[0] else 0
     resumed_at: list[int] = []
@@ -194,7 +209,7 @@ def _train_group(
         }
         provenance = {
             **context.provenance_of(stream.run.run_id),
-            "engine": requires["engine"],
+            **{key: requires[key] for key in ("engine", *ARITHMETIC) if key in requires},
             "lanes": len(runs),
             "threads": 1,
             "steps_per_second": pace,

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from algorithms.agent import Agent
-from algorithms.lanes import Lanes, compiler_available
+from algorithms.kernels import Compiler
+from algorithms.lanes import Lanes
 from experiments.environments import Environment, SimulationDivergedError
 from experiments.families import family_of
 from experiments.randomness import BLOCK, NoiseStream, derive
@@ -24,19 +25,15 @@ from experiments.training.episodes import EpisodeLog
 from experiments.training.group import Clock, LaneGroup
 from experiments.training.metrics import TD_ERROR, MetricsLog
 
-# Runs of fewer steps are not worth compiling. The number of lanes has no say: a run's bits must not depend on it.
+# Runs of fewer steps are not worth compiling.
 EAGER_BELOW_STEPS = 2_000
 EAGER_BELOW_STEPS_WITH_IMAGES = 200
 
 
 def train(runs: Sequence[Run], context: Context) -> None:
     """Train and publish runs that share structure and budget. Raise `Interrupted` when asked to stop."""
-    compiled = context.compiled
-    if compiled is None:
-        images = family_of(runs[0].env_id).images
-        worth_it = runs[0].steps >= (EAGER_BELOW_STEPS_WITH_IMAGES if images else EAGER_BELOW_STEPS)
-        compiled = worth_it and compiler_available()
-    group.train(Agents, runs, context, compiled)
+    images = family_of(runs[0].env_id).images
+    group.train(Agents, runs, context, EAGER_BELOW_STEPS_WITH_IMAGES if images else EAGER_BELOW_STEPS)
 
 
 class Stream:
@@ -63,7 +60,7 @@ class Agents(LaneGroup):
         self.lanes: Lanes = lanes
 
     @classmethod
-    def begin(cls, runs: Sequence[Run], compiled: bool) -> Self:
+    def begin(cls, runs: Sequence[Run], compiled: Compiler | bool) -> Self:
         """Make fresh streams and agents, up to their first actions."""
         agents: list[Agent] = [make_learner(run) for run in runs]
         streams = [Stream(run, agent) for run, agent in zip(runs, agents, strict=True)]
@@ -80,7 +77,7 @@ class Agents(LaneGroup):
         return cls(streams, lanes)
 
     @classmethod
-    def restore(cls, runs: Sequence[Run], payloads: Sequence[dict[str, Any]], compiled: bool, step: int) -> Self:
+    def restore(cls, runs: Sequence[Run], payloads: Sequence[dict[str, Any]], compiled: Compiler | bool, step: int) -> Self:
         """Go to where `payload` was called, which was after so many steps."""
         agents: list[Agent] = [make_learner(run) for run in runs]
         streams = [Stream(run, agent) for run, agent in zip(runs, agents, strict=True)]

@@ -35,11 +35,12 @@ import torch
 from torch import Tensor
 
 from algorithms.agent import Agent, Info, NoiseSpec, Spaces, State, Transition
-from algorithms.lanes import Lanes, compiler_available
+from algorithms.kernels import Compiler
+from algorithms.lanes import Lanes
 from experiments import registry
 from experiments.errors import UserError
 from experiments.expand import measured_run
-from experiments.measurements import Arithmetic, PeakMemory, UpdateTime
+from experiments.measurements import ArithmeticSpeed, PeakMemory, UpdateTime
 from experiments.spec import Run
 from experiments.training import batch, memory
 from experiments.training.context import Context, Unwatched
@@ -72,18 +73,22 @@ def measure(run: Run, context: Context) -> None:
     with pinned():
         if isinstance(settings, PeakMemory):
             names, rows = memory.COLUMNS, memory.rows(cast(Run, measured_run(run)), settings, run.steps)
-        elif isinstance(settings, Arithmetic):
+        elif isinstance(settings, ArithmeticSpeed):
             names, rows = ("repeat", "quantity", "gflops", "core_share"), list(_arithmetic(settings, run.steps))
         else:
             names = ("repeat", "quantity", "milliseconds", "core_share")
-            rows = _times(cast(Run, measured_run(run)), settings, run.steps)
+            rows = _times(cast(Run, measured_run(run)), settings, run.steps, context)
     table = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
     result = {"status": "finished", "steps": run.steps, "diverged_at": None}
     context.store.publish(run, {run.algorithm: table}, result, {**context.provenance, "threads": 1})
 
 
-def _times(run: Run, settings: UpdateTime, repeats: int) -> Rows:
-    learner = _StreamingLearner(run, settings) if registry.loop_of(run).lanes else _BatchLearner(run, settings)
+def _times(run: Run, settings: UpdateTime, repeats: int, context: Context) -> Rows:
+    learner: _StreamingLearner | _BatchLearner
+    if registry.loop_of(run).lanes:
+        learner = _StreamingLearner(run, settings, settings.engine == "compiled" and context.lane_compiler())
+    else:
+        learner = _BatchLearner(run, settings)
     rows: Rows = []
     for repeat in range(repeats):
         share = _core_share()
@@ -97,8 +102,8 @@ def _times(run: Run, settings: UpdateTime, repeats: int) -> Rows:
 class _StreamingLearner:
     """One lane, its environment, and the same learner when it only acts."""
 
-    def __init__(self, run: Run, settings: UpdateTime):
-        if settings.engine == "compiled" and not compiler_available():
+    def __init__(self, run: Run, settings: UpdateTime, compiler: Compiler | bool):
+        if settings.engine == "compiled" and not compiler:
             raise UserError(
                 f"a C++ compiler or the headers of Python are missing, so {run.algorithm} has no compiled form to measure; "
                 "install them (on Debian, g++ and python3-dev) or measure with --set engine=eager."
@@ -106,12 +111,12 @@ class _StreamingLearner:
         self._seconds, self._ticks = settings.seconds, 0
         agent = registry.make_learner(run)
         self._window = getattr(agent, "policy_frequency", 1)
-        self._agents = Agents.begin([run], compiled=True)
+        self._agents = Agents.begin([run], compiler or True)
         lanes = self._agents.lanes
         spaces, state = self._agents.streams[0].environment.spaces, lanes.state(0)
         acting = _Acting(replace(agent, learning_starts=0) if hasattr(agent, "learning_starts") else agent)
         if settings.engine == "compiled":
-            self._acting = Lanes(acting, spaces, [state], compiled=True)
+            self._acting = Lanes(acting, spaces, [state], compiler)
         else:
             self._agents.lanes, self._acting = EagerLane(agent, spaces, state), EagerLane(acting, spaces, state)
             self._agents.lanes.obs[:], self._agents.lanes.action[:] = lanes.obs, lanes.action
@@ -258,7 +263,7 @@ def _windows(times: list[float], size: int) -> np.ndarray:
     return np.array(times[: len(times) // size * size]).reshape(-1, size)
 
 
-def _arithmetic(settings: Arithmetic, repeats: int) -> Iterator[tuple[int, str, float, float]]:
+def _arithmetic(settings: ArithmeticSpeed, repeats: int) -> Iterator[tuple[int, str, float, float]]:
     generator = torch.Generator().manual_seed(0)
     square, other = torch.rand(2, MATRIX_SIZE, MATRIX_SIZE, generator=generator)
     weights, vector = torch.rand(VECTOR_SIZE, VECTOR_SIZE, generator=generator), torch.rand(VECTOR_SIZE, generator=generator)

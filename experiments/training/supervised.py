@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from algorithms.agent import LabelledLearner
-from algorithms.lanes import LabelledLanes, compiler_available
+from algorithms.kernels import Compiler
+from algorithms.lanes import LabelledLanes
 from experiments import families
 from experiments.datasets.labelled import LabelledStream
 from experiments.randomness import BLOCK, NoiseStream, derive
@@ -23,16 +24,13 @@ from experiments.training.context import Context, Watcher
 from experiments.training.group import Clock, LaneGroup
 from experiments.training.metrics import MetricsLog
 
-# Runs of fewer samples are not worth compiling. The number of lanes has no say: a run's bits must not depend on it.
+# Runs of fewer samples are not worth compiling.
 EAGER_BELOW_SAMPLES = 2_000
 
 
 def train(runs: Sequence[Run], context: Context) -> None:
     """Train and publish runs that share structure and budget. Raise `Interrupted` when asked to stop."""
-    compiled = context.compiled
-    if compiled is None:
-        compiled = runs[0].steps >= EAGER_BELOW_SAMPLES and compiler_available()
-    group.train(LabelledLearners, runs, context, compiled)
+    group.train(LabelledLearners, runs, context, EAGER_BELOW_SAMPLES)
 
 
 class Stream:
@@ -53,7 +51,7 @@ class Stream:
 class LabelledLearners(LaneGroup):
     """Learners on their streams of samples."""
 
-    def __init__(self, runs: Sequence[Run], states: Sequence[Any], compiled: bool, step: int = 0):
+    def __init__(self, runs: Sequence[Run], states: Sequence[Any], compiled: Compiler | bool, step: int = 0):
         learners: list[LabelledLearner] = [make_learner(run) for run in runs]
         self.streams: list[Stream] = [Stream(run, learner) for run, learner in zip(runs, learners, strict=True)]
         spaces = self.streams[0].samples.spaces
@@ -65,12 +63,12 @@ class LabelledLearners(LaneGroup):
         self.lanes: LabelledLanes = LabelledLanes(learners[0], spaces, states, compiled, step)
 
     @classmethod
-    def begin(cls, runs: Sequence[Run], compiled: bool) -> Self:
+    def begin(cls, runs: Sequence[Run], compiled: Compiler | bool) -> Self:
         """Make learners that have seen nothing."""
         return cls(runs, (), compiled)
 
     @classmethod
-    def restore(cls, runs: Sequence[Run], payloads: Sequence[dict[str, Any]], compiled: bool, step: int) -> Self:
+    def restore(cls, runs: Sequence[Run], payloads: Sequence[dict[str, Any]], compiled: Compiler | bool, step: int) -> Self:
         """Go to where `payload` was called, which was after so many samples."""
         group = cls(runs, [payload["state"] for payload in payloads], compiled, step)
         for stream, payload in zip(group.streams, payloads, strict=True):

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from experiments import registry
+from experiments.arithmetic import Arithmetic, choose
 from experiments.environments import Environment
 from experiments.expand import measured_run
 from experiments.measurements import Throughput
@@ -45,11 +46,12 @@ def measure(run: Run, context: Context) -> None:
     """Measure and publish a table with columns repeat, quantity, steps_per_second (summed over workers)."""
     settings = Throughput(**dict(run.hyperparameters))  # type: ignore[arg-type]
     torch.set_num_threads(1)
+    arithmetic = (context.arithmetic or choose()) if _in_lanes(run) else None
     if settings.workers > 1:
-        rows = _measure_side_by_side(run, settings)
+        rows = _measure_side_by_side(run, settings, arithmetic)
     else:
         with pinned():
-            rows = _measure_alone(run, settings)
+            rows = _measure_alone(run, settings, arithmetic)
     repeat, quantity, rate = zip(*rows, strict=True)
     table = {"repeat": np.array(repeat), "quantity": np.array(quantity), "steps_per_second": np.array(rate)}
     result = {"status": "finished", "steps": run.steps, "diverged_at": None}
@@ -72,11 +74,11 @@ def pinned() -> Iterator[None]:
 Rows = list[tuple[int, str, float]]
 
 
-def _measure_alone(run: Run, settings: Throughput) -> Rows:
+def _measure_alone(run: Run, settings: Throughput, arithmetic: Arithmetic | None) -> Rows:
     environment = Environment(run.env_id, seed=1_000_000, **dict(run.environment))  # type: ignore[arg-type]
     quantities: dict[str, Callable[[int], int]] = {BARE: lambda n: _step_randomly(environment, n)}
-    if _in_lanes(run):
-        step_together, lanes = _streaming_learner(run, settings)
+    if arithmetic:
+        step_together, lanes = _streaming_learner(run, settings, arithmetic)
         quantities[UPDATE] = lambda n: _update_only(lanes, n)
     else:
         step_together = _batch_learner(run, settings)
@@ -120,12 +122,11 @@ def _in_lanes(run: Run) -> bool:
     return registry.loop_of(_learner_run(run)).lanes
 
 
-def _streaming_learner(run: Run, settings: Throughput) -> tuple[Callable[[int], int], Lanes]:
-    from algorithms.lanes import compiler_available
+def _streaming_learner(run: Run, settings: Throughput, arithmetic: Arithmetic) -> tuple[Callable[[int], int], Lanes]:
     from experiments.training.reinforcement import Agents
 
     seeds = range(run.seed * settings.lanes, (run.seed + 1) * settings.lanes)
-    agents = Agents.begin([replace(_learner_run(run), seed=seed) for seed in seeds], compiler_available())
+    agents = Agents.begin([replace(_learner_run(run), seed=seed) for seed in seeds], arithmetic.lane_compiler())
     unwatched, step = Unwatched(), 0
 
     def take(ticks: int) -> int:
@@ -158,14 +159,15 @@ def _library(run: Run) -> Callable[[int], None]:
     return library.stepper(registry.make_learner(run), environment, run.seed)
 
 
-def _measure_side_by_side(run: Run, settings: Throughput) -> Rows:
+def _measure_side_by_side(run: Run, settings: Throughput, arithmetic: Arithmetic | None) -> Rows:
     if settings.workers > available_cores():
         raise RuntimeError(f"{settings.workers} workers want as many cores; this machine lends {available_cores()}")
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(settings.workers)
     rates = spawn.Queue()
     processes = [
-        spawn.Process(target=_one_of_many, args=(run, settings, number, barrier, rates)) for number in range(settings.workers)
+        spawn.Process(target=_one_of_many, args=(run, settings, arithmetic, number, barrier, rates))
+        for number in range(settings.workers)
     ]
     for process in processes:
         process.start()
@@ -178,12 +180,12 @@ def _measure_side_by_side(run: Run, settings: Throughput) -> Rows:
     return [(repeat, TOGETHER, rate) for repeat, rate in found.items()]
 
 
-def _one_of_many(run: Run, settings: Throughput, number: int, barrier: Any, rates: Any) -> None:
+def _one_of_many(run: Run, settings: Throughput, arithmetic: Arithmetic | None, number: int, barrier: Any, rates: Any) -> None:
     torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[number]})
-    if _in_lanes(run):
-        take, _ = _streaming_learner(run, settings)
+    if arithmetic:
+        take, _ = _streaming_learner(run, settings, arithmetic)
     else:
         take = _batch_learner(run, settings)
     take(WARM_UP_STEPS)

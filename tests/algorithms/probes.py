@@ -17,7 +17,7 @@ class SharedKernelLanes(Lanes):
 
     def _build(self, form):
         shapes = tuple(tuple(x.shape) for x in self._inputs)
-        key = (structure(self._learner), shapes, self._compiled, form)
+        key = (structure(self._learner), shapes, self._compiler, form)
         if key not in self._shared:
             self._shared[key] = super()._build(form), list(self._info_names)
         kernel, self._info_names = self._shared[key]

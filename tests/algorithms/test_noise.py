@@ -15,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from algorithms import noise
 from algorithms.agent import leaves
-from algorithms.lanes import _compile, compiler_available
+from algorithms.kernels import Compiler, compiler_available
 
 LIMIT = 6.0
 LEAST_P = 1e-7  # of Kolmogorov-Smirnov and chi-square; there are some dozens of them
@@ -296,7 +296,7 @@ def test_compiled_as_lanes_are_the_bits_are_the_same():
         return list(vmap(draws)(keys, counters))
 
     with torch.no_grad():
-        compiled = _compile(make_fx(step)(keys, counters), [keys, counters])(keys, counters)
+        compiled = Compiler().compile(make_fx(step)(keys, counters), [keys, counters])(keys, counters)
     for lane, (key, counter) in enumerate(zip(keys, counters, strict=True)):
         for own, eager in zip(compiled, draws(key, counter), strict=True):
             np.testing.assert_allclose(own[lane], eager, rtol=0, atol=3e-6)

@@ -20,7 +20,7 @@ from reference_learners import ReferenceActionValues, ReferenceStreamAC, Referen
 from references import arguments, known_options
 
 from algorithms.agent import Spaces, Transition
-from algorithms.lanes import compiler_available
+from algorithms.kernels import compiler_available
 from algorithms.stream_ac import StreamAC
 from algorithms.stream_q import StreamQ
 from algorithms.stream_sarsa import StreamSARSA

@@ -17,7 +17,7 @@ from experiments import registry, resource_arms
 from experiments.catalog import load_experiment
 from experiments.errors import UserError
 from experiments.expand import check_hyperparameters, check_spaces, labelled_runs, measured_run, resolve, runs_of
-from experiments.measurements import Arithmetic, PeakMemory, UpdateTime
+from experiments.measurements import ArithmeticSpeed, PeakMemory, UpdateTime
 from experiments.plan import plan
 from experiments.spec import Arm, Experiment, Preset, Row
 from experiments.store import Owner, Store
@@ -296,8 +296,8 @@ def test_windows_hold_consecutive_times_once(times, size):
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
-        (lambda: Arithmetic(slowdown=0.0), "slowdown must be positive"),
-        (lambda: Arithmetic(cycle_ms=-1.0), "cycle_ms must be positive"),
+        (lambda: ArithmeticSpeed(slowdown=0.0), "slowdown must be positive"),
+        (lambda: ArithmeticSpeed(cycle_ms=-1.0), "cycle_ms must be positive"),
         (lambda: UpdateTime(seconds=0.0), "seconds must be positive"),
         (lambda: PeakMemory(samples=()), "samples must be a list"),
         (lambda: PeakMemory(samples=(1, -1)), "samples must be a list"),

@@ -100,3 +100,9 @@ def test_faults_decide_the_exit_code_and_what_is_said_is_logged(capfd, monkeypat
     answer = ask(capfd, monkeypatch, "soak", "--kills", "7", "--seed", "3", "--log", str(log))
     assert answer.code == code
     assert answer.out == log.read_text() == "7 kills, seed 3\n"
+
+
+def test_soak_of_compiling_is_another_one(capfd, monkeypatch, tmp_path):
+    monkeypatch.setattr(soak, "soak_kernels", lambda kills, seed, folder, say: say("compiling") or ["a fault"])
+    answer = ask(capfd, monkeypatch, "soak", "--compiling", "--log", str(tmp_path / "log"), "--store", str(tmp_path / "new"))
+    assert (answer.code, answer.out) == (1, "compiling\n")

@@ -1,0 +1,218 @@
+"""Kernels: a traced step compiled into machine code, which a compiler and an instruction set decide to the last bit.
+
+Inductor would find out both by itself, in every process anew and by trying: where a try fails, or on another processor, the
+same graph becomes other code with other bits. Here they are chosen once, by whoever starts the processes, and handed in.
+
+Inductor keeps what it compiles in a folder of the system's for temporary files. A process that is killed while it compiles
+leaves half a kernel there, under the name of a whole one, and every later process fails on it. Here each kernel is compiled
+in a folder of its own, which goes away; a `Cache` may keep a copy of the whole for the next process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Target(NamedTuple):
+    """An instruction set as Inductor knows it, by the bits of a vector, and as the compiler does."""
+
+    bits: int
+    architecture: str | None
+
+
+# From the best to what every such processor has. `native` is what Inductor chooses on processors that are not listed.
+X86 = {"avx512": Target(512, "x86-64-v4"), "avx2": Target(256, "x86-64-v3"), "scalar": Target(0, "x86-64")}
+NATIVE = {"native": Target(0, None)}
+
+
+class Cache(Protocol):
+    """Keeps copies of what a kernel was compiled to, by name."""
+
+    def workspace(self) -> AbstractContextManager[Path]:
+        """Give an empty folder that belongs to this process alone and goes away afterwards."""
+        ...
+
+    def restore(self, name: str, folder: Path) -> bool:
+        """Copy what is kept under a name into an empty folder; return whether there was something, and whole."""
+        ...
+
+    def publish(self, name: str, folder: Path) -> None:
+        """Keep a copy of a folder under a name, in place of what was there."""
+        ...
+
+    def discard(self, name: str, reason: str) -> None:
+        """Remove what is kept under a name because it is of no use, and say so."""
+        ...
+
+
+class NoCache:
+    """Keeps nothing: every process compiles for itself."""
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """Give a temporary folder."""
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+
+    def restore(self, name: str, folder: Path) -> bool:
+        """Find nothing."""
+        return False
+
+    def publish(self, name: str, folder: Path) -> None:
+        """Keep nothing."""
+
+    def discard(self, name: str, reason: str) -> None:
+        """Have nothing to remove."""
+
+
+def best_instruction_set() -> str:
+    """Return the instruction set that torch's own kernels use in this process, which is the best of the processor."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return "native"
+    own = torch.backends.cpu.get_cpu_capability().lower()
+    return own if own in X86 else "scalar"
+
+
+def usable_instruction_sets() -> list[str]:
+    """Return the instruction sets that this processor has, best first."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return list(NATIVE)
+    has = {"avx512": torch.cpu._is_avx512_supported(), "avx2": torch.cpu._is_avx2_supported(), "scalar": True}
+    return [name for name in X86 if has[name]]
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """How to compile: for which instruction set, and where copies are kept.
+
+    Attributes:
+        instruction_set: one of `usable_instruction_sets`.
+    """
+
+    instruction_set: str = field(default_factory=best_instruction_set)
+    cache: Cache = field(default_factory=NoCache)
+
+    def compile(self, graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
+        """Compile a traced step for inputs of these shapes. Raise where it cannot be compiled; never execute it otherwise."""
+        name = _name(graph, inputs)
+        with self.cache.workspace() as folder:
+            if self.cache.restore(name, folder):
+                kept = _files(folder)
+                try:
+                    kernel = _compile(graph, inputs, self.instruction_set, folder)
+                except Exception as error:
+                    lines = str(error).strip().splitlines() or [""]
+                    self.cache.discard(name, f"{type(error).__name__}: {lines[0]}")
+                    _empty(folder)
+                else:
+                    if _files(folder) - kept:  # something in it was for other options of the compiler
+                        self.cache.publish(name, folder)
+                    return kernel
+            kernel = _compile(graph, inputs, self.instruction_set, folder)
+            self.cache.publish(name, folder)
+            return kernel
+
+
+def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor], instruction_set: str, folder: Path) -> Callable[..., Any]:
+    # Inductor is called on the traced graph directly: shapes are fixed, so the guards that `torch.compile` would check at
+    # every call (a fifth of the step at 8 lanes) have nothing to guard.
+    from torch._guards import TracingContext, tracing
+    from torch._inductor import compile as inductor_compile
+    from torch._inductor import config
+    from torch._inductor.cpu_vec_isa import pick_vec_isa
+    from torch._inductor.runtime.cache_dir_utils import temporary_cache_dir
+    from torch._subclasses import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+    target = (X86 | NATIVE)[instruction_set]
+    # Only with a shape environment does Inductor look into its folder for what is compiled already.
+    context = TracingContext(FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True))
+    settings: dict[str, Any] = {
+        "compile_threads": 1,
+        "size_asserts": False,
+        "alignment_asserts": False,
+        # A value read more than once is kept in memory: by default LayerNorm and LeakyReLU, with a root and a division, would
+        # be computed again for every row of the matrix that follows.
+        "realize_reads_threshold": 1,
+        "realize_opcount_threshold": 10,
+        # These would be 150 MB in the system's folder for temporary files, and broken by a kill like everything there.
+        "cpp_cache_precompile_headers": False,
+    }
+    if instruction_set != "native":
+        settings |= {
+            "cpp.simdlen": target.bits,
+            "cpp.vec_isa_ok": True,  # what the processor has is known; a compiler that cannot do it shall fail
+            "cpp.march": target.architecture,  # not "native": kernels are shared by processors that differ in the rest
+        }
+    with temporary_cache_dir(str(folder)), tracing(context), config.patch(settings):
+        if instruction_set != "native" and pick_vec_isa().bit_width() != target.bits:
+            raise RuntimeError(f"this processor cannot run kernels for {instruction_set}")
+        kernel: Callable[..., Any] = inductor_compile(graph, list(inputs))
+        return kernel
+
+
+def _name(graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> str:
+    """Return a name that differs between graphs. Inductor makes sure by itself that what it finds is of this graph."""
+    told = hashlib.sha256(graph.code.encode())
+    for node in graph.graph.nodes:
+        if node.op == "get_attr" and isinstance(value := getattr(graph, node.target), Tensor):
+            told.update(f"{node.target} {value.dtype} {tuple(value.shape)}".encode() + value.numpy().tobytes())
+    for x in inputs:
+        told.update(f"{x.dtype} {tuple(x.shape)} {x.stride()}".encode())
+    return told.hexdigest()[:32]
+
+
+def _files(folder: Path) -> set[Path]:
+    """Return what Inductor has put into its folder, which it never changes afterwards. Locks are empty."""
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"}
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@cache
+def compiler_version() -> str | None:
+    """Return what the C++ compiler calls itself; None where there is none, or where the headers of Python are missing."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        compiler = get_cpp_compiler()
+        command = [compiler, "-fsyntax-only", "-I", sysconfig.get_path("include"), "-x", "c++", "-"]
+        if subprocess.run(command, input=b"#include <Python.h>", capture_output=True).returncode != 0:
+            return None
+        return subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout.partition("\n")[0].strip()
+    except (InvalidCxxCompiler, OSError):
+        return None
+
+
+def compiler_available() -> bool:
+    """Return whether lanes can be compiled here: it takes a C++ compiler and the headers of Python."""
+    return compiler_version() is not None
+
+
+def compiler_knows(instruction_set: str) -> bool:
+    """Return whether the C++ compiler can make code for an instruction set."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    target = (X86 | NATIVE)[instruction_set]
+    if target.architecture is None:
+        return True
+    command = [get_cpp_compiler(), f"-march={target.architecture}", "-fsyntax-only", "-x", "c++", "-"]
+    return subprocess.run(command, input=b"", capture_output=True).returncode == 0
