@@ -41,6 +41,24 @@ def test_imports_point_one_way(package):
     assert wrong == []
 
 
+def test_no_spec_imports_another_specs_constants():
+    """What specs share stands in a module of its own, which has no experiment."""
+    specs = {path: path.read_text() for path in (ROOT / "experiments" / "specs").rglob("*.py")}
+    named = {
+        f"experiments.specs.{'.'.join(path.relative_to(ROOT / 'experiments' / 'specs').with_suffix('').parts)}"
+        for path, text in specs.items()
+        if "\nEXPERIMENT = " in text
+    }
+    assert len(named) >= 15
+    wrong = [
+        f"{path.name} imports {module}"
+        for path in specs
+        for module in imported_modules(path)
+        if module.startswith(tuple(named))
+    ]
+    assert wrong == []
+
+
 def test_readme_tables_are_those_of_the_results():
     text = readme.README.read_text()
     assert readme.filled(text, readme.RESULTS) == text

@@ -4,8 +4,11 @@ Fig. 5 shows eight of the panels of Fig. 14. SAC's implementation was not publis
 """
 
 from experiments.spec import Experiment, Preset, Row
-from experiments.specs.stream_ac_sample_efficiency import ARMS, PPO1, STREAM_AC
+from experiments.specs.baselines import PPO, PPO1, SAC, SAC1
+from experiments.specs.simulator import as_published
+from experiments.specs.stream_x.arms import STREAM_AC
 
+ARMS = (STREAM_AC, PPO1, PPO, SAC, SAC1)
 DM_CONTROL = (
     *("cartpole-balance", "point_mass-hard", "cartpole-swingup", "cheetah-run", "dog-stand", "dog-walk", "dog-trot"),
     *("finger-spin", "finger-turn_easy", "finger-turn_hard", "fish-upright", "hopper-hop", "humanoid-stand", "humanoid-walk"),
@@ -26,11 +29,11 @@ EXPERIMENT = Experiment(
     presets={
         "paper": Preset(
             "the published protocol: 26 tasks, 20M steps, 30 seeds, bins of 500k steps",
-            tuple(Row(env_id, ARMS, steps=20_000_000, seeds=30, bin_width=500_000) for env_id in TASKS),
+            as_published(*(Row(env_id, ARMS, steps=20_000_000, seeds=30, bin_width=500_000) for env_id in TASKS)),
         ),
         "figure_5": Preset(
             "the published protocol on the eight tasks of Fig. 5",
-            tuple(Row(env_id, ARMS, steps=20_000_000, seeds=30, bin_width=500_000) for env_id in FIGURE_5),
+            as_published(*(Row(env_id, ARMS, steps=20_000_000, seeds=30, bin_width=500_000) for env_id in FIGURE_5)),
         ),
         "laptop": Preset(
             "Stream AC on all 26 tasks, 300k steps, 4 seeds",

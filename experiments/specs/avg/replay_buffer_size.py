@@ -6,13 +6,14 @@ inferred. A size of 1 is the one-sample form of each learner and CleanRL's size 
 """
 
 from experiments.spec import Arm, Experiment, Preset, Row, Value
-from experiments.specs.stream_barrier import LANES
+from experiments.specs.baselines import LANES
+from experiments.specs.simulator import as_published
 
 TASKS = ("Ant-v4", "HalfCheetah-v4", "Hopper-v4", "Humanoid-v4")  # the order of the panels
 NAMES = {1: "1", 10: "10", 100: "100", 1_000: "1k", 2_048: "2048", 10_000: "10k", 100_000: "100k", 1_000_000: "1M"}
 FEWER = (1, 10, 100, 1_000, 100_000)
 # Learners that store nothing, markers at size 1.
-STREAMING = (Arm("Stream AC", "stream_ac"),)
+STREAMING = (Arm("Stream AC", "stream_ac", emphasised=True),)
 ONE_SAMPLE = {"sac": "sac1", "td3": "td3_1", "ppo": "ppo1"}
 CLEANRL = {"sac": 1_000_000, "td3": 1_000_000, "ppo": 2_048}
 
@@ -44,7 +45,7 @@ EXPERIMENT = Experiment(
     presets={
         "paper": Preset(
             "the published protocol: 10M steps, 30 seeds; the value is the mean return of the last 10k steps",
-            tuple(Row(env_id, PAPER, steps=10_000_000, seeds=30, bin_width=10_000) for env_id in TASKS),
+            as_published(*(Row(env_id, PAPER, steps=10_000_000, seeds=30, bin_width=10_000) for env_id in TASKS)),
         ),
         "laptop": Preset(
             "60k steps of HalfCheetah, 30k of Hopper, 3 seeds (after 30k of HalfCheetah TD3 has not yet learnt what a small"

@@ -4,9 +4,10 @@ Stream AC(0.8) and Classic AC(0.8) are the runs of Fig. 7.
 """
 
 from experiments.spec import Arm, Experiment, Preset, Row
-from experiments.specs.stream_ac_ablation import CLASSIC_AC, ENVIRONMENTS, STREAM_AC
+from experiments.specs.simulator import as_published
+from experiments.specs.stream_x.arms import ABLATION_TASKS, CLASSIC_AC, STREAM_AC
 
-STREAM_AC_0 = Arm("Stream AC(0)", "stream_ac", {"lamda": 0.0})
+STREAM_AC_0 = Arm("Stream AC(0)", "stream_ac", {"lamda": 0.0}, emphasised=True)
 CLASSIC_AC_0 = Arm("Classic AC(0)", "classic_ac", {"lamda": 0.0})
 ARMS = (STREAM_AC, STREAM_AC_0, CLASSIC_AC, CLASSIC_AC_0)
 
@@ -18,11 +19,11 @@ EXPERIMENT = Experiment(
     presets={
         "paper": Preset(
             "the published protocol: 2M steps, 30 seeds, bins of 50k steps",
-            tuple(Row(env_id, ARMS, steps=2_000_000, seeds=30, bin_width=50_000) for env_id in ENVIRONMENTS),
+            as_published(*(Row(env_id, ARMS, steps=2_000_000, seeds=30, bin_width=50_000) for env_id in ABLATION_TASKS)),
         ),
         "laptop": Preset(
             "all arms and tasks, 400k steps, 6 seeds",
-            tuple(Row(env_id, ARMS, steps=400_000, seeds=6, bin_width=50_000) for env_id in ENVIRONMENTS),
+            tuple(Row(env_id, ARMS, steps=400_000, seeds=6, bin_width=50_000) for env_id in ABLATION_TASKS),
         ),
         "quick": Preset(
             "all arms on one task, 60k steps",

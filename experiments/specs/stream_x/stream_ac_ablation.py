@@ -5,15 +5,13 @@ not published either; it is that of classic AC.
 """
 
 from experiments.spec import Arm, Experiment, Preset, Row
+from experiments.specs.simulator import as_published
+from experiments.specs.stream_x.arms import ABLATION_TASKS, CLASSIC_AC, STREAM_AC
 
-ENVIRONMENTS = ("Ant-v4", "HalfCheetah-v4", "Hopper-v4", "Walker2d-v4")  # the order of the panels
-
-STREAM_AC = Arm("Stream AC(0.8)", "stream_ac")
 NO_OBGD = Arm("no ObGD", "stream_ac", {"optimizer": "adam", "alpha_policy": 1e-7, "alpha_value": 1e-7})
 NO_NORMALIZATION = Arm("no obs/reward norm", "stream_ac", {"normalize_obs": False, "normalize_reward": False})
 NO_LAYER_NORM = Arm("no LayerNorm", "stream_ac", {"layer_norm": False})
 NO_SPARSE_INIT = Arm("no SparseInit", "stream_ac", {"sparsity": 0.0})
-CLASSIC_AC = Arm("Classic AC(0.8)", "classic_ac")
 ARMS = (STREAM_AC, NO_OBGD, NO_NORMALIZATION, NO_LAYER_NORM, NO_SPARSE_INIT, CLASSIC_AC)
 FLAT = dict.fromkeys(("no ObGD", "Classic AC(0.8)"), 2)
 
@@ -25,11 +23,11 @@ EXPERIMENT = Experiment(
     presets={
         "paper": Preset(
             "the published protocol: 2M steps, bins of 50k steps",
-            tuple(Row(env_id, ARMS, steps=2_000_000, seeds=30, bin_width=50_000) for env_id in ENVIRONMENTS),
+            as_published(*(Row(env_id, ARMS, steps=2_000_000, seeds=30, bin_width=50_000) for env_id in ABLATION_TASKS)),
         ),
         "laptop": Preset(
             "all arms and tasks, 400k steps, 6 seeds",
-            tuple(Row(env_id, ARMS, steps=400_000, seeds=6, bin_width=50_000) for env_id in ENVIRONMENTS),
+            tuple(Row(env_id, ARMS, steps=400_000, seeds=6, bin_width=50_000) for env_id in ABLATION_TASKS),
         ),
         "quick": Preset(
             "all arms on one task, 60k steps",
@@ -37,7 +35,7 @@ EXPERIMENT = Experiment(
         ),
         "anchors": Preset(
             "full length: all arms on Ant-v4 and HalfCheetah-v4, Stream AC on the other two",
-            (
+            as_published(
                 Row("Ant-v4", ARMS, steps=2_000_000, seeds=4, bin_width=50_000, fewer_seeds=FLAT),
                 Row("HalfCheetah-v4", ARMS, steps=2_000_000, seeds=4, bin_width=50_000),
                 Row("Hopper-v4", (STREAM_AC,), steps=2_000_000, seeds=4, bin_width=50_000),

@@ -7,13 +7,13 @@ in the bin that ends at 125k steps and 5.3 in the next, while epsilon would be 0
 """
 
 from experiments.spec import Arm, Experiment, Preset, Row
-from experiments.specs.stream_q_minatar import DQN1, GAMES, short
+from experiments.specs.stream_x.arms import MINATAR, MINATAR_DQN1, short
 
 SCHEDULE = {"exploration_fraction": 0.05, "schedule_steps": 1e6}
 
-STREAM_SARSA = Arm("Stream SARSA(0.8)", "stream_sarsa", SCHEDULE)
+STREAM_SARSA = Arm("Stream SARSA(0.8)", "stream_sarsa", SCHEDULE, emphasised=True)
 CLASSIC_SARSA = Arm("Classic SARSA(0.8)", "classic_sarsa", SCHEDULE)
-ARMS = (STREAM_SARSA, CLASSIC_SARSA, DQN1)
+ARMS = (STREAM_SARSA, CLASSIC_SARSA, MINATAR_DQN1)
 AS_WRITTEN = Arm("5 % of 5M", "stream_sarsa", {"exploration_fraction": 0.05, "schedule_steps": 5e6})
 
 EXPERIMENT = Experiment(
@@ -24,11 +24,11 @@ EXPERIMENT = Experiment(
     presets={
         "paper": Preset(
             "the published protocol: 5M steps, 30 seeds, bins of 125k steps",
-            tuple(Row(game, ARMS, steps=5_000_000, seeds=30, bin_width=125_000) for game in GAMES),
+            tuple(Row(game, ARMS, steps=5_000_000, seeds=30, bin_width=125_000) for game in MINATAR),
         ),
         "laptop": Preset(
             "all games, the first 1M steps of the published schedule, 4 seeds",
-            tuple(Row(game, ARMS, steps=1_000_000, seeds=4, bin_width=125_000, fewer_seeds={"DQN1": 1}) for game in GAMES),
+            tuple(Row(game, ARMS, steps=1_000_000, seeds=4, bin_width=125_000, fewer_seeds={"DQN1": 1}) for game in MINATAR),
         ),
         "quick": Preset(
             "Breakout, 100k steps with a schedule of four times that length",

@@ -4,18 +4,12 @@ Stream AC on Ant and Walker2d are the runs of Fig. 7. SAC's implementation was n
 our choice.
 """
 
-from experiments.spec import Arm, Experiment, Preset, Row
-from experiments.specs import stream_barrier as barrier
+from experiments.spec import Experiment, Preset, Row
+from experiments.specs.baselines import PPO, PPO1, SAC, SAC1
+from experiments.specs.simulator import as_published
+from experiments.specs.stream_x.arms import SAMPLE_EFFICIENCY, STREAM_AC
 
-STREAM_AC = Arm("Stream AC(0.8)", "stream_ac")
-PPO1, PPO, SAC, SAC1 = barrier.PPO1, barrier.PPO, barrier.SAC, barrier.SAC1
 ARMS = (STREAM_AC, PPO1, PPO, SAC, SAC1)
-BUDGETS = {  # panel: steps, width of a bin
-    "Humanoid-v4": (5_000_000, 100_000),
-    "HumanoidStandup-v4": (2_000_000, 50_000),
-    "Ant-v4": (2_000_000, 50_000),
-    "Walker2d-v4": (2_000_000, 50_000),
-}
 FEW = {"PPO": 2, "SAC": 1, "SAC1": 2}  # the slow ones, where time is short
 
 EXPERIMENT = Experiment(
@@ -26,11 +20,11 @@ EXPERIMENT = Experiment(
     presets={
         "paper": Preset(
             "the published protocol: 5M steps on Humanoid, 2M elsewhere, 30 seeds",
-            tuple(Row(env_id, ARMS, steps=s, seeds=30, bin_width=w) for env_id, (s, w) in BUDGETS.items()),
+            as_published(*(Row(env_id, ARMS, steps=s, seeds=30, bin_width=w) for env_id, (s, w) in SAMPLE_EFFICIENCY.items())),
         ),
         "laptop": Preset(
             "all algorithms and tasks, 200k steps; fewer seeds for the slow batch learners",
-            tuple(Row(env_id, ARMS, steps=200_000, seeds=8, bin_width=50_000, fewer_seeds=FEW) for env_id in BUDGETS),
+            tuple(Row(env_id, ARMS, steps=200_000, seeds=8, bin_width=50_000, fewer_seeds=FEW) for env_id in SAMPLE_EFFICIENCY),
         ),
         "quick": Preset(
             "all but SAC on one task, 40k steps",

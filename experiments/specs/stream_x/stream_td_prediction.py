@@ -6,7 +6,7 @@ the code and the figure (appendix F.1 says 6,700).
 
 from experiments.spec import Arm, Experiment, Preset, Row
 
-STREAM_TD = Arm("Stream TD(0.8)", "stream_td")
+STREAM_TD = Arm("Stream TD(0.8)", "stream_td", emphasised=True)
 CLASSIC_TD = Arm("Classic TD(0.8)", "classic_td")
 ARMS = (STREAM_TD, CLASSIC_TD)
 

@@ -6,15 +6,13 @@ hyperparameters.
 """
 
 from experiments.spec import Arm, Experiment, Preset, Row
-from experiments.specs import stream_ac_sample_efficiency as fig3
-from experiments.specs.stream_barrier import LANES
-from experiments.specs.stream_q_minatar import DQN1, short
+from experiments.specs.baselines import PPO, PPO1, SAC, SAC1, TD3, TD3_1
+from experiments.specs.simulator import as_published
+from experiments.specs.stream_x.arms import MINATAR_DQN1, SAMPLE_EFFICIENCY, short
 
-PPO, PPO1, SAC, SAC1 = fig3.PPO, fig3.PPO1, fig3.SAC, fig3.SAC1
-TD3, TD3_1 = Arm("TD3", "td3"), Arm("TD3-1", "td3_1", LANES)
-DQN = Arm("DQN", "dqn", DQN1.hyperparameters)
+DQN = Arm("DQN", "dqn", MINATAR_DQN1.hyperparameters)
 ARMS = (PPO, PPO1, SAC, SAC1, TD3, TD3_1)
-CHOICES = (DQN, DQN1)
+CHOICES = (DQN, MINATAR_DQN1)
 # Annealed over the published 2M steps, the step size has hardly fallen after the first 100k.
 STEADY_PPO = Arm("PPO", "ppo", {"anneal_learning_rate": False})
 BREAKOUT = "MinAtar/Breakout-v1"
@@ -35,8 +33,8 @@ EXPERIMENT = Experiment(
     presets={
         "paper": Preset(
             "MuJoCo as in Stream-X Fig. 3, MinAtar Breakout as in its Fig. 4, 30 seeds; TD3 and DQN are ours",
-            (
-                *(Row(env_id, ARMS, steps=s, seeds=30, bin_width=w) for env_id, (s, w) in fig3.BUDGETS.items()),
+            as_published(
+                *(Row(env_id, ARMS, steps=s, seeds=30, bin_width=w) for env_id, (s, w) in SAMPLE_EFFICIENCY.items()),
                 Row(BREAKOUT, CHOICES, steps=5_000_000, seeds=30, bin_width=125_000),
             ),
         ),
