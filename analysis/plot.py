@@ -143,11 +143,6 @@ def colours(panels: Sequence[Sequence[str]]) -> dict[str, str]:
     return {label: to_hex(lighter(bases[label], SHADES[min(shades[label], len(SHADES) - 1)])) for label in labels}
 
 
-def is_streaming(label: str) -> bool:
-    """Return whether an arm is one of the streaming algorithms, which figures emphasise."""
-    return label.startswith("Stream ")
-
-
 def lighter(colour: str, share: float) -> tuple[float, float, float]:
     """Return a colour mixed with white."""
     r, g, b = (1 - (1 - share) * (1 - channel) for channel in to_rgb(colour))

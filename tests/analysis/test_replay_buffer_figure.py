@@ -1,31 +1,34 @@
-"""AVG Fig. 1 on synthetic stores: published values, the figure, the comparison and the table of the README."""
+"""AVG Fig. 1 on synthetic stores: the figure, the comparison and the table."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from analysis_support import assert_legible, publish, titled
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
-from test_figures import assert_legible, publish, titled
 from typer.testing import CliRunner
 
 from analysis import compare as comparing
-from analysis import plot, published, published_avg, readme, report, tables
-from experiments import expand, spec
+from analysis import plot, readme, report, tables
+from analysis.published import avg
 from experiments.expand import labelled_runs, runs_of
 from experiments.spec import Arm, Experiment, Preset, Row
 from experiments.store import Store
 
 LABELS = ("SAC, 1", "SAC, 100", "SAC, 100k", "TD3, 1", "TD3, 100k", "PPO, 1", "PPO, 2048", "Stream AC")
+
+
 TASKS = ("HalfCheetah-v4", "Hopper-v4")
+
+
+def avg_value(env_id: str, label: str) -> float | None:
+    return avg.values().get((env_id, label))
 
 
 def an_experiment(steps: int, tasks: tuple[str, ...] = TASKS, labels: tuple[str, ...] = LABELS) -> Experiment:
@@ -36,12 +39,11 @@ def an_experiment(steps: int, tasks: tuple[str, ...] = TASKS, labels: tuple[str,
     return Experiment("buffers", "Buffers", "AVG (arXiv:2411.15370), Fig. 1", presets, "replay_buffer")
 
 
-def built(experiment: Experiment, folder: Path, monkeypatch: pytest.MonkeyPatch, diverging: str = "") -> report.Report:
+def built(experiment: Experiment, folder: Path, diverging: str = "") -> report.Report:
     """Report runs of two seeds that end with what is published times the share of 10M steps that they took, +- 2."""
-    monkeypatch.setattr(expand, "resolve", lambda row, arm, seed: spec.Run(arm.algorithm, (), row.env_id, (), row.steps, seed))
     store = Store(folder / "runs")
     for row, arm, run in labelled_runs(experiment.preset("laptop")):
-        mean = (published_avg.value(row.env_id, arm.label) or 3000.0) * run.steps / 10_000_000
+        mean = (avg_value(row.env_id, arm.label) or 3000.0) * run.steps / 10_000_000
         # Before the last 10k steps a return that no figure may show.
         step = np.array([run.steps - 10_000, run.steps - 5_000, run.steps])
         returns = np.array([-500.0, mean - 1, mean + 1]) + (4 * run.seed - 2)
@@ -65,52 +67,11 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return made
 
 
-# Published values
-
-
-@given(st.integers(1, 10**7))
-def test_a_size_is_read_back_from_its_name(size: int) -> None:
-    assert published_avg.size_of(f"SAC, {published_avg.name_of(size)}") == size
-
-
-@pytest.mark.parametrize(("label", "size"), [("PPO, 2048", 2048), ("TD3, 1M", 10**6), ("Stream AC", 1), ("Adam, 3e-4", 1)])
-def test_size_of_a_label(label: str, size: int) -> None:
-    assert published_avg.size_of(label) == size
-
-
-@pytest.mark.parametrize(
-    ("env_id", "label", "value"),
-    [
-        ("Ant-v4", "SAC, 1", 1231),
-        ("Ant-v4", "TD3, 10k", -107),
-        ("HalfCheetah-v4", "SAC, 1M", 14232),
-        ("Hopper-v4", "PPO, 2048", 1480),
-        ("Humanoid-v4", "AVG", 4728),
-        ("HalfCheetah-v4", "IAC", 1660),
-        ("Ant-v4", "PPO, 10", None),  # no marker
-        ("Walker2d-v4", "SAC, 1", None),
-    ],
-)
-def test_published_returns_by_size(env_id: str, label: str, value: float | None) -> None:
-    assert published_avg.value(env_id, label) == value
-    found = published.lookup(env_id, label, 10_000_000, 10_000)
-    assert (found and (found.value, found.figure, found.bin_width)) == (value and (value, "AVG Fig1", 10_000))
-
-
-def test_every_marker_of_the_figure_is_found() -> None:
-    table = pd.read_csv(published_avg.TABLE)
-    assert len(published_avg.values()) == table["mean_return"].notna().sum() == 84
-    assert sum(published_avg.values().values()) == pytest.approx(table["mean_return"].sum())
-
-
-# Figure
-
-
 @pytest.mark.parametrize("tasks", [TASKS[:1], TASKS, ("Ant-v4", "HalfCheetah-v4", "Hopper-v4", "Humanoid-v4")])
 def test_every_size_is_a_point_at_its_mean(
     tmp_path: Path, figures: list[Figure], monkeypatch: pytest.MonkeyPatch, tasks: tuple[str, ...]
 ) -> None:
-    numbers = built(an_experiment(5_000_000, tasks), tmp_path, monkeypatch).numbers
+    numbers = built(an_experiment(5_000_000, tasks), tmp_path).numbers
     (figure,) = figures
     assert_legible(figure)
     for task in tasks:
@@ -120,7 +81,7 @@ def test_every_size_is_a_point_at_its_mean(
         assert list(ours.index) == list(LABELS)
         assert ours["buffer_size"].tolist() == [1, 100, 100_000, 1, 100_000, 1, 2048, 1]
         for label in LABELS:
-            mean = (published_avg.value(task, label) or 3000.0) / 2
+            mean = (avg_value(task, label) or 3000.0) / 2
             assert ours.loc[label, "value"] == pytest.approx(mean)
             assert ours.loc[label, "ci90"] == pytest.approx(6.3138 * 2, rel=1e-3)  # t(0.95, 1) * s / sqrt(2), s = sqrt(8)
         # Near its size, a point of ours at every mean.
@@ -148,7 +109,7 @@ def test_published_values_far_above_ours_have_an_axis_with_the_same_zero(
     steps: int,
     apart: bool,
 ) -> None:
-    ours = built(an_experiment(steps, (task,), labels), tmp_path, monkeypatch).summary["final_mean"]
+    ours = built(an_experiment(steps, (task,), labels), tmp_path).summary["final_mean"]
     (figure,) = figures
     assert_legible(figure)
     apart |= ours.max() < 0
@@ -156,7 +117,7 @@ def test_published_values_far_above_ours_have_an_axis_with_the_same_zero(
     axes = titled(figure, task)
     others = [other for other in figure.axes if other is not axes]
     assert len(others) == (1 if apart else 0)
-    published_values = [value for (env_id, _), value in published_avg.values().items() if env_id == task]
+    published_values = [value for (env_id, _), value in avg.values().items() if env_id == task]
     for shown, values in [(axes, ours), *((other, pd.Series(published_values)) for other in others)]:
         assert shown.get_ylim()[0] <= min(values.min(), 0) < max(values.max(), 0) <= shown.get_ylim()[1]
     for other in others:
@@ -168,7 +129,7 @@ def test_published_values_far_above_ours_have_an_axis_with_the_same_zero(
 
 
 def test_budget_and_divergence_are_told_below(tmp_path: Path, figures: list[Figure], monkeypatch: pytest.MonkeyPatch) -> None:
-    built(an_experiment(50_000), tmp_path, monkeypatch, diverging="SAC, 100")
+    built(an_experiment(50_000), tmp_path, diverging="SAC, 100")
     said = " ".join(text.get_text() for text in figures[0].texts)
     assert "50k of 10M steps, 2 of 30 seeds." in said
     assert "last 10k of 10M steps, 30 seeds" in said
@@ -182,27 +143,26 @@ def test_a_task_that_the_paper_does_not_show_and_arms_without_a_run(
     tmp_path: Path, figures: list[Figure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = an_experiment(50_000, ("Walker2d-v4",), LABELS[:3])
-    numbers = built(experiment, tmp_path, monkeypatch).numbers
+    numbers = built(experiment, tmp_path).numbers
     assert set(numbers["part"]) == {"ours"}
     assert not any("Published" in text.get_text() for text in figures[0].texts)
     (run,) = (run for run in runs_of(experiment, "laptop") if run.algorithm == "a1" and run.seed == 0)
     store = Store(tmp_path / "one")
     publish(store, run, {"episodes": {name: np.array([50_000]) for name in ("step", "episodic_return", "length")}})
-    ours = report.build(experiment, "laptop", store, tmp_path / "results").numbers.set_index("algorithm")
+    ours = report.build(experiment, "laptop", store, tmp_path / "elsewhere").numbers.set_index("algorithm")
     assert ours["value"].notna().tolist() == [False, True, False]
     assert any("50k of 10M steps, 1 of 30 seeds (SAC, 1: 0; SAC, 100k: 0)." in text.get_text() for text in figures[-1].texts)
     assert_legible(figures[-1])
 
 
-# Comparison
-
-
 def test_a_short_run_is_beside_the_published_value_without_a_verdict(
     tmp_path: Path, figures: list[Figure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = built(an_experiment(50_000), tmp_path, monkeypatch)
+    made = built(an_experiment(50_000), tmp_path)
     rows = made.comparison.set_index(["env_id", "algorithm"])
-    assert rows.loc[("Hopper-v4", "TD3, 100k"), ["step", "avg_fig1", "verdict"]].tolist() == [50_000, 2547, "begins at 10M"]
+    assert rows.loc[("Hopper-v4", "TD3, 100k"), ["step", "published_end", "published_end_steps", "verdict"]].tolist() == [
+        *(50_000, 2547, 10_000_000, "begins at 10M")
+    ]
     assert rows.loc[("Hopper-v4", "TD3, 100k"), "ours"] == pytest.approx(2547 * 0.005)
     assert rows["published"].drop("Stream AC", level=1).isna().all()
     console = Console(width=80, record=True, file=io.StringIO())
@@ -216,10 +176,10 @@ def test_a_short_run_is_beside_the_published_value_without_a_verdict(
 def test_a_run_of_the_published_length_has_a_verdict(
     tmp_path: Path, figures: list[Figure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = built(an_experiment(10_000_000, TASKS[:1], LABELS[:-1]), tmp_path, monkeypatch)
+    made = built(an_experiment(10_000_000, TASKS[:1], LABELS[:-1]), tmp_path)
     last = made.comparison[made.comparison["step"] == 10_000_000].set_index("algorithm")
-    assert set(last["published_figure"]) == {"AVG Fig1"}
-    assert last["published"].tolist() == last["avg_fig1"].tolist()
+    assert set(last["published_paper"] + " " + last["published_figure"]) == {"AVG Fig1"}
+    assert last["published"].tolist() == last["published_end"].tolist()
     assert set(last["verdict"]) == {"within 25 %"}
     assert last.loc["PPO, 1", "published"] == -733
 
@@ -227,33 +187,20 @@ def test_a_run_of_the_published_length_has_a_verdict(
 def test_compare_command_prints_the_published_values(
     tmp_path: Path, figures: list[Figure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built(an_experiment(50_000), tmp_path, monkeypatch)
+    built(an_experiment(50_000), tmp_path)
     result = CliRunner().invoke(comparing.app, ["buffers", "--results", str(tmp_path / "results")])
     assert result.exit_code == 0, result.output
     assert "14232" not in result.output  # no arm of that size
     assert "12054" in result.output
-    assert "Fig1: published by AVG, last 10k of 10M steps" in result.output
+    assert "at 10M: AVG, Fig1, whatever our budget: the last 10k steps" in result.output
 
 
 def test_readme_has_many_arms_down_with_the_published_values_at_their_budget(
     tmp_path: Path, figures: list[Figure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labels = (*LABELS, "SAC, 10")
-    built(an_experiment(50_000, labels=labels), tmp_path, monkeypatch)
+    built(an_experiment(50_000, labels=labels), tmp_path)
     text = readme.experiments_section(tmp_path / "results")
     assert "**Buffers** (AVG, Fig. 1), preset `laptop`. 50k of 10M steps, 2 of 30 seeds." in text
     assert "| return, 90 % interval (published) | HalfCheetah-v4 | Hopper-v4 |" in text
     assert "| SAC, 1 | 13 ± 12.6 (2,593 at 10M) | 1.36 ± 12.6 (271 at 10M) |" in text
-
-
-def test_stream_x_comes_before_avg_and_ours_last() -> None:
-    def place(source: str, name: str = "x") -> Any:
-        return readme._place({"source": source, "experiment": name})
-
-    sources = [
-        "Stream-X (arXiv:2410.14606v2), Fig. 2",
-        "Stream-X (arXiv:2410.14606v2), Figs. 6 and 12",
-        "AVG (arXiv:2411.15370), Fig. 1",
-        "ours, quantities of Stream-X (arXiv:2410.14606v2), section 3.2",
-    ]
-    assert sorted({*sources}, key=place) == sources

@@ -1,18 +1,19 @@
-"""The published numbers of AVG (arXiv:2411.15370), Fig. 1: return against the size of the replay buffer.
+"""The numbers of AVG (arXiv:2411.15370), Fig. 1: return against the size of the replay buffer.
 
-Everything is asked for by our labels: "SAC, 100k" is SAC with a buffer of 100,000 transitions, "PPO, 2048" has rollouts of that
-length. "AVG" and "IAC" store nothing but the newest transition, which counts as a size of 1.
+A value is both a curve of one point and an end. "SAC, 100k" is SAC with a buffer of 100,000 transitions, "PPO, 2048" has
+rollouts of that length. "AVG" and "IAC" store nothing but the newest transition, which counts as a size of 1.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import pandas as pd
 
-TABLE = Path(__file__).parent / "paper" / "avg_replay_buffer.csv"
-FIGURE = "AVG Fig1"
+from analysis.published.records import FOLDER, Curve, End, Paper, Tables
+
+TABLE = FOLDER / "avg_replay_buffer.csv"
+FIGURE = "Fig1"
 # The mean return of the last so many of so many steps, over 30 runs.
 WINDOW, STEPS, SEEDS = 10_000, 10_000_000, 30
 # Learners that have no other size.
@@ -45,6 +46,13 @@ def values() -> dict[tuple[str, str], float]:
     }
 
 
-def value(env_id: str, label: str) -> float | None:
-    """Return the published mean return of an arm in the last 10k of 10M steps, or None."""
-    return values().get((env_id, label))
+@cache
+def tables() -> Tables:
+    """Read the tables."""
+    return Tables(
+        {key: (Curve(AVG.name, FIGURE, SEEDS, WINDOW, (STEPS,), (value,)),) for key, value in values().items()},
+        {key: End(value, AVG.name, FIGURE, STEPS) for key, value in values().items()},
+    )
+
+
+AVG = Paper(name="AVG", seeds=SEEDS, window="the last 10k steps", figures=(FIGURE,), read=tables)
