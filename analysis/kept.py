@@ -58,7 +58,7 @@ def keep(folder: Path, kind: OfKind, experiment: Experiment, planned: pd.DataFra
         manifest = json.loads(path.read_text())
         absent = [run_id for run_id in manifest["runs"] if run_id not in stored]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} cannot be read ({error}), so its runs would be lost; restore or remove {folder}.") from None
+        raise UserError(f"{path} cannot be read ({error}), so its runs would be lost; restore or remove the folder.") from None
     if not absent:
         return Kept()
     wanted = planned.drop_duplicates("run_id").set_index("run_id")
@@ -69,7 +69,7 @@ def keep(folder: Path, kind: OfKind, experiment: Experiment, planned: pd.DataFra
             f"{folder} holds {len(same)} runs that the store does not, and the figure of {experiment.name} needs every step of "
             "them; train them in this store too, or write to another folder with --results."
         )
-    rows = dict(iter(read_aggregates(folder).curves.groupby(["panel", "algorithm", "seed"], sort=False))) if same else {}
+    rows = dict(iter(_curves(folder).groupby(["panel", "algorithm", "seed"], sort=False))) if same else {}
     lost = manifest.get("diverged_at", {})
     kept = Kept()
     for run_id in same:
@@ -89,6 +89,15 @@ def keep(folder: Path, kind: OfKind, experiment: Experiment, planned: pd.DataFra
         }
     left_out = tuple(run_id for run_id in absent if run_id not in kept.results)
     return Kept(kept.results, kept.bins, _origins(manifest, kept.results), left_out)
+
+
+def _curves(folder: Path) -> pd.DataFrame:
+    try:
+        return read_aggregates(folder).curves
+    except UserError:
+        raise UserError(
+            f"{folder} cannot be read, so runs that only it holds would be lost; restore or remove the folder."
+        ) from None
 
 
 def _places(manifest: Mapping[str, Any]) -> dict[str, tuple[str, str, int]]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.published import FOLDER, avg, numbers_for, stream_x
+from analysis.published import FOLDER, PAPERS, avg, numbers_for, stream_x
 from analysis.published.names import our_name
 from experiments import catalog
 
@@ -180,3 +180,32 @@ def test_every_marker_of_the_figure_is_found() -> None:
     table = pd.read_csv(avg.TABLE)
     assert len(avg.values()) == table["mean_return"].notna().sum() == 84
     assert sum(avg.values().values()) == pytest.approx(table["mean_return"].sum())
+
+
+def test_only_the_papers_that_a_source_names_are_looked_at() -> None:
+    assert AVG.lookup("Ant-v4", "Stream AC", 500_000, 50_000) is None
+    assert STREAM_X.end("Ant-v4", "SAC, 1") is None
+    both = numbers_for("ours, with the protocols of Stream-X and AVG")
+    assert both.lookup("Ant-v4", "Stream AC", 500_000, 50_000) == STREAM_X.lookup("Ant-v4", "Stream AC", 500_000, 50_000)
+    assert both.end("Ant-v4", "SAC, 1") == AVG.end("Ant-v4", "SAC, 1")
+    assert numbers_for("ours").curves_of("Ant-v4", "Stream AC") == ()
+
+
+@pytest.mark.parametrize(("named", "figure"), [("Fig. 7", "Fig7"), ("Fig. 8", "Fig8"), ("Fig. 3", "Fig3"), ("", "Fig7")])
+def test_a_figure_that_the_source_names_comes_first_among_bins_as_wide(named: str, figure: str) -> None:
+    found = numbers_for(f"Stream-X (arXiv:2410.14606v2), {named}").lookup("Ant-v4", "Stream AC(0.8)", 500_000, 50_000)
+    assert found is not None
+    assert found.figure == figure
+
+
+def test_curves_and_ends_know_their_protocol() -> None:
+    curve = STREAM_X.curve("PongNoFrameskip-v4", "Stream Q", 1_250_000)
+    assert curve is not None
+    assert (curve.paper, curve.seeds, STREAM_X.curve("Ant-v4", "SAC", 50_000).seeds) == ("Stream-X", 10, 30)  # type: ignore[union-attr]
+    end = STREAM_X.end("EnduroNoFrameskip-v4", "DQN")
+    assert end is not None
+    assert (end.steps, end.figure) == (50_000_000, "Fig2")
+    for paper in PAPERS.values():
+        tables = paper.read()
+        assert {curve.figure for curves in tables.curves.values() for curve in curves} <= set(paper.figures)
+        assert {end.figure for end in tables.ends.values()} <= set(paper.figures)
