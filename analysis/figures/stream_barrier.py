@@ -65,9 +65,12 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
             continue
         row = rows[i]
         cited = _cited(row, theirs)
-        slot = (size[0] / columns - 0.5) / (len(row.arms) + (cited is not None))
+        bars_there, across = len(row.arms) + (cited is not None), size[0] / columns - 0.5
+        widest = max(plot.text_inches(arm.label, plot.STYLE["xtick.labelsize"], "bold") for arm in row.arms)
+        # A panel has room for three bars at least, so that one bar is not as wide as the panel (`_bars`).
+        slanted = across / bars_there < UPRIGHT_SLOT or across / max(bars_there, 3) < widest
         here = data.summary[data.summary["panel"] == row.panel_name]
-        numbers.append(_bars(bars, row, here, cited, colours, slot < UPRIGHT_SLOT))
+        numbers.append(_bars(bars, row, here, cited, colours, slanted))
         numbers.append(panels.curves(curves, row, means, data.runs, colours, theirs))
         if column == 0:
             bars.set_ylabel("final return")
