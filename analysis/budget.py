@@ -80,4 +80,6 @@ def sentences(summary: pd.DataFrame, papers: Mapping[str, Budget | None]) -> lis
     for panel, arms in summary.groupby("panel", sort=False):
         text = stated(arms, papers.get(str(panel)), by_arm=True)
         budgets.setdefault(text, []).append(paper_name(str(panel)))
-    return [f"{text}." if len(budgets) == 1 else f"{', '.join(panels)}: {text}." for text, panels in budgets.items()]
+    # The name of a panel may have a comma of its own, `Hopper, P`.
+    between = "; " if any(", " in name for names in budgets.values() for name in names) else ", "
+    return [f"{text}." if len(budgets) == 1 else f"{between.join(names)}: {text}." for text, names in budgets.items()]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from analysis import readme
+from analysis.report import write_csv
 
 ROOT = Path(__file__).parents[1]
 OURS = {"algorithms", "baselines", "experiments", "analysis", "slurm"}
@@ -59,6 +60,23 @@ def test_no_spec_imports_another_specs_constants():
     assert wrong == []
 
 
-def test_readme_tables_are_those_of_the_results():
-    text = readme.README.read_text()
+@pytest.mark.parametrize("file", ["README.md", "results/README.md"])
+def test_readme_tables_are_those_of_the_results(file):
+    text = (ROOT / file).read_text()
+    assert "<!-- end -->" in text
     assert readme.filled(text, readme.RESULTS) == text
+
+
+def test_comparisons_are_those_of_the_results_with_what_is_published_now(tmp_path):
+    found = readme.comparisons(readme.RESULTS)
+    assert len(found) >= 8
+    for path, comparison in found.items():
+        write_csv(comparison, tmp_path / "compare.csv")
+        assert (tmp_path / "compare.csv").read_bytes() == path.read_bytes(), path
+
+
+def test_every_checked_in_result_says_what_it_shows():
+    folders = [path.parent for path in readme.RESULTS.glob("*/*/manifest.json")]
+    checked_in = [folder for folder in folders if not folder.name.startswith("quick") and "+" not in folder.name]
+    assert checked_in
+    assert [folder for folder in checked_in if not readme.finding(folder)] == []

@@ -20,7 +20,7 @@ from experiments.store import Store
 SLOW = Arm("SAC", "sac")
 
 
-def arms(**changes: list[int]) -> pd.DataFrame:
+def arms(**changes: list[int] | str) -> pd.DataFrame:
     frame = {"panel": "Hopper-v4", "env_id": "Hopper-v4", "algorithm": ["Stream AC", "PPO", "SAC"], "seeds": [8, 8, 8]}
     return pd.DataFrame({**frame, "steps": 500_000, **changes})
 
@@ -41,6 +41,12 @@ def arms(**changes: list[int]) -> pd.DataFrame:
 )
 def test_budget_names_the_arms_that_had_less(changes: dict[str, list[int]], by_arm: bool, said: str) -> None:
     assert budget.stated(arms(**changes), Budget(20_000_000, 30), by_arm) == said
+
+
+@pytest.mark.parametrize(("names", "said"), [(("Ant-v4", "Hopper-v4"), "Ant-v4, Hopper-v4"), (("A, P", "A, V"), "A, P; A, V")])
+def test_panels_of_one_budget_share_a_sentence(names: tuple[str, str], said: str) -> None:
+    summary = pd.concat([arms(panel=name) for name in names] + [arms(panel="PongNoFrameskip-v4", seeds=[1, 1, 1])])
+    assert budget.sentences(summary, {}) == [f"{said}: 500k steps, 8 seeds.", "Pong: 500k steps, 1 seed."]
 
 
 @pytest.mark.parametrize("figure", ["learning_curves", "stream_barrier"])

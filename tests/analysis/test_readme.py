@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from analysis_support import ABLATION, OPTIMISERS, publish
 
 from analysis import readme, report
@@ -54,6 +55,29 @@ def test_readme_lists_checked_in_reports_with_budget_and_final_comparison(tmp_pa
     assert text.index("Fig. 7") < text.index("**How far** (ours), preset `laptop`")
     assert "| Hopper-v4, ObGD | 3 |" in text
     assert json.loads((results / "far/laptop/manifest.json").read_text())["rows"][0]["paper"] is None
+
+
+def test_status_lists_every_experiment_with_what_is_checked_in_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = tmp_path / "results"
+    row = Row("Hopper-v4", ABLATION[:1], steps=500_000, seeds=1, bin_width=50_000)
+    presets = {"anchors": Preset("", (row,)), "paper": Preset("", (dataclasses.replace(row, steps=2_000_000),))}
+    made = Experiment("made", "What it is worth", "Stream-X (arXiv:2410.14606v2), Fig. 7", presets, "learning_curves")
+    others = [
+        Experiment("own", "Our own", "ours", presets, "learning_curves"),
+        Experiment("buffer", "A buffer", "AVG (arXiv:2411.15370), Fig. 1", presets, "learning_curves"),
+    ]
+    for run in runs_of(made, "anchors"):
+        episodes = {"step": np.array([500_000]), "episodic_return": np.ones(1), "length": np.ones(1, np.int32)}
+        publish(Store(tmp_path / "runs"), run, {"episodes": episodes})
+    report.build(made, "anchors", Store(tmp_path / "runs"), results)
+    known = {one.name: one for one in (*others, made)}
+    monkeypatch.setattr(readme, "experiment_names", lambda: list(known))
+    monkeypatch.setattr(readme, "load_experiment", known.__getitem__)
+    assert readme.status_table(results).splitlines()[2:] == [
+        "| Fig. 7 | `made` | What it is worth | [anchors](results/made/anchors/figures/made.png), 500k of 2M steps |",
+        "| AVG, Fig. 1 | `buffer` | A buffer | nothing yet |",
+        "| ours | `own` | Our own | nothing yet |",
+    ]
 
 
 def test_readme_without_a_marker_stays_as_it_is(tmp_path: Path) -> None:
