@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import published
+from analysis.published.names import frames_per_step, paper_name
 from experiments.spec import Experiment, Row
 
 
@@ -28,12 +29,14 @@ class Budget:
 
 
 def paper_budget(experiment: Experiment, row: Row) -> Budget | None:
-    """Return what the paper gave a task: by the preset `paper`, or else by its longest curve of one of the row's arms."""
+    """Return what the paper gave a panel: by the preset `paper`, or else by its longest curve of one of the row's arms."""
     paper = experiment.presets.get("paper")
     for protocol in paper.rows if paper else ():
-        if protocol.env_id == row.env_id:
+        if protocol.panel_name == row.panel_name:
             return Budget(protocol.steps, protocol.seeds)
-    curves = [curve for arm in row.arms for curve in published.curves_of(row.env_id, arm.label)]
+    numbers = published.numbers_for(experiment.source)
+    place = numbers.place(row.panel_name, row.env_id)
+    curves = [curve for arm in row.arms for curve in numbers.curves_of(place, arm.label)]
     longest = max(curves, key=lambda curve: curve.steps[-1], default=None)
     return Budget(longest.steps[-1], longest.seeds) if longest else None
 
@@ -41,35 +44,42 @@ def paper_budget(experiment: Experiment, row: Row) -> Budget | None:
 def stated(arms: pd.DataFrame, paper: Budget | None, by_arm: bool = False) -> str:
     """State a budget in words: `500k of 20M steps, 3 to 8 of 30 seeds`; for Atari in frames as well.
 
+    Arms that had fewer steps than the others are named: `500k of 20M steps, 8 of 30 seeds (SAC: 200k steps)`.
+
     Args:
-        arms: the summary's rows of one environment.
+        arms: the summary's rows of one panel.
         paper: the published protocol, where known.
-        by_arm: name the arms that have fewer seeds than the others, instead of the range.
+        by_arm: name the arms that have fewer seeds than the others as well, instead of the range.
     """
     seeds = {str(label): int(n) for label, n in zip(arms["algorithm"], arms["seeds"], strict=True)}
-    fewest, most = min(seeds.values()), max(seeds.values())
+    budgets = {str(label): int(n) for label, n in zip(arms["algorithm"], arms["steps"], strict=True)}
+    fewest, most, longest = min(seeds.values()), max(seeds.values()), max(budgets.values())
     count = f"{most}" if by_arm or fewest == most else f"{fewest} to {most}"
-    unit = published.frames_per_step(str(arms["env_id"].iloc[0]))
-    steps = [int(arms["steps"].max()), *([paper.steps] if paper else [])]
+    unit = frames_per_step(str(arms["env_id"].iloc[0]))
+    steps = [longest, *([paper.steps] if paper else [])]
     text = " of ".join(map(short_steps, steps)) + " steps"
     text += f" ({' of '.join(short_steps(unit * number) for number in steps)} frames), " if unit > 1 else ", "
     whole = paper.seeds if paper else most
     text += count + (f" of {whole}" if paper else "") + (" seed" if whole == 1 else " seeds")
     # A label may end in a number of its own, `SAC, 100`.
     between, colon = ("; ", ":") if any(", " in label for label in seeds) else (", ", "")
-    fewer = between.join(f"{label}{colon} {n}" for label, n in seeds.items() if n < most)
-    return f"{text} ({fewer})" if by_arm and fewer else text
+    fewer = between.join(f"{label}{colon} {n}" for label, n in seeds.items() if n < most) if by_arm else ""
+    shorter = "; ".join(f"{label}: {short_steps(n)} steps" for label, n in budgets.items() if n < longest)
+    named = "; ".join(part for part in (fewer, shorter) if part)
+    return f"{text} ({named})" if named else text
 
 
 def sentences(summary: pd.DataFrame, papers: Mapping[str, Budget | None]) -> list[str]:
-    """State the budget of every environment of a summary, those of the same budget in one sentence.
+    """State the budget of every panel of a summary, those of the same budget in one sentence.
 
     Args:
-        summary: one or more rows per arm and environment.
-        papers: by environment the published protocol, where known.
+        summary: one or more rows per arm and panel.
+        papers: by panel the published protocol, where known.
     """
     budgets: dict[str, list[str]] = {}
-    for env_id, arms in summary.groupby("env_id", sort=False):
-        text = stated(arms, papers.get(str(env_id)), by_arm=True)
-        budgets.setdefault(text, []).append(published.paper_name(str(env_id)))
-    return [f"{text}." if len(budgets) == 1 else f"{', '.join(envs)}: {text}." for text, envs in budgets.items()]
+    for panel, arms in summary.groupby("panel", sort=False):
+        text = stated(arms, papers.get(str(panel)), by_arm=True)
+        budgets.setdefault(text, []).append(paper_name(str(panel)))
+    # The name of a panel may have a comma of its own, `Hopper, P`.
+    between = "; " if any(", " in name for names in budgets.values() for name in names) else ", "
+    return [f"{text}." if len(budgets) == 1 else f"{between.join(names)}: {text}." for text, names in budgets.items()]

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-COLUMNS = ("env_id", "algorithm", "seed", "step", "mean_return", "episodes")
+KEYS = ["panel", "env_id", "algorithm"]
+COLUMNS = (*KEYS, "seed", "step", "mean_return", "episodes")
 
 
 def bin_returns(step: np.ndarray, returns: np.ndarray, width: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -51,7 +52,7 @@ def tabulate(runs: pd.DataFrame, binned: Mapping[str, tuple[np.ndarray, np.ndarr
     tables = [binned[run_id] for run_id in there["run_id"]]
     counts = [len(means) for means, _ in tables]
     ends = [edges(width, steps) for width, steps in zip(there["bin_width"], there["steps"], strict=True)]
-    repeated = there.loc[there.index.repeat(counts), ["env_id", "algorithm", "seed"]].reset_index(drop=True)
+    repeated = there.loc[there.index.repeat(counts), [*KEYS, "seed"]].reset_index(drop=True)
     return repeated.assign(
         step=np.concatenate([np.empty(0, np.int64), *ends]),
         mean_return=np.concatenate([np.empty(0), *(means for means, _ in tables)]),
@@ -67,9 +68,9 @@ def pool(curves: pd.DataFrame, width: int) -> pd.DataFrame:
     totals = curves.assign(
         total=(curves["mean_return"] * curves["episodes"]).fillna(0.0), bin=(curves["step"] - 1) // width * width + width
     )
-    last = curves.groupby(["env_id", "algorithm", "seed"], observed=True)["step"].transform("max")
+    last = curves.groupby([*KEYS, "seed"], observed=True)["step"].transform("max")
     totals = totals[totals["bin"] <= last]
-    keys = ["env_id", "algorithm", "seed", "bin"]
+    keys = [*KEYS, "seed", "bin"]
     merged = totals.groupby(keys, sort=False, observed=True)[["total", "episodes"]].sum().reset_index()
     merged["mean_return"] = (merged["total"] / merged["episodes"]).where(merged["episodes"] > 0)
     return merged.rename(columns={"bin": "step"})[list(COLUMNS)]

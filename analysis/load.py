@@ -1,10 +1,11 @@
 """Read finished runs out of the store into tidy frames.
 
-    runs      one row per run that a preset asks for: env_id, algorithm, seed, run_id, steps, bin_width, and how it ended:
-              status, ended (the steps it took), diverged_at
-    episodes  one row per episode: env_id, algorithm, run_id, seed, step, episodic_return, length, status
+    runs      one row per run that a preset asks for: panel, env_id, algorithm, seed, run_id, steps, bin_width, and how it
+              ended: status, ended (the steps it took), diverged_at
+    episodes  one row per episode: panel, env_id, algorithm, run_id, seed, step, episodic_return, length, status
 
-`algorithm` is the label of the arm. `status` is finished, diverged, failed (its last attempt raised) or missing.
+`panel` is that of the row, the environment unless it names another; `algorithm` is the label of the arm.
+`status` is finished, diverged, failed (its last attempt raised) or missing.
 """
 
 from __future__ import annotations
@@ -52,15 +53,27 @@ class Loaded:
 def planned(preset: Preset, panels: bool = True) -> pd.DataFrame:
     """List the runs that a preset asks for, in the order of rows, arms and seeds; a run shared by two arms is listed twice.
 
-    With `panels`, two rows of the same environment are an error: their runs could not be told apart by environment and arm.
+    With `panels`, two rows of the same panel are an error: their runs could not be told apart by panel and arm.
     """
-    environments = [row.env_id for row in preset.rows]
-    twice = sorted({env_id for env_id in environments if environments.count(env_id) > 1})
+    names = [row.panel_name for row in preset.rows]
+    twice = sorted({name for name in names if names.count(name) > 1})
     if panels and twice:
-        raise UserError(f"the preset has more than one row for {', '.join(twice)}; a figure has one panel per environment.")
-    columns = ["env_id", "algorithm", "seed", "run_id", "steps", "bin_width"]
-    rows = [(row.env_id, arm.label, run.seed, run.run_id, run.steps, row.bin_width) for row, arm, run in labelled_runs(preset)]
+        raise UserError(f"the preset has more than one row for {', '.join(twice)}; give each row a panel of its own.")
+    columns = ["panel", "env_id", "algorithm", "seed", "run_id", "steps", "bin_width"]
+    rows = [
+        (row.panel_name, row.env_id, arm.label, run.seed, run.run_id, run.steps, row.bin_width)
+        for row, arm, run in labelled_runs(preset)
+    ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def with_panels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with a column `panel`: in those written before there were panels it is the environment."""
+    if "panel" in frame or "env_id" not in frame:
+        return frame
+    named = frame.copy()
+    named.insert(0, "panel", frame["env_id"])
+    return named
 
 
 def read(store: Store, run_ids: Iterable[str]) -> Iterator[StoredRun]:
@@ -144,6 +157,7 @@ def _episodes_frame(runs: pd.DataFrame, episodes: dict[str, dict[str, np.ndarray
 
     return pd.DataFrame(
         {
+            "panel": repeated("panel"),
             "env_id": repeated("env_id"),
             "algorithm": repeated("algorithm"),
             "run_id": repeated("run_id"),

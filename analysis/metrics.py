@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.curves import edges
+from analysis.curves import KEYS, edges
 from analysis.load import is_finished
 from analysis.statistics import mean_over_runs
 from experiments.spec import Row
 
-COLUMNS = ("env_id", "algorithm", "seed", "step", "metric", "value")
+COLUMNS = (*KEYS, "seed", "step", "metric", "value")
 MAXIMUM = "_max"
 
 
@@ -73,7 +73,7 @@ def tabulate(runs: pd.DataFrame, binned: Mapping[str, Mapping[str, np.ndarray]])
     for run in runs.itertuples():
         for metric, values in binned.get(run.run_id, {}).items():
             frame = pd.DataFrame({"step": edges(run.bin_width, run.steps), "metric": metric, "value": values})
-            tables.append(frame.assign(env_id=run.env_id, algorithm=run.algorithm, seed=run.seed))
+            tables.append(frame.assign(panel=run.panel, env_id=run.env_id, algorithm=run.algorithm, seed=run.seed))
     if not tables:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
     return pd.concat(tables, ignore_index=True)[list(COLUMNS)]
@@ -85,11 +85,11 @@ def names(curves: pd.DataFrame) -> list[str]:
 
 
 def mean_metrics(curves: pd.DataFrame) -> pd.DataFrame:
-    """Average over the runs that have the bin: env_id, algorithm, metric, step, mean, ci90, ci95, n."""
+    """Average over the runs that have the bin: panel, env_id, algorithm, metric, step, mean, ci90, ci95, n."""
     rows = []
-    for key, group in curves.groupby(["env_id", "algorithm", "metric", "step"], sort=False, observed=True):
+    for key, group in curves.groupby([*KEYS, "metric", "step"], sort=False, observed=True):
         rows.append((*key, *_averaged(group["value"])))
-    return pd.DataFrame(rows, columns=["env_id", "algorithm", "metric", "step", "mean", "ci90", "ci95", "n"])
+    return pd.DataFrame(rows, columns=[*KEYS, "metric", "step", "mean", "ci90", "ci95", "n"])
 
 
 def _averaged(values: pd.Series) -> tuple[float, float, float, int]:
@@ -99,15 +99,15 @@ def _averaged(values: pd.Series) -> tuple[float, float, float, int]:
 
 
 def summarise(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
-    """Summarise every metric of each arm on each environment by its last bin, one row each.
+    """Summarise every metric of each arm of each panel by its last bin, one row each.
 
-    Columns: env_id, algorithm, metric, final_step, final_mean, ci90, ci95, n (runs that have it), seeds (runs with a result),
-    planned, diverged, steps, bin_width. An arm without a result has one row without a metric.
+    Columns: panel, env_id, algorithm, metric, final_step, final_mean, ci90, ci95, n (runs that have it), seeds (runs with a
+    result), planned, diverged, steps, bin_width. An arm without a result has one row without a metric.
     """
-    by_arm = dict(iter(curves.groupby(["env_id", "algorithm"], sort=False, observed=True)))
+    by_arm = dict(iter(curves.groupby(["panel", "algorithm"], sort=False, observed=True)))
     rows = []
-    for (env_id, algorithm), group in runs.groupby(["env_id", "algorithm"], sort=False):
-        own = by_arm.get((env_id, algorithm), curves.iloc[:0])
+    for (panel, env_id, algorithm), group in runs.groupby(KEYS, sort=False):
+        own = by_arm.get((panel, algorithm), curves.iloc[:0])
         width, steps = int(group["bin_width"].iloc[0]), int(group["steps"].iloc[0])
         last = steps // width * width
         for metric in names(own) or [""]:
@@ -115,7 +115,7 @@ def summarise(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
             mean, ci90, ci95, n = _averaged(values) if len(values) else (math.nan, math.nan, math.nan, 0)
             rows.append(
                 {
-                    **{"env_id": env_id, "algorithm": algorithm, "metric": metric, "final_step": last},
+                    **{"panel": panel, "env_id": env_id, "algorithm": algorithm, "metric": metric, "final_step": last},
                     **{"final_mean": mean, "ci90": ci90, "ci95": ci95, "n": n},
                     **{"seeds": int(is_finished(group).sum()), "planned": len(group)},
                     **{"diverged": int((group["status"] == "diverged").sum()), "steps": steps, "bin_width": width},

@@ -15,14 +15,15 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis import plot, published
+from analysis import plot
 from analysis.budget import paper_budget, sentences
 from analysis.figures import FigureData
 from analysis.plot import INK, MUTED
-from analysis.published import Curve, paper_name
+from analysis.published import Curve, Numbers
+from analysis.published.names import frames_per_step, paper_name
 from experiments.spec import Row
 
-NUMBERS = ["part", "env_id", "algorithm", "step", "value", "mean", "ci90", "ci95", "n", "diverged"]
+NUMBERS = ["part", "panel", "env_id", "algorithm", "step", "value", "mean", "ci90", "ci95", "n", "diverged"]
 # A band or whisker of two or three seeds is many times the mean; it may leave the panel, the means must stay readable.
 SPREAD_ROOM = 1.5
 # A published curve in much wider bins than ours would lag behind it: it is drawn as the steps that its bins are.
@@ -35,40 +36,49 @@ PUBLISHED, REFERENCE = "published curve", "reference"
 
 
 def curves(
-    axes: Axes, row: Row, means: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[str, str], reference: bool = False
+    axes: Axes,
+    row: Row,
+    means: pd.DataFrame,
+    runs: pd.DataFrame,
+    colours: Mapping[str, str],
+    numbers: Numbers,
+    reference: bool = False,
 ) -> pd.DataFrame:
-    """Draw the learning curves of one environment and return the numbers drawn, with steps in agent steps.
+    """Draw the learning curves of one panel and return the numbers drawn, with steps in agent steps.
 
     Args:
         axes: an empty panel.
         row: the environment, its arms and budget.
-        means: curves averaged over runs (`analysis.statistics.mean_curves`), of this environment.
-        runs: the runs of this environment, with their status.
+        means: curves averaged over runs (`analysis.statistics.mean_curves`), those of this panel or of all.
+        runs: the runs with their status, those of this panel or of all.
         colours: by label of an arm.
+        numbers: what is published.
         reference: draw the paper's line of the literature too.
     """
     last = row.steps // row.bin_width * row.bin_width
-    unit = published.frames_per_step(row.env_id)
-    numbers = []
-    for arm in sorted(row.arms, key=lambda arm: plot.is_streaming(arm.label)):
-        strong, colour = plot.is_streaming(arm.label), colours[arm.label]
+    unit = frames_per_step(row.env_id)
+    means, runs = means[means["panel"] == row.panel_name], runs[runs["panel"] == row.panel_name]
+    place = numbers.place(row.panel_name, row.env_id)
+    tables = []
+    for arm in sorted(row.arms, key=lambda arm: arm.emphasised):
+        strong, colour = arm.emphasised, colours[arm.label]
         own = means[means["algorithm"] == arm.label]
         diverged = runs.loc[(runs["algorithm"] == arm.label) & (runs["status"] == "diverged"), "diverged_at"]
         if len(own):
             at = None if diverged.empty else int(diverged.min())
             x, mean, half = (own[name].to_numpy(float) for name in ("step", "mean", "ci90"))
             curve(axes, x * unit, mean, half, None if at is None else at * unit, colour, strong)
-            numbers.append(own.assign(part="curve", value=own["mean"], diverged=len(diverged)))
-        theirs = published.curve(row.env_id, arm.label, row.bin_width)
+            tables.append(own.assign(part="curve", value=own["mean"], diverged=len(diverged)))
+        theirs = numbers.curve(place, arm.label, row.bin_width)
         if theirs is not None:
-            numbers.append(_published(axes, row, arm.label, theirs, last, colour, 4.5 if strong else 3.5))
-    table = _joined(numbers)
+            tables.append(_published(axes, row, arm.label, theirs, last, colour, 4.5 if strong else 3.5))
+    table = _joined(tables)
     low, high = _limits(table)
-    line = published.reference(row.env_id) if reference else None
+    line = numbers.reference(place) if reference else None
     if line is not None:
         high = _reference(axes, line, low, high)
-        drawn = pd.DataFrame({"part": [REFERENCE], "env_id": row.env_id, "algorithm": line[0], "value": line[1]})
-        table = _joined([table, drawn])
+        drawn = pd.DataFrame({"part": [REFERENCE], "algorithm": line[0], "value": line[1]})
+        table = _joined([table, drawn.assign(panel=row.panel_name, env_id=row.env_id)])
     axes.set_xlim(0, last * unit)
     axes.set_xticks([0, last * unit / 2, last * unit])
     axes.set_ylim(low, high)
@@ -103,14 +113,14 @@ def _published(axes: Axes, row: Row, label: str, theirs: Curve, last: int, colou
         return pd.DataFrame(columns=NUMBERS)
     x, y = np.array(points, float).reshape(-1, 2).T
     style: dict[str, Any] = {"color": plot.lighter(colour, 0.45), "linewidth": 1.0, "linestyle": DASHES, "zorder": order}
-    unit = published.frames_per_step(row.env_id)
+    unit = frames_per_step(row.env_id)
     if wide:
         ends, levels = np.concatenate([[x[0] - theirs.bin_width], x]), np.concatenate([y[:1], y])
         axes.plot(ends * unit, levels, drawstyle="steps-pre", **style)
     else:
         axes.plot(x * unit, y, **style)
-    frame = pd.DataFrame({"env_id": row.env_id, "algorithm": label, "step": x.astype(int), "value": y, "mean": y})
-    return frame.assign(part=PUBLISHED)
+    frame = pd.DataFrame({"algorithm": label, "step": x.astype(int), "value": y, "mean": y})
+    return frame.assign(part=PUBLISHED, panel=row.panel_name, env_id=row.env_id)
 
 
 def _reference(axes: Axes, line: tuple[str, float], low: float, high: float) -> float:
@@ -148,10 +158,10 @@ def _limits(table: pd.DataFrame) -> tuple[float, float]:
 
 def arm_keys(rows: Sequence[Row], colours: Mapping[str, str]) -> list[Any]:
     """Return one legend handle per arm, in the order in which the rows name them."""
-    labels = dict.fromkeys(arm.label for row in rows for arm in row.arms)
+    arms = {arm.label: arm for row in rows for arm in row.arms}
     return [
-        Line2D([], [], color=colours[label], linewidth=1.8 if plot.is_streaming(label) else 1.3, label=label)
-        for label in labels
+        Line2D([], [], color=colours[label], linewidth=1.8 if arm.emphasised else 1.3, label=label)
+        for label, arm in arms.items()
     ]
 
 
@@ -174,12 +184,12 @@ def line_keys(drawn: pd.DataFrame) -> list[Any]:
 
 
 def budget_lines(data: FigureData) -> list[str]:
-    """Return sentences that state the budget of every environment, those of the same budget together."""
-    return sentences(data.summary, {row.env_id: paper_budget(data.experiment, row) for row in data.preset.rows})
+    """Return sentences that state the budget of every panel, those of the same budget together."""
+    return sentences(data.summary, {row.panel_name: paper_budget(data.experiment, row) for row in data.preset.rows})
 
 
 def divergence_lines(summary: pd.DataFrame) -> list[str]:
     """Return a sentence that names the arms of which runs diverged, or nothing."""
-    arms = summary[summary["diverged"] > 0].drop_duplicates(["env_id", "algorithm"])
-    named = [f"{arm.algorithm} on {paper_name(arm.env_id)} {arm.diverged} of {arm.seeds}" for arm in arms.itertuples()]
+    arms = summary[summary["diverged"] > 0].drop_duplicates(["panel", "algorithm"])
+    named = [f"{arm.algorithm} on {paper_name(arm.panel)} {arm.diverged} of {arm.seeds}" for arm in arms.itertuples()]
     return [f"Runs diverged: {', '.join(named)}."] if named else []

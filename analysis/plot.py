@@ -65,6 +65,7 @@ MORE_COLOURS = ("#a4508b", "#b59b1c", "#5b4fa2", "#5aa9d6", "#8c3b3b", "#4d4d4d"
 # Inches at the edges of a figure, and of a row of keys or a line of small print below its panels.
 MARGIN, KEY_HEIGHT, PRINT_HEIGHT = 0.07, 0.19, 0.15
 SMALL_PRINT = 6.5
+HINTING = 1.04
 # A second, third, ... arm of a method in one panel is mixed with so much white.
 SHADES = (0.0, 0.5, 0.72)
 
@@ -141,11 +142,6 @@ def colours(panels: Sequence[Sequence[str]]) -> dict[str, str]:
         taken = {shades[other] for other in beside if bases[other] == bases[label]}
         shades[label] = min(set(range(len(taken) + 1)) - taken)
     return {label: to_hex(lighter(bases[label], SHADES[min(shades[label], len(SHADES) - 1)])) for label in labels}
-
-
-def is_streaming(label: str) -> bool:
-    """Return whether an arm is one of the streaming algorithms, which figures emphasise."""
-    return label.startswith("Stream ")
 
 
 def lighter(colour: str, share: float) -> tuple[float, float, float]:
@@ -248,7 +244,8 @@ def below(figure: Figure, rows: Sequence[Sequence[Any]], lines: Sequence[str]) -
     """
     width, height = figure.get_size_inches()
     keys = [row for handles in rows for row in _rows_of_keys(handles, width - 2 * MARGIN)]
-    print_lines = [part for line in lines for part in wrap(line, width - 2 * MARGIN, SMALL_PRINT)]
+    # On the page a line is a little longer than its outline, since letters stand on whole pixels.
+    print_lines = [part for line in lines for part in wrap(line, (width - 2 * MARGIN) / HINTING, SMALL_PRINT)]
     foot = KEY_HEIGHT * len(keys) + PRINT_HEIGHT * len(print_lines) + 0.1
     total = height + foot
     figure.set_size_inches(width, total)
@@ -279,7 +276,7 @@ def _rows_of_keys(handles: Sequence[Any], width: float) -> list[list[Any]]:
     used = 0.0
     for handle in handles:
         # Line, gap to its text and gap to the next, in font sizes.
-        needed = text_inches(handle.get_label(), size) * 1.04 + (1.8 + 0.6 + 1.6) * size / 72
+        needed = text_inches(handle.get_label(), size) * HINTING + (1.8 + 0.6 + 1.6) * size / 72
         if not rows or used + needed > width:
             rows.append([])
             used = 0.0

@@ -23,9 +23,10 @@ import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
 
-from analysis import published
+from analysis.curves import KEYS
 from analysis.load import is_finished, read
 from analysis.metrics import bin_values
+from analysis.published.stream_x import prediction_error
 from analysis.statistics import mean_over_runs
 from experiments.errors import UserError
 from experiments.expand import labelled_runs
@@ -42,7 +43,7 @@ WINDOWS = (*((k, k + 1_000) for k in range(0, 5_000, 1_000)), LATE)
 PUBLISHED, EXACT = "prediction", "prediction_before"
 
 COMPARED = [
-    *("env_id", "algorithm", "after_step", "to_step", "error", "published", "ours", "ratio", "exact"),
+    *(*KEYS, "after_step", "to_step", "error", "published", "ours", "ratio", "exact"),
     *("per_run", "ci90", "n", "diverged"),
 ]
 
@@ -112,7 +113,7 @@ class Predictions:
 
 
 def gather(preset: Preset, runs: pd.DataFrame, store: Store) -> dict[tuple[str, str], Predictions]:
-    """Read the predictions of all finished runs of a preset, by environment and arm.
+    """Read the predictions of all finished runs of a preset, by panel and arm.
 
     Raises:
         UserError: a run is no prediction run.
@@ -122,8 +123,8 @@ def gather(preset: Preset, runs: pd.DataFrame, store: Store) -> dict[tuple[str, 
     budgets, gammas = {}, {}
     for row, arm, run in labelled_runs(preset):
         if run.run_id in finished:
-            arms.setdefault(run.run_id, []).append((row.env_id, arm.label))
-            budgets[run.run_id] = row.steps
+            arms.setdefault(run.run_id, []).append((row.panel_name, arm.label))
+            budgets[run.run_id] = run.steps
             gammas[run.run_id] = float(dict(run.hyperparameters).get("gamma", GAMMA))  # type: ignore[arg-type]
     out: dict[tuple[str, str], Predictions] = {}
     for stored in read(store, arms):
@@ -197,9 +198,10 @@ def compare(preset: Preset, runs: pd.DataFrame, store: Store) -> pd.DataFrame:
     `n` their number.
     """
     rows = []
-    for (env_id, label), arm in gather(preset, runs, store).items():
+    env_ids = {row.panel_name: row.env_id for row in preset.rows}
+    for (panel, label), arm in gather(preset, runs, store).items():
         for window in sorted(arm.errors):
-            paper = published.prediction_error(env_id, label, *window)
+            paper = prediction_error(env_ids[panel], label, *window)
             ours = errors(arm.mean(PUBLISHED), arm.returns, window)
             exact = errors(arm.mean(EXACT), arm.returns, window) if EXACT in arm.sums else (math.nan, math.nan)
             for i, name in enumerate(("MAE", "RMSE")):
@@ -207,7 +209,8 @@ def compare(preset: Preset, runs: pd.DataFrame, store: Store) -> pd.DataFrame:
                 single = mean_over_runs(np.array([found[i] for found in arm.errors[window]]))
                 rows.append(
                     {
-                        **{"env_id": env_id, "algorithm": label, "after_step": window[0], "to_step": window[1], "error": name},
+                        **{"panel": panel, "env_id": env_ids[panel], "algorithm": label, "error": name},
+                        **{"after_step": window[0], "to_step": window[1]},
                         **{"published": theirs, "ours": ours[i], "ratio": ours[i] / theirs, "exact": exact[i]},
                         **{"per_run": single.mean, "ci90": single.ci90, "n": single.n, "diverged": arm.diverged},
                     }

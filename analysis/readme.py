@@ -1,49 +1,93 @@
-"""Write the tables in README.md from the files under `results/`: python -m analysis.readme
+"""Write what is generated from the files under `results/`: python -m analysis.readme
 
-Each table stands between `<!-- NAME -->` and `<!-- end -->`; a test checks that they are up to date.
+That is the table of README.md, those of results/README.md, and every `compare.csv` of returns, so that all of them show what is
+published by now. Each table stands between `<!-- NAME -->` and `<!-- end -->`; a test checks that everything is up to date.
+
+What a result shows, and where it differs from the published one, is a sentence or two that a person writes into
+`results/NAME/PRESET/finding.txt`. No command changes that file.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from analysis import published, published_avg
-from analysis.budget import Budget, sentences, short_steps
-from analysis.compare import budgets, by_returns, compare, read_aggregates, read_comparison
+from analysis.aggregates import Aggregates, paper_budgets, read_aggregates
+from analysis.budget import sentences, short_steps
+from analysis.kinds import KINDS
 from analysis.metrics import MAXIMUM
 from analysis.plot import plain_number
+from analysis.published import PAPERS, figures_of
+from analysis.published.names import paper_name
+from analysis.report import write_csv
+from experiments.catalog import experiment_names, load_experiment
 
-README = Path(__file__).parents[1] / "README.md"
-RESULTS = Path(__file__).parents[1] / "results"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+FINDING = "finding.txt"
 # Longer tables are folded away.
 MOST_ROWS = 12
 # With more arms than this a table of returns has its arms down and its tasks across.
 MOST_ARMS = 8
-PAPERS = ("Stream-X", "AVG", "RTU", "UPGD")
+# Tables of their own show these.
+LEARNING, THROUGHPUT = ("stream_barrier", "anchors"), ("throughput", "paper")
+
+
+def status_table(results: Path) -> str:
+    """Every experiment on one line: the figure it shows, and what of it has been trained and is checked in."""
+    reports: dict[str, list[Aggregates]] = {}
+    for folder in _reports(results):
+        reports.setdefault(folder.parent.name, []).append(read_aggregates(folder))
+    experiments = sorted(map(load_experiment, experiment_names()), key=lambda one: _place(one.source, one.name))
+    lines = [_line(["figure", "experiment", "what it shows", "checked in"]), _line(["---"] * 4)]
+    for one in experiments:
+        found = [_checked_in(report, results) for report in reports.get(one.name, [])]
+        lines.append(_line([_shows(one.source), f"`{one.name}`", one.title, "; ".join(found) or "nothing yet"]))
+    return "\n".join(lines)
+
+
+def _checked_in(report: Aggregates, results: Path) -> str:
+    text = f"[{report.manifest['preset']}]({_figure(report, results.parent)})"
+    if report.summary.empty:
+        return text
+    longest = report.summary.loc[report.summary["steps"].idxmax()]
+    paper = paper_budgets(report.manifest).get(longest["panel"])
+    of = f" of {short_steps(paper.steps)}" if paper else ""
+    return f"{text}, {short_steps(int(longest['steps']))}{of} steps"
+
+
+def _figure(report: Aggregates, start: Path) -> str:
+    return (report.folder / "figures" / f"{report.manifest['experiment']}.png").relative_to(start).as_posix()
+
+
+def finding(folder: Path) -> str:
+    """Return what somebody wrote about a result, in one line; empty if nobody did."""
+    path = folder / FINDING
+    return " ".join(path.read_text().split()) if path.exists() else ""
 
 
 def learning_table(results: Path) -> str:
     """Stream AC at the last checkpoint of preset `anchors`, beside the published value."""
-    frame = pd.read_csv(results / "stream_barrier" / "anchors" / "compare.csv")
-    frame = frame[frame["step"] == frame.groupby("env_id")["step"].transform("max")]
+    report = read_aggregates(results / "/".join(LEARNING))
+    frame = KINDS[report.kind].comparison_of(report)
+    frame = frame[frame["step"] == frame.groupby("panel")["step"].transform("max")]
     lines = ["| task | steps | ours (90 % interval) | seeds | published | ours / published |", "|---|---|---|---|---|---|"]
     for row in frame.itertuples():
         lines.append(
-            f"| {row.env_id} | {short_steps(row.step)} | {plain_number(row.ours)} \N{PLUS-MINUS SIGN} {plain_number(row.ci90)} "
+            f"| {paper_name(row.panel)} | {short_steps(row.step)} | {_interval(row.ours, row.ci90)} "
             f"| {row.n} | {plain_number(row.published)} ({row.published_figure}) | {row.ratio:.2f} |"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", finding(report.folder)]).rstrip()
 
 
 def throughput_table(results: Path) -> str:
     """Steps/s of each learner with its environment, beside the bare environment, measured in turn on one core."""
-    frame = pd.read_csv(results / "throughput" / "paper" / "figures" / "throughput.csv")
+    folder = results / "/".join(THROUGHPUT)
+    frame = pd.read_csv(folder / "figures" / "throughput.csv")
     lines = ["| task | learner | steps/s | environment alone | share |", "|---|---|---|---|---|"]
     for row in frame.itertuples():
         scaling = f"{row.scaling:.0%} of as many single workers" if row.scaling == row.scaling else ""
@@ -51,74 +95,73 @@ def throughput_table(results: Path) -> str:
         lines.append(
             f"| {row.env_id} | {row.learner} | {plain_number(row.together)} | {plain_number(row.environment)} | {share} |"
         )
-    return "\n".join(lines)
+    return "\n".join([finding(folder), "", *lines]).lstrip()
 
 
 def experiments_section(results: Path) -> str:
-    """Every checked-in report of an experiment on one line with its figure and budget, and a short table of its end.
+    """Every checked-in report of an experiment on one line with its figure and budget, what it shows, and its end as a table.
 
     Reports of presets `quick` and of customised ones are not checked in, and left out here as well.
     """
-    reports = [(folder, read_aggregates(folder)) for folder in _reports(results)]
+    listed = [folder for folder in _reports(results) if (folder.parent.name, folder.name) not in (LEARNING, THROUGHPUT)]
+    reports = [read_aggregates(folder) for folder in listed]
     parts = []
-    for folder, report in sorted(reports, key=lambda found: (*_place(found[1].manifest), found[0].name)):
+    for report in sorted(
+        reports, key=lambda found: (*_place(found.manifest["source"], found.folder.parent.name), found.folder)
+    ):
         manifest = report.manifest
-        papers = {env_id: Budget(**budget) for env_id, budget in budgets(manifest).items()}
-        figure = folder.relative_to(results.parent) / "figures" / f"{manifest['experiment']}.png"
-        head = f"**{manifest['title']}** ({_shows(manifest['source'])}), preset `{manifest['preset']}`."
-        budget = " ".join(sentences(report.summary, papers))
-        if not by_returns(manifest):
-            comparison = read_comparison(folder)
-            table = _errors_table(comparison) if len(comparison) else _metrics_table(report.summary)
-        else:
-            table = _returns_table(compare(report.curves, report.summary, budgets(manifest)))
-        parts.append(f"{head} {budget} [Figure]({figure.as_posix()})\n\n{_folded(table)}")
+        said = [f"**{manifest['title']}** ({_shows(manifest['source'])}), preset `{manifest['preset']}`."]
+        said += [] if report.summary.empty else sentences(report.summary, paper_budgets(manifest))
+        said += [f"[Figure]({_figure(report, results)})"]
+        parts.append("\n\n".join(part for part in (" ".join(said), finding(report.folder), _end_table(report)) if part))
     return "\n\n".join(parts)
 
 
 def _reports(results: Path) -> list[Path]:
     found = [path.parent for path in results.glob("*/*/manifest.json")]
-    there = [path for path in found if not path.name.startswith(("quick", ".")) and "+" not in path.name]
-    return [path for path in there if _is_listed(path)]
+    return sorted(path for path in found if not path.name.startswith(("quick", ".")) and "+" not in path.name)
 
 
-def _is_listed(folder: Path) -> bool:
-    # Tables of their own show these.
-    shown = (folder.parent.name, folder.name) == ("stream_barrier", "anchors")
-    return not shown and not json.loads((folder / "manifest.json").read_text())["measurement"]
-
-
-def _place(manifest: Mapping[str, Any]) -> tuple[int, int, str]:
+def _place(source: str, name: str) -> tuple[int, int, str]:
     """Return where an experiment stands: by paper and its first figure there, ours behind."""
-    found = _figures(manifest["source"])
-    number = re.search(r"\d+", found[1])
-    paper = PAPERS.index(found[0]) if found[0] in PAPERS else len(PAPERS)
-    return paper, int(number[0]) if number else 0, manifest["experiment"]
+    paper, figures = _paper(source), figures_of(source)
+    return [*PAPERS, ""].index(paper), int(figures[0].removeprefix("Fig")) if paper and figures else 0, name
 
 
-def _figures(source: str) -> tuple[str, str]:
-    """Return paper and figures that a source names, `AVG` and `Fig. 1`; two empty words if the figure is ours."""
-    found = re.fullmatch(r"([\w-]+) .*?(Figs?\. .*)", source)
-    return (found[1], found[2]) if found else ("", "")
+def _paper(source: str) -> str:
+    """Return the paper that an experiment is of, by the first word of its source; empty if it is ours."""
+    first = source.split(maxsplit=1)[0].rstrip(",")
+    return first if first in PAPERS else ""
 
 
 def _shows(source: str) -> str:
     """Return which published figure an experiment shows; that a figure is Stream-X's goes without saying."""
-    paper, figures = _figures(source)
-    return (figures if paper == PAPERS[0] else f"{paper}, {figures}") if figures else "ours"
+    paper, found = _paper(source), re.search(r"Figs?\. .*", source)
+    figures = found[0] if paper and found else ""
+    return (figures if paper == next(iter(PAPERS)) else f"{paper}, {figures}") if figures else paper or "ours"
+
+
+def _end_table(report: Aggregates) -> str:
+    """Return the last bins of a report as a table, folded if it is long; nothing for a measurement."""
+    if report.summary.empty:
+        return ""
+    comparison = KINDS[report.kind].comparison_of(report)
+    if report.kind == "returns":
+        return _folded(_returns_table(comparison))
+    return _folded(_errors_table(comparison) if "error" in comparison else _metrics_table(report.summary))
 
 
 def _returns_table(comparison: pd.DataFrame) -> str:
     """Tasks down, arms across, or turned if there are many arms: our last mean, its interval, and the published value."""
-    last = comparison[comparison["step"] == comparison.groupby(["env_id", "algorithm"])["step"].transform("max")]
+    last = comparison[comparison["step"] == comparison.groupby(["panel", "algorithm"])["step"].transform("max")]
     arms = list(dict.fromkeys(last["algorithm"]))
-    cells = {(row.env_id, row.algorithm): _return_cell(row) for row in last.itertuples()}
-    tasks = list(dict.fromkeys(last["env_id"]))
-    rows = {published.paper_name(task): [cells.get((task, arm), "") for arm in arms] for task in tasks}
+    cells = {(row.panel, row.algorithm): _return_cell(row) for row in last.itertuples()}
+    tasks = list(dict.fromkeys(last["panel"]))
+    rows = {paper_name(task): [cells.get((task, arm), "") for arm in arms] for task in tasks}
     across = arms
     if len(arms) > MOST_ARMS:
         rows = {arm: [cells.get((task, arm), "") for task in tasks] for arm in arms}
-        across = [published.paper_name(task) for task in tasks]
+        across = [paper_name(task) for task in tasks]
     lines = [_line(["return, 90 % interval (published)", *across]), _line(["---"] * (len(across) + 1))]
     return "\n".join([*lines, *(_line([name, *row]) for name, row in rows.items())])
 
@@ -128,9 +171,10 @@ def _return_cell(row: Any) -> str:
     lost = f", {row.diverged} of {row.seeds} diverged" if row.n and row.diverged else ""
     if row.published == row.published:
         return f"{ours}{lost} ({plain_number(row.published)})"
-    # What AVG's Fig. 1 shows belongs to its budget.
-    known = row.avg_fig1 == row.avg_fig1
-    return ours + lost + (f" ({plain_number(row.avg_fig1)} at {short_steps(published_avg.STEPS)})" if known else "")
+    # Nothing at this budget: what the paper shows at the end of its own, with that budget.
+    known = row.published_end == row.published_end
+    end = f" ({plain_number(row.published_end)} at {short_steps(row.published_end_steps)})" if known else ""
+    return ours + lost + end
 
 
 def _errors_table(comparison: pd.DataFrame) -> str:
@@ -138,13 +182,13 @@ def _errors_table(comparison: pd.DataFrame) -> str:
     errors = comparison[comparison["error"] == "MAE"]
     arms = list(dict.fromkeys(errors["algorithm"]))
     lines = [_line(["mean absolute error (published)", *arms]), _line(["---"] * (len(arms) + 1))]
-    for (env_id, start, end), rows in errors.groupby(["env_id", "after_step", "to_step"], sort=False):
+    for (panel, start, end), rows in errors.groupby(["panel", "after_step", "to_step"], sort=False):
         cells = {
             row.algorithm: plain_number(row.ours)
             + (f" ({plain_number(row.published)})" if row.published == row.published else "")
             for row in rows.itertuples()
         }
-        lines.append(_line([f"{env_id}, steps {start:,} to {end:,}", *(cells.get(arm, "") for arm in arms)]))
+        lines.append(_line([f"{panel}, steps {start:,} to {end:,}", *(cells.get(arm, "") for arm in arms)]))
     return "\n".join(lines)
 
 
@@ -153,9 +197,9 @@ def _metrics_table(summary: pd.DataFrame) -> str:
     shown = summary[~summary["metric"].fillna("").str.endswith(MAXIMUM) & summary["metric"].notna()]
     names = list(dict.fromkeys(shown["metric"]))
     lines = [_line(["last bin", *(name.replace("_", " ") for name in names)]), _line(["---"] * (len(names) + 1))]
-    for (env_id, algorithm), rows in shown.groupby(["env_id", "algorithm"], sort=False):
+    for (panel, algorithm), rows in shown.groupby(["panel", "algorithm"], sort=False):
         cells = {row.metric: _interval(row.final_mean, row.ci90) if row.n else "diverged" for row in rows.itertuples()}
-        lines.append(_line([f"{env_id}, {algorithm}", *(cells.get(name, "") for name in names)]))
+        lines.append(_line([f"{panel}, {algorithm}", *(cells.get(name, "") for name in names)]))
     return "\n".join(lines)
 
 
@@ -173,6 +217,7 @@ def _folded(table: str) -> str:
 
 
 TABLES: dict[str, Callable[[Path], str]] = {
+    "status": status_table,
     "learning": learning_table,
     "experiments": experiments_section,
     "throughput": throughput_table,
@@ -193,5 +238,18 @@ def filled(text: str, results: Path) -> str:
     return text
 
 
+def comparisons(results: Path) -> dict[Path, pd.DataFrame]:
+    """Return by file what every checked-in comparison of returns is with what is published by now."""
+    reports = [read_aggregates(folder) for folder in _reports(results)]
+    return {
+        report.folder / "compare.csv": KINDS[report.kind].comparison_of(report)
+        for report in reports
+        if report.kind == "returns"
+    }
+
+
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text(), RESULTS))
+    for path, comparison in comparisons(RESULTS).items():
+        write_csv(comparison, path)
+    for readme in (ROOT / "README.md", RESULTS / "README.md"):
+        readme.write_text(filled(readme.read_text(), RESULTS))

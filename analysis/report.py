@@ -1,8 +1,8 @@
 """Turn finished runs into aggregates, a figure and a comparison: python -m analysis.report NAME --preset PRESET
 
     results/NAME/PRESET/
-      curves.parquet   per seed: env_id, algorithm, seed, step (right edge of the bin), mean_return, episodes
-      summary.csv      per environment and algorithm: the last bin, intervals, seeds, diverged runs, budget
+      curves.parquet   per seed: panel, env_id, algorithm, seed, step (right edge of the bin), mean_return, episodes
+      summary.csv      per panel and algorithm: the last bin, intervals, seeds, diverged runs, budget
       compare.csv      the same beside the published numbers; none where nothing was published
       manifest.json    what was run, from which commits, where and when, and what is missing
       figures/         NAME.png, NAME.svg and the plotted numbers as NAME.csv
@@ -10,7 +10,8 @@
 For experiments that are not compared by returns the curves hold (metric, value) instead, and the summary one row per metric.
 
 Overrides make another folder (`PRESET+key=value`), so a customised report never replaces a clean one. Everything is written
-beside its place and then moved there; the same runs give the same bytes.
+beside its place and then moved there; the same runs give the same bytes. Runs of an earlier report in the same folder that the
+store does not hold are kept (`analysis.kept`), so that a preset can be trained in several places.
 """
 
 from __future__ import annotations
@@ -24,23 +25,21 @@ import re
 import shlex
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import pandas as pd
 import typer
 from rich.text import Text
 
-from analysis import load, metrics, plot
+from analysis import load, plot
 from analysis.budget import paper_budget
-from analysis.compare import budgets, compare
-from analysis.curves import bin_returns, tabulate
-from analysis.figures import FigureData, comparison_of, drawer, metrics_of, tables_of
-from analysis.statistics import summarise
-from analysis.tables import console, render, render_metrics, table_of
+from analysis.figures import FigureData, drawer
+from analysis.kept import Kept, keep
+from analysis.kinds import KINDS, OfKind
+from analysis.tables import console
 from experiments import catalog, expand
 from experiments.errors import UserError, told_plainly
 from experiments.spec import Experiment, Preset, Row, Value
@@ -55,10 +54,11 @@ UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 @dataclass(frozen=True)
 class Report:
-    """What a report made: where, and the frames that its files hold."""
+    """What a report made: where, and the frames that its files hold; `kept` are runs of an earlier one."""
 
     folder: Path
     files: list[Path]
+    kept: Kept
     runs: pd.DataFrame
     summary: pd.DataFrame
     comparison: pd.DataFrame
@@ -92,7 +92,8 @@ def build(
     """Aggregate and draw what is finished of a preset, and write it to `results/NAME/PRESET/`.
 
     Raises:
-        UserError: no run is finished, or the experiment, preset or a setting does not exist.
+        UserError: no run is finished, the experiment, preset or a setting does not exist, or an earlier report in the folder
+            cannot be kept.
     """
     settings = settings or {}
     preset = experiment.preset(preset_name)
@@ -101,29 +102,22 @@ def build(
     folder = results / experiment.name / folder_name(preset_name, settings, seeds)
     draw = drawer(experiment)
 
-    planned = load.planned(preset, panels=experiment.kind != "measurement")
-    collected = _collect(experiment, preset, planned, store)
-    runs = load.with_status(planned, collected.results, store.failures())
-    if not collected.results:
+    kind = KINDS[experiment.kind]
+    planned = load.planned(preset, panels=kind.curves)
+    collected = _collect(experiment, kind, preset, planned, store)
+    kept = keep(folder, kind, experiment, planned, collected.results)
+    results_of = collected.results | kept.results
+    runs = load.with_status(planned, results_of, store.failures())
+    if not results_of:
         raise UserError(
             f"no run of {experiment.name} / {preset_name} is finished in {store.root}; train them with "
             f"`{_command(experiment, preset_name, store, settings, seeds)}`."
         )
-    if experiment.kind == "measurement":
-        curves, summary = pd.DataFrame(), pd.DataFrame()
-    elif experiment.kind == "returns":
-        curves = tabulate(runs, collected.binned)
-        summary = summarise(runs, curves)
-    else:
-        curves = metrics.tabulate(runs, collected.metrics)
-        summary = metrics.summarise(runs, curves)
-    manifest = _manifest(experiment, preset_name, preset, settings, seeds, folder.name, runs, collected.provenances, store)
+    curves = kind.tabulate(runs, collected.bins | kept.bins)
+    summary = kind.summarise(runs, curves)
+    manifest = _manifest(experiment, preset_name, preset, settings, seeds, folder.name, runs, collected, kept, store)
     data = FigureData(experiment, preset, store, runs, curves, summary)
-    if experiment.kind == "measurement":
-        comparison = pd.DataFrame()
-    else:
-        by_returns = experiment.kind == "returns"
-        comparison = compare(curves, summary, budgets(manifest)) if by_returns else comparison_of(experiment)(data)
+    comparison = kind.compare(data, manifest)
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name[:40]}.", dir=folder.parent) as temporary:
@@ -132,52 +126,40 @@ def build(
         with plot.style():
             figure, numbers = draw(data)
             plot.save(figure, stem)
-        _write_csv(numbers, stem.with_name(f"{stem.name}.csv"))
-        if experiment.kind != "measurement":
+        write_csv(numbers, stem.with_name(f"{stem.name}.csv"))
+        if kind.curves:
             curves.to_parquet(Path(temporary) / "curves.parquet", index=False, compression="zstd")
-            _write_csv(summary, Path(temporary) / "summary.csv")
+            write_csv(summary, Path(temporary) / "summary.csv")
         if not comparison.empty:
-            _write_csv(comparison, Path(temporary) / "compare.csv")
+            write_csv(comparison, Path(temporary) / "compare.csv")
         (Path(temporary) / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
         files = _move(Path(temporary), folder)
-    return Report(folder, files, runs, summary, comparison, numbers, manifest)
+    return Report(folder, files, kept, runs, summary, comparison, numbers, manifest)
 
 
 @dataclass(frozen=True)
 class _Collected:
     results: dict[str, dict[str, Any]]
     provenances: dict[str, dict[str, Any]]
-    binned: dict[str, tuple[np.ndarray, np.ndarray]]
-    metrics: dict[str, dict[str, np.ndarray]]
+    bins: dict[str, Any]
 
 
-def _collect(experiment: Experiment, preset: Preset, planned: pd.DataFrame, store: Store) -> _Collected:
+def _collect(experiment: Experiment, kind: OfKind, preset: Preset, planned: pd.DataFrame, store: Store) -> _Collected:
     # Runs are binned as they are read, so that the episodes of a large preset need not fit into memory together.
     finished = store.finished()
     # `planned` lists the runs in the same order, and has their ids already.
     rows = dict(zip(planned["run_id"], ((row, run) for row, _, run in expand.labelled_runs(preset)), strict=True))
-    out = _Collected({}, {}, {}, {})
+    out = _Collected({}, {}, {})
     for stored in load.read(store, (run_id for run_id in planned["run_id"] if run_id in finished)):
-        run_id = stored.run_id
-        out.results[run_id] = stored.result
-        out.provenances[run_id] = stored.provenance
-        if experiment.kind == "measurement":
-            continue
-        row, run = rows[run_id]
-        table, kind = (stored.episodes, "episodes") if experiment.kind == "returns" else (stored.metrics, "metrics")
-        # A learner that diverged at once has told nothing about itself.
-        if not table and (experiment.kind == "returns" or stored.result["status"] != "diverged"):
-            raise UserError(
-                f"{run_id} holds no {kind}; remove the folder {store.finished_path / run_id} and run the experiment again."
-            )
-        if experiment.kind == "returns":
-            out.binned[run_id] = bin_returns(table["step"], table["episodic_return"], row.bin_width, row.steps)
-        elif table:
-            out.metrics[run_id] = metrics_of(experiment)(table, row, dict(run.hyperparameters))
+        out.results[stored.run_id] = stored.result
+        out.provenances[stored.run_id] = stored.provenance
+        row, run = rows[stored.run_id]
+        out.bins[stored.run_id] = kind.bins(experiment, row, run, stored, store)
     return out
 
 
-def _write_csv(frame: pd.DataFrame, path: Path) -> None:
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame so that the same numbers give the same bytes."""
     frame.to_csv(path, index=False, float_format="%.8g", lineterminator="\n")
 
 
@@ -202,35 +184,40 @@ def _manifest(
     seeds: int | None,
     folder: str,
     runs: pd.DataFrame,
-    provenances: Mapping[str, Mapping[str, Any]],
+    collected: _Collected,
+    kept: Kept,
     store: Store,
 ) -> dict[str, Any]:
     status = dict(zip(runs["run_id"], runs["status"], strict=True))
-    here = [provenances[run_id] for run_id in status if run_id in provenances]
-    dates = [date for p in here if (date := p.get("finished") or p.get("started"))]
-    code = _counted(code_versions(p) for p in here)
+    lost = runs[runs["status"] == "diverged"]
+    origins = _origins(status, collected.provenances) + kept.origins
+    code = _counted(origins)
     return {
         "experiment": experiment.name,
         "title": experiment.title,
         "source": experiment.source,
-        "measurement": experiment.kind == "measurement",
-        "returns": experiment.kind == "returns",
+        "kind": experiment.kind,
         "preset": preset_name,
         "settings": dict(settings),
         "seeds": seeds,
         "folder": folder,
         "description": preset.description,
         "rows": [_row(experiment, row) for row in preset.rows],
-        "date": max(dates, default=None),
+        "date": max((origin["date"] for origin in origins if origin["date"]), default=None),
         "code": code,
         "mixed_code": len(code) > 1,
-        "machines": _distinct(p.get("machine") for p in here),
-        "packages": _distinct({"python": p["python"], **p["packages"]} for p in here if "python" in p and "packages" in p),
+        "machines": _distinct(machine for origin in origins for machine in origin["machines"]),
+        "packages": _distinct(packages for origin in origins for packages in origin["packages"]),
         "report_packages": {
             "python": platform.python_version(),
             **{package: importlib.metadata.version(package) for package in PACKAGES},
         },
+        "origins": origins,
+        "kept": [run_id for run_id in status if run_id in kept.results],
         "diverged": [run_id for run_id, state in status.items() if state == "diverged"],
+        "diverged_at": {
+            run_id: int(at) for run_id, at in zip(lost["run_id"], lost["diverged_at"], strict=True) if not pd.isna(at)
+        },
         "missing": [run_id for run_id, state in status.items() if state == "missing"],
         "failed": {run_id: _last_line(store.failure(run_id)) for run_id, state in status.items() if state == "failed"},
         "runs": [run_id for run_id, state in status.items() if state in ("finished", "diverged")],
@@ -244,18 +231,41 @@ def _row(experiment: Experiment, row: Row) -> dict[str, Any]:
             "algorithm": arm.algorithm,
             "hyperparameters": dict(arm.hyperparameters),
             "seeds": len(row.seeds_of(arm)),
+            "steps": row.steps_of(arm),
         }
         for arm in row.arms
     ]
     paper = paper_budget(experiment, row)
     return {
+        "panel": row.panel_name,
         "env_id": row.env_id,
         "steps": row.steps,
         "bin_width": row.bin_width,
+        "first_seed": row.first_seed,
         "environment": dict(row.environment),
         "arms": arms,
         "paper": {"steps": paper.steps, "seeds": paper.seeds} if paper else None,
     }
+
+
+def _origins(run_ids: Iterable[str], provenances: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what made the runs: those of the same code, machine and packages together, with the last date of them."""
+    found: dict[str, dict[str, Any]] = {}
+    for run_id in run_ids:
+        if run_id not in provenances:
+            continue
+        made = provenances[run_id]
+        machine, packages = made.get("machine"), {"python": made.get("python"), **made.get("packages", {})}
+        origin = {
+            "code": _distinct(version or {"commit": None} for version in code_versions(made)),
+            "machines": [] if machine is None else [machine],
+            "packages": [packages] if "python" in made and "packages" in made else [],
+        }
+        same = found.setdefault(json.dumps(origin, sort_keys=True), {**origin, "date": None, "runs": []})
+        same["runs"].append(run_id)
+        dates = (same["date"], made.get("finished") or made.get("started"))
+        same["date"] = max((date for date in dates if date), default=None)
+    return [found[key] for key in sorted(found)]
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:
@@ -264,10 +274,16 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
     return [found[key] for key in sorted(found)]
 
 
-def _counted(versions: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
-    """Return the versions of the code, each with the number of runs that it made, at least in part."""
-    names = ({json.dumps(version or {"commit": None}, sort_keys=True) for version in made_by} for made_by in versions)
-    counts = Counter(name for of_a_run in names for name in of_a_run)
+def _counted(origins: Collection[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the versions of the code, each with the number of runs that it made, at least in part.
+
+    What an older report told of all its runs together is an upper bound where only some of them are kept.
+    """
+    counts: Counter[str] = Counter()
+    for origin in origins:
+        for version in origin["code"]:
+            name = json.dumps({key: value for key, value in version.items() if key != "runs"}, sort_keys=True)
+            counts[name] += min(version.get("runs", len(origin["runs"])), len(origin["runs"]))
     return [{**json.loads(version), "runs": counts[version]} for version in sorted(counts)]
 
 
@@ -299,6 +315,16 @@ def _unfinished_lines(runs: pd.DataFrame) -> list[str]:
     return [f"{line} ({failed} failed: see `python -m experiments.status`)." if failed else f"{line}."]
 
 
+def _kept_lines(report: Report) -> list[str]:
+    kept, gone = len(report.manifest["kept"]), len(report.kept.left_out)
+    lines = [f"{kept} runs are not in the store and were kept from an earlier report."] if kept else []
+    if gone:
+        lines.append(
+            f"{gone} runs of the earlier report were left out: this preset does not ask for them, or asks for other bins."
+        )
+    return lines
+
+
 def _mixed_lines(manifest: Mapping[str, Any]) -> list[str]:
     if not manifest["mixed_code"]:
         return []
@@ -324,14 +350,10 @@ def main(
         experiment = catalog.load_experiment(name)
         report = build(experiment, preset, Store(store), results, expand.parse_settings(setting or []), seeds)
         out = console()
-        if experiment.kind == "measurement":
-            for title, frame in tables_of(experiment)(report.numbers):
-                out.print(table_of(frame, title))
-        elif experiment.kind != "returns":
-            out.print(render_metrics(report.comparison, report.summary, report.manifest))
-        else:
-            out.print(render(report.comparison, report.summary, report.manifest, out.width))
-        for line in _unfinished_lines(report.runs) + _mixed_lines(report.manifest):
+        made = (report.comparison, report.summary, report.numbers, report.manifest)
+        for part in KINDS[experiment.kind].report(experiment, *made, out.width):
+            out.print(part)
+        for line in _unfinished_lines(report.runs) + _kept_lines(report) + _mixed_lines(report.manifest):
             out.print(Text(f"\n{line}", style="yellow"))
         out.print()
         for file in report.files:

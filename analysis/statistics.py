@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit  # what `scipy.stats.t.ppf` calls; importing that takes half a second more
 
+from analysis.curves import KEYS
 from analysis.load import is_finished
 
 
@@ -45,34 +46,35 @@ def half_width(deviation: np.ndarray | float, n: np.ndarray | int, level: float)
 
 
 def mean_curves(curves: pd.DataFrame) -> pd.DataFrame:
-    """Average per-run curves over the runs that have the bin: env_id, algorithm, step, mean, ci90, ci95, n."""
-    grouped = curves.groupby(["env_id", "algorithm", "step"], sort=False, observed=True)["mean_return"]
+    """Average per-run curves over the runs that have the bin: panel, env_id, algorithm, step, mean, ci90, ci95, n."""
+    grouped = curves.groupby([*KEYS, "step"], sort=False, observed=True)["mean_return"]
     out = grouped.agg(["mean", "std", "count"]).reset_index()
     n = out["count"].to_numpy()
     deviation = out["std"].to_numpy(np.float64)
     out["ci90"] = half_width(deviation, n, 0.90)
     out["ci95"] = half_width(deviation, n, 0.95)
-    return out.rename(columns={"count": "n"})[["env_id", "algorithm", "step", "mean", "ci90", "ci95", "n"]]
+    return out.rename(columns={"count": "n"})[[*KEYS, "step", "mean", "ci90", "ci95", "n"]]
 
 
 def summarise(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
-    """Summarise each arm on each environment by its last bin, one row each, in the order of the preset.
+    """Summarise each arm of each panel by its last bin, one row each, in the order of the preset.
 
-    Columns: env_id, algorithm, final_step (right edge of the last bin), final_mean, ci90, ci95, n (runs with an episode in
-    that bin), seeds (runs with a result), planned, diverged, bar, steps, bin_width.
+    Columns: panel, env_id, algorithm, final_step (right edge of the last bin), final_mean, ci90, ci95, n (runs with an
+    episode in that bin), seeds (runs with a result), planned, diverged, bar, steps, bin_width.
 
     `bar` follows the published bar chart: 0 if some run of the arm diverged, else the mean. `final_mean` is not zeroed: it
     is the mean over the runs that got so far, a selection if others diverged.
     """
-    means = {(e, a, s): row for e, a, s, *row in mean_curves(curves).itertuples(index=False)}
+    means = {(panel, arm, step): values for panel, _, arm, step, *values in mean_curves(curves).itertuples(index=False)}
     rows = []
-    for (env_id, algorithm), group in runs.groupby(["env_id", "algorithm"], sort=False):
+    for (panel, env_id, algorithm), group in runs.groupby(KEYS, sort=False):
         width, steps = int(group["bin_width"].iloc[0]), int(group["steps"].iloc[0])
         final_step = steps // width * width
-        mean, ci90, ci95, n = means.get((env_id, algorithm, final_step), (math.nan, math.nan, math.nan, 0))
+        mean, ci90, ci95, n = means.get((panel, algorithm, final_step), (math.nan, math.nan, math.nan, 0))
         diverged = int((group["status"] == "diverged").sum())
         rows.append(
             {
+                "panel": panel,
                 "env_id": env_id,
                 "algorithm": algorithm,
                 "final_step": final_step,

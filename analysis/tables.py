@@ -1,4 +1,4 @@
-"""Comparisons as a person reads them in a terminal: one table per environment, under a line that states its budget."""
+"""Comparisons as a person reads them in a terminal: one table per panel, under a line that states its budget."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.aggregates import paper_budgets
 from analysis.budget import Budget, short_steps, stated
 from analysis.metrics import MAXIMUM
 from analysis.plot import plain_number
+from analysis.published import PAPERS
 
 # Wide enough for every table when the output is a file or a pipe.
 PIPED_WIDTH = 100
-PRINTED = ("", "steps", "bins", "ours", "\u00b1", "n", "paper", "from", "ratio", "verdict", "Fig2", "Fig1")
+# The last column is what the paper shows at the end of its own budget; its header names that budget.
+END = "end"
+PRINTED = ("", "steps", "bins", "ours", "\u00b1", "n", "paper", "from", "ratio", "verdict", END)
 
 
 def console() -> Console:
@@ -27,13 +31,13 @@ def console() -> Console:
 
 
 def render(comparison: pd.DataFrame, summary: pd.DataFrame, manifest: Mapping[str, Any], width: int) -> Group:
-    """Return the tables of one preset: one per environment, under a line that states the budget."""
+    """Return the tables of one preset: one per panel, under a line that states the budget."""
     head = (f"{manifest['experiment']} / {manifest['folder']}", "bold")
     parts: list[RenderableType] = [Text.assemble(head, f"  {manifest['title']}")]
     columns = _columns(comparison, summary)
-    for env_id, rows in comparison.groupby("env_id", sort=False):
-        arms = summary[summary["env_id"] == env_id]
-        title = Text.assemble((str(env_id), "bold"), f"  {_budget(arms, rows)}")
+    for panel, rows in comparison.groupby("panel", sort=False):
+        arms = summary[summary["panel"] == panel]
+        title = Text.assemble((str(panel), "bold"), f"  {_budget(arms, rows)}")
         parts += [Text(), title, _table({name: cells.loc[rows.index] for name, cells in columns.items()}, columns, width)]
         parts += [Text(f"  {note}", style="yellow") for note in _notes(arms)]
     parts += [Text(), *(Text(line, style="dim") for line in _legend(comparison))]
@@ -68,15 +72,23 @@ def _legend(comparison: pd.DataFrame) -> Iterator[str]:
         yield "begins at: the first published bin ends there"
     if comparison["verdict"].str.startswith("ends at").any():
         yield "ends at: the published curve stops there, as some runs diverged"
-    if _ends(comparison) == "Fig2":
-        yield "Fig2: the published bar, after 20M steps or 200M frames; 0 where some run diverged"
-    if _ends(comparison) == "Fig1":
-        yield "Fig1: published by AVG, last 10k of 10M steps, whatever our budget"
+    shown = comparison[comparison["published_end"].notna()]
+    for (paper, figure), rows in shown.groupby(["published_end_paper", "published_end_figure"], sort=False):
+        budgets = " or ".join(short_steps(steps) for steps in sorted(rows["published_end_steps"].unique()))
+        yield f"at {budgets}: {paper}, {figure}, whatever our budget: {PAPERS[paper].window}"
 
 
-def _ends(comparison: pd.DataFrame) -> str:
-    """Return which figure's values of the whole published run stand beside ours, where one has any; AVG's come first."""
-    return "Fig1" if comparison["avg_fig1"].notna().any() else "Fig2" if comparison["fig2_bar"].notna().any() else ""
+def _end_header(comparison: pd.DataFrame) -> str:
+    """Return the header of the values at the end of the published runs: their budget, where it is one; empty without any."""
+    budgets = comparison["published_end_steps"].dropna().unique()
+    return f"at {short_steps(budgets[0])}" if len(budgets) == 1 else "at the end" if len(budgets) else ""
+
+
+def _end(row: Any, named: bool) -> str:
+    """Return a value at the end of the published runs, with its budget where the header has none."""
+    if math.isnan(row.published_end):
+        return ""
+    return f"{row.published_end:.0f}" + (f" at {short_steps(row.published_end_steps)}" if named else "")
 
 
 def _mixed_bins(rows: pd.DataFrame) -> bool:
@@ -85,12 +97,12 @@ def _mixed_bins(rows: pd.DataFrame) -> bool:
 
 
 def _columns(comparison: pd.DataFrame, summary: pd.DataFrame) -> dict[str, pd.Series]:
-    """Return the printed cells by column, for all environments, so that their tables line up."""
-    seeds = {(arm.env_id, arm.algorithm): arm.seeds for arm in summary.itertuples()}
+    """Return the printed cells by column, for all panels, so that their tables line up."""
+    seeds = {(arm.panel, arm.algorithm): arm.seeds for arm in summary.itertuples()}
     columns: dict[str, list[str]] = {name: [] for name in PRINTED}
-    before = None
+    before, header = None, _end_header(comparison)
     for row in comparison.itertuples():
-        arm = (row.env_id, row.algorithm)
+        arm = (row.panel, row.algorithm)
         known = not math.isnan(row.published)
         widths = short_steps(row.bin_width)
         if known and row.published_bin_width != row.bin_width:
@@ -106,8 +118,7 @@ def _columns(comparison: pd.DataFrame, summary: pd.DataFrame) -> dict[str, pd.Se
             "from": row.published_figure if known else "",
             "ratio": "-" if math.isnan(row.ratio) else f"{row.ratio:.2f}",
             "verdict": row.verdict,
-            "Fig2": "" if math.isnan(row.fig2_bar) else f"{row.fig2_bar:.0f}",
-            "Fig1": "" if math.isnan(row.avg_fig1) else f"{row.avg_fig1:.0f}",
+            END: _end(row, named=header == "at the end"),
         }
         for name, cell in cells.items():
             columns[name].append(cell)
@@ -115,9 +126,8 @@ def _columns(comparison: pd.DataFrame, summary: pd.DataFrame) -> dict[str, pd.Se
     shown = {name: pd.Series(cells, index=comparison.index, dtype=object) for name, cells in columns.items()}
     if not _mixed_bins(comparison):
         del shown["bins"]
-    for name in {"Fig2", "Fig1"} - {_ends(comparison)}:
-        del shown[name]
-    return shown
+    ends = shown.pop(END)
+    return {**shown, header: ends} if header else shown
 
 
 def _table(cells: Mapping[str, pd.Series], all_cells: Mapping[str, pd.Series], width: int) -> Table:
@@ -137,11 +147,10 @@ def render_metrics(comparison: pd.DataFrame, summary: pd.DataFrame, manifest: Ma
     """Return the table of an experiment that is not compared by returns: its comparison, or else what was recorded last."""
     head = (f"{manifest['experiment']} / {manifest['folder']}", "bold")
     parts: list[RenderableType] = [Text.assemble(head, f"  {manifest['title']}")]
-    rows = {row["env_id"]: row["paper"] for row in manifest["rows"]}
-    for env_id, arms in summary.groupby("env_id", sort=False):
-        paper = Budget(**rows[str(env_id)]) if rows[str(env_id)] else None
-        parts += [Text(), Text.assemble((str(env_id), "bold"), f"  {stated(arms, paper)}")]
-        here = comparison[comparison["env_id"] == env_id] if len(comparison) else summary.iloc[:0]
+    papers = paper_budgets(manifest)
+    for panel, arms in summary.groupby("panel", sort=False):
+        parts += [Text(), Text.assemble((str(panel), "bold"), f"  {stated(arms, papers.get(str(panel)))}")]
+        here = comparison[comparison["panel"] == panel] if len(comparison) else summary.iloc[:0]
         parts.append(table_of(_windows(here) if len(here) else _recorded(arms)))
         parts += [Text(f"  {note}", style="yellow") for note in _notes(arms.drop_duplicates("algorithm"))]
     parts += [Text(), *(Text(line, style="dim") for line in _metrics_legend(comparison))]
@@ -158,17 +167,17 @@ def _metrics_legend(comparison: pd.DataFrame) -> Iterator[str]:
 
 
 def _windows(comparison: pd.DataFrame) -> pd.DataFrame:
-    """Return the comparison of one environment as it is printed: no empty columns, and a window of steps in one."""
+    """Return the comparison of one panel as it is printed: no empty columns, and a window of steps in one."""
     if "after_step" not in comparison:
-        return comparison.drop(columns="env_id").dropna(axis="columns", how="all")
+        return comparison.drop(columns=["panel", "env_id"]).dropna(axis="columns", how="all")
     spans = [f"{start}-{end}" for start, end in zip(comparison["after_step"], comparison["to_step"], strict=True)]
-    shown = comparison.drop(columns=["env_id", "after_step", "to_step"]).dropna(axis="columns", how="all")
+    shown = comparison.drop(columns=["panel", "env_id", "after_step", "to_step"]).dropna(axis="columns", how="all")
     shown.insert(1, "steps", spans)
     return shown.rename(columns={"ci90": "\u00b1"})
 
 
 def _recorded(arms: pd.DataFrame) -> pd.DataFrame:
-    """Return the last means of what the arms of one environment recorded: metrics down, arms across."""
+    """Return the last means of what the arms of one panel recorded: metrics down, arms across."""
     means = arms[arms["metric"].notna() & (arms["metric"] != "") & ~arms["metric"].astype(str).str.endswith(MAXIMUM)]
     cells: dict[str, dict[str, str]] = {}
     for row in means.itertuples():

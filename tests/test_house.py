@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from analysis import readme
+from analysis.report import write_csv
 
 ROOT = Path(__file__).parents[1]
 OURS = {"algorithms", "baselines", "experiments", "analysis", "slurm"}
@@ -41,6 +42,41 @@ def test_imports_point_one_way(package):
     assert wrong == []
 
 
-def test_readme_tables_are_those_of_the_results():
-    text = readme.README.read_text()
+def test_no_spec_imports_another_specs_constants():
+    """What specs share stands in a module of its own, which has no experiment."""
+    specs = {path: path.read_text() for path in (ROOT / "experiments" / "specs").rglob("*.py")}
+    named = {
+        f"experiments.specs.{'.'.join(path.relative_to(ROOT / 'experiments' / 'specs').with_suffix('').parts)}"
+        for path, text in specs.items()
+        if "\nEXPERIMENT = " in text
+    }
+    assert len(named) >= 15
+    wrong = [
+        f"{path.name} imports {module}"
+        for path in specs
+        for module in imported_modules(path)
+        if module.startswith(tuple(named))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("file", ["README.md", "results/README.md"])
+def test_readme_tables_are_those_of_the_results(file):
+    text = (ROOT / file).read_text()
+    assert "<!-- end -->" in text
     assert readme.filled(text, readme.RESULTS) == text
+
+
+def test_comparisons_are_those_of_the_results_with_what_is_published_now(tmp_path):
+    found = readme.comparisons(readme.RESULTS)
+    assert len(found) >= 8
+    for path, comparison in found.items():
+        write_csv(comparison, tmp_path / "compare.csv")
+        assert (tmp_path / "compare.csv").read_bytes() == path.read_bytes(), path
+
+
+def test_every_checked_in_result_says_what_it_shows():
+    folders = [path.parent for path in readme.RESULTS.glob("*/*/manifest.json")]
+    checked_in = [folder for folder in folders if not folder.name.startswith("quick") and "+" not in folder.name]
+    assert checked_in
+    assert [folder for folder in checked_in if not readme.finding(folder)] == []

@@ -5,16 +5,19 @@ A figure module defines
     draw(data: FigureData) -> tuple[Figure, pandas.DataFrame]
 
 which returns the figure and the numbers it shows, and touches no file: `analysis.report` saves both. Figures of learning
-draw `data.curves` and `data.summary`. Those of a measurement (`Experiment.measurement`) find both empty and read the tables
-of the runs listed in `data.runs` from `data.store` themselves; their numbers are what the report prints, unless they define
+draw `data.curves` and `data.summary`. Those of a `measurement` find both empty and read the tables of the runs listed in
+`data.runs` from `data.store` themselves; their numbers are what the report prints, unless they define
 
     tables(numbers: pandas.DataFrame) -> list[tuple[str, pandas.DataFrame]]    what to print instead, under titles
 
-Figures of what learners recorded about themselves (`Experiment.returns` is False) find the bins of `analysis.metrics` there,
-and read the tables `metrics` from the store if they need every row. Their modules may define as well
+Figures of `metrics`, what learners recorded about themselves, find the bins of `analysis.metrics` there. Their modules may
+define as well
 
     metrics(table, row, hyperparameters) -> dict[str, numpy.ndarray]    other bins than `analysis.metrics.of_run`
     comparison(data: FigureData) -> pandas.DataFrame                    our numbers beside those in its column `published`
+    EVERY_STEP = True                                                   it reads the tables `metrics` themselves from the store
+
+Runs that an earlier report left (`analysis.kept`) have bins and a status, and are in no store.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ class FigureData:
         preset: as it was run, overrides included; `experiment.presets` holds the originals.
         runs: every run asked for, with its status (`analysis.load`).
         curves: per-run binned returns (`analysis.curves`), or binned metrics (`analysis.metrics`).
-        summary: one row per arm and environment (`analysis.statistics.summarise`), or one per metric of these.
+        summary: one row per arm and panel (`analysis.statistics.summarise`), or one per metric of these.
     """
 
     experiment: Experiment
@@ -83,6 +86,11 @@ def tables_of(experiment: Experiment) -> Callable[[pd.DataFrame], list[tuple[str
         _module(experiment), "tables", lambda numbers: [(experiment.title, numbers)]
     )
     return tables
+
+
+def reads_every_step(experiment: Experiment) -> bool:
+    """Return whether a figure of metrics needs the runs themselves, which only the store holds."""
+    return bool(getattr(_module(experiment), "EVERY_STEP", False))
 
 
 def _module(experiment: Experiment) -> ModuleType:

@@ -1,4 +1,4 @@
-"""One panel of learning curves per environment: Stream-X Figures 3 to 8 and 11 to 14.
+"""One panel of learning curves per row, an environment or one form of it: Stream-X Figures 3 to 8 and 11 to 14.
 
 Panels and arms stand in the order of the preset's rows. Where the paper draws a result of the literature as a dashed line
 (DQN on MinAtar and Atari), so do we; Atari's x axis is in frames, four to an agent step, as in the paper.
@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from analysis import panels, plot
 from analysis.figures import FigureData
-from analysis.published import paper_name
+from analysis.published import numbers_for
+from analysis.published.names import paper_name
 from analysis.statistics import mean_curves
 
 PANEL_WIDTH, PANEL_HEIGHT = 2.15, 1.85
@@ -36,12 +37,11 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     figure, grid = plot.panel_grid(lines, columns, (PANEL_WIDTH, PANEL_HEIGHT), NARROWEST, len(rows))
 
     colours = plot.colours([[arm.label for arm in row.arms] for row in rows])
-    means = mean_curves(data.curves)
+    means, theirs = mean_curves(data.curves), numbers_for(data.experiment.source)
     numbers = []
     for i, (axes, row) in enumerate(zip(grid.flat, rows, strict=False)):
-        runs = data.runs[data.runs["env_id"] == row.env_id]
-        numbers.append(panels.curves(axes, row, means[means["env_id"] == row.env_id], runs, colours, reference=True))
-        plot.set_title(axes, paper_name(row.env_id))
+        numbers.append(panels.curves(axes, row, means, data.runs, colours, theirs, reference=True))
+        plot.set_title(axes, paper_name(row.panel_name))
         if i + columns < len(rows):
             axes.set_xlabel("")  # said once, below the lowest panel of each column
         if i % columns == 0:

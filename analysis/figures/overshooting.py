@@ -23,7 +23,7 @@ from analysis.budget import short_steps
 from analysis.figures import FigureData
 from analysis.metrics import MAXIMUM, mean_metrics, names
 from analysis.plot import INK, MUTED
-from analysis.published import paper_name
+from analysis.published.names import paper_name
 from experiments.spec import Row
 
 # In the order of the panels; metrics that are not named here follow under their own names.
@@ -43,7 +43,7 @@ MOST_COLUMNS = 3
 ORDERS = 30.0
 SMALLEST = 1e-6
 SMALL_SHARE = 0.3
-NUMBERS = ["env_id", "algorithm", "metric", "step", "mean", "ci90", "ci95", "n", "diverged"]
+NUMBERS = ["panel", "env_id", "algorithm", "metric", "step", "mean", "ci90", "ci95", "n", "diverged"]
 
 
 def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
@@ -60,8 +60,8 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     means = mean_metrics(data.curves)
     numbers = [pd.DataFrame(columns=NUMBERS)]
     for i, row in enumerate(rows):
-        here = means[means["env_id"] == row.env_id]
-        runs = data.runs[data.runs["env_id"] == row.env_id]
+        here = means[means["panel"] == row.panel_name]
+        runs = data.runs[data.runs["panel"] == row.panel_name]
         for j, name in enumerate(shown):
             axes = grid[i, j] if len(rows) > 1 else grid.flat[j]
             axes.set_axis_on()
@@ -71,9 +71,9 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
             below = len(shown) - columns <= j if len(rows) == 1 else i == len(rows) - 1
             axes.set_xlabel("environment steps" if below else "", labelpad=2)
             if len(rows) > 1 and j == 0:
-                axes.set_ylabel(paper_name(row.env_id), fontweight="bold")
+                axes.set_ylabel(paper_name(row.panel_name), fontweight="bold")
     if len(rows) == 1:
-        figure.suptitle(paper_name(rows[0].env_id), fontweight="bold", fontsize=9)
+        figure.suptitle(paper_name(rows[0].panel_name), fontweight="bold", fontsize=9)
     drawn = pd.concat([table for table in numbers if len(table)] or numbers[:1], ignore_index=True)
     keys = [panels.arm_keys(rows, colours), _keys(drawn)]
     widths = " or ".join(short_steps(width) for width in sorted({row.bin_width for row in rows}))
@@ -90,14 +90,14 @@ def _panel(
     axes.set_xticks([0, last / 2, last])
     _scale(axes, name, means["mean"].to_numpy(float))
     tables = []
-    for arm in sorted(row.arms, key=lambda arm: plot.is_streaming(arm.label)):
+    for arm in sorted(row.arms, key=lambda arm: arm.emphasised):
         own = means[means["algorithm"] == arm.label].sort_values("step")
         diverged = runs.loc[(runs["algorithm"] == arm.label) & (runs["status"] == "diverged"), "diverged_at"]
         x, mean, half = (own[column].to_numpy(float) for column in ("step", "mean", "ci90"))
         finite = np.isfinite(mean)
         at = None if diverged.empty else int(diverged.min())
         mean_line, band = np.where(finite, mean, np.nan), np.where(finite, half, np.nan)
-        panels.curve(axes, x, mean_line, band, at, colours[arm.label], plot.is_streaming(arm.label))
+        panels.curve(axes, x, mean_line, band, at, colours[arm.label], arm.emphasised)
         top = axes.get_xaxis_transform()
         beyond = x[np.isinf(mean)]
         axes.plot(beyond, np.full(len(beyond), 0.97), "^", color=colours[arm.label], markersize=3.5, transform=top, zorder=6)

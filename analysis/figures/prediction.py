@@ -27,6 +27,7 @@ from analysis.statistics import half_width
 from experiments.spec import Row
 
 metrics = predicting.of_run
+EVERY_STEP = True
 
 STREAM_WINDOW = (66_000, 68_000)  # Fig. 9
 CHANNELS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
@@ -36,7 +37,7 @@ WIDTH, STREAM_HEIGHT, PREDICTION_HEIGHT = 8.8, 1.6, 2.3
 MOST_POINTS = 500
 # Predictions may take so many times the range of the return above and below it.
 PREDICTION_ROOM = 3.0
-NUMBERS = ["part", "env_id", "algorithm", "step", "value", "ci90", "n"]
+NUMBERS = ["part", "panel", "env_id", "algorithm", "step", "value", "ci90", "n"]
 
 
 def comparison(data: FigureData) -> pd.DataFrame:
@@ -55,9 +56,9 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     blocks = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     numbers = [pd.DataFrame(columns=NUMBERS)]
     for block, row in zip(blocks, rows, strict=True):
-        here = {arm.label: arms[row.env_id, arm.label] for arm in row.arms if (row.env_id, arm.label) in arms}
+        here = {arm.label: arms[key] for arm in row.arms if (key := (row.panel_name, arm.label)) in arms}
         grid = block.add_gridspec(2, 2, height_ratios=(STREAM_HEIGHT, PREDICTION_HEIGHT))
-        numbers.append(_stream(block.add_subplot(grid[0, :]), row.env_id, list(here.values())))
+        numbers.append(_stream(block.add_subplot(grid[0, :]), row, list(here.values())))
         windows = predicting.drawn_windows(row.steps)
         spans = [grid[1, :]] if len(windows) == 1 else [grid[1, 0], grid[1, 1]]
         for letter, window, span in zip("ab", windows, spans, strict=False):
@@ -86,9 +87,9 @@ def _lines(data: FigureData) -> list[str]:
 # The stream
 
 
-def _stream(axes: Axes, env_id: str, arms: list[Predictions]) -> pd.DataFrame:
+def _stream(axes: Axes, row: Row, arms: list[Predictions]) -> pd.DataFrame:
     """Draw what a run recorded of the stream in its last steps."""
-    plot.set_title(axes, env_id, width=4.0)
+    plot.set_title(axes, row.panel_name, width=4.0)
     recorded = [arm.stream for arm in arms if len(arm.stream.get("step", ()))]
     if not recorded:
         return pd.DataFrame(columns=NUMBERS)
@@ -104,8 +105,8 @@ def _stream(axes: Axes, env_id: str, arms: list[Predictions]) -> pd.DataFrame:
     for name, values in channels.items():
         width = 1.3 if name == CHANNELS[-1] else 0.9
         axes.plot(x, values[x - 1], color=colours.get(name, INK), linewidth=width, label=name)
-        frame = pd.DataFrame({"env_id": env_id, "algorithm": name, "step": x, "value": values[x - 1]})
-        tables.append(frame.assign(part="stream"))
+        frame = pd.DataFrame({"algorithm": name, "step": x, "value": values[x - 1]})
+        tables.append(frame.assign(part="stream", panel=row.panel_name, env_id=row.env_id))
     if len(channels) > 1:
         axes.legend(loc="center left", bbox_to_anchor=(1.005, 0.5), handlelength=1.2, labelspacing=0.25, borderpad=0)
     _step_axis(axes, (start, end))
@@ -122,12 +123,13 @@ def _window(axes: Axes, row: Row, arms: Mapping[str, Predictions], window: Windo
     target = next((arm.returns for arm in arms.values() if np.isfinite(arm.returns).any()), np.full(row.steps, np.nan))
     axes.plot(x, target[x - 1], color=INK, linewidth=0.8, zorder=5)
     tables.append(pd.DataFrame({"algorithm": TRUE_RETURN, "step": x, "value": target[x - 1]}).assign(part="return"))
-    for label in sorted(arms, key=plot.is_streaming):
+    emphasised = {arm.label for arm in row.arms if arm.emphasised}
+    for label in sorted(arms, key=lambda label: label in emphasised):
         mean, half, n = _band(np.array(arms[label].windows[window])[:, x - 1 - start])
         plot.band(axes, x, mean, half, colours[label])
         frame = pd.DataFrame({"algorithm": label, "step": x, "value": mean, "ci90": half, "n": n})
         tables.append(frame.assign(part=PUBLISHED))
-    drawn = pd.concat(tables, ignore_index=True).assign(env_id=row.env_id).reindex(columns=NUMBERS)
+    drawn = pd.concat(tables, ignore_index=True).assign(panel=row.panel_name, env_id=row.env_id).reindex(columns=NUMBERS)
     axes.set_ylim(*_limits(target[x - 1], drawn.loc[drawn["part"] == PUBLISHED, "value"].to_numpy(float)))
     axes.locator_params(axis="y", nbins=5)
     _step_axis(axes, window)

@@ -8,7 +8,7 @@ marker at size 1, where the paper puts AVG and IAC. The published values stand b
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from analysis import panels, plot, published_avg
+from analysis import panels, plot
 from analysis.budget import short_steps
 from analysis.figures import FigureData
 from analysis.panels import DASHES, REFERENCE_ROOM
 from analysis.plot import INK, MUTED
-from analysis.published import paper_name
+from analysis.published import avg
+from analysis.published.names import paper_name
 from experiments.spec import Row
 
 PANEL_WIDTH, PANEL_HEIGHT = 2.3, 1.9
@@ -34,7 +35,7 @@ LIMITS = (0.45, 2.2e6)
 # Of the methods that stand at one size, the first to the left and the last to the right of it, by this factor of the size.
 DODGE = 1.12
 MARKERS = {"SAC": "o", "TD3": "s", "PPO": "^", "AVG": "*", "IAC": "D"}
-NUMBERS = ["part", "env_id", "algorithm", "buffer_size", "value", "ci90", "n", "seeds", "diverged"]
+NUMBERS = ["part", "panel", "env_id", "algorithm", "buffer_size", "value", "ci90", "n", "seeds", "diverged"]
 OURS, PUBLISHED = "ours", "published"
 
 
@@ -45,42 +46,45 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     lines = math.ceil(len(rows) / columns)
     figure, grid = plot.panel_grid(lines, columns, (PANEL_WIDTH, PANEL_HEIGHT), NARROWEST, len(rows))
 
-    tables = [_numbers(row, data.summary[data.summary["env_id"] == row.env_id]) for row in rows]
+    tables = [_numbers(row, data.summary[data.summary["panel"] == row.panel_name]) for row in rows]
     drawn = pd.concat(tables, ignore_index=True)
     methods = list(dict.fromkeys(plot.method(label) for label in drawn["algorithm"]))
     colours = plot.colours([methods])
+    emphasised = {plot.method(arm.label) for row in rows for arm in row.arms if arm.emphasised}
     apart = False
     for i, (axes, row, table) in enumerate(zip(grid.flat, rows, tables, strict=False)):
-        apart |= _panel(axes, table, colours)
-        plot.set_title(axes, paper_name(row.env_id))
+        apart |= _panel(axes, table, colours, emphasised)
+        plot.set_title(axes, paper_name(row.panel_name))
         if i + columns >= len(rows):
             axes.set_xlabel("size of the buffer", labelpad=2)
         if i % columns == 0:
             axes.set_ylabel("return")
-    plot.below(figure, _keys(drawn, colours), [*panels.budget_lines(data), *_lines(data, drawn, apart)])
+    plot.below(figure, _keys(drawn, colours, emphasised), [*panels.budget_lines(data), *_lines(data, drawn, apart)])
     return figure, drawn
 
 
 def _numbers(row: Row, summary: pd.DataFrame) -> pd.DataFrame:
     labels = list(summary["algorithm"])
     ours = summary.rename(columns={"final_mean": "value"}).assign(part=OURS)
-    ours["buffer_size"] = [published_avg.size_of(label) for label in labels]
+    ours["buffer_size"] = [avg.size_of(label) for label in labels]
     theirs = pd.DataFrame(
         [
-            {"part": PUBLISHED, "algorithm": label, "buffer_size": published_avg.size_of(label), "value": value}
-            for (env_id, label), value in published_avg.values().items()
+            {"part": PUBLISHED, "algorithm": label, "buffer_size": avg.size_of(label), "value": value}
+            for (env_id, label), value in avg.values().items()
             if env_id == row.env_id
         ],
         columns=["part", "algorithm", "buffer_size", "value"],
     )
-    tables = [table.assign(env_id=row.env_id).reindex(columns=NUMBERS) for table in (ours, theirs) if len(table)]
+    tables = [
+        table.assign(panel=row.panel_name, env_id=row.env_id).reindex(columns=NUMBERS) for table in (ours, theirs) if len(table)
+    ]
     return pd.concat(tables, ignore_index=True)
 
 
 # Panels
 
 
-def _panel(axes: Axes, table: pd.DataFrame, colours: Mapping[str, str]) -> bool:
+def _panel(axes: Axes, table: pd.DataFrame, colours: Mapping[str, str], emphasised: Collection[str]) -> bool:
     """Draw one environment; return whether the published values got an axis of their own."""
     ours, theirs = table[table["part"] == OURS], table[table["part"] == PUBLISHED]
     axes.set_xscale("log")
@@ -88,7 +92,7 @@ def _panel(axes: Axes, table: pd.DataFrame, colours: Mapping[str, str]) -> bool:
     axes.xaxis.set_major_locator(FixedLocator(NAMED_SIZES))
     axes.xaxis.set_minor_locator(FixedLocator(OTHER_SIZES))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: published_avg.name_of(round(size))))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: avg.name_of(round(size))))
     low, high = _limits(ours)
     low_published, high_published = _limits(theirs)
     # Of ours the means count and not their intervals, which with few seeds are wider than all that there is to see.
@@ -119,7 +123,7 @@ def _panel(axes: Axes, table: pd.DataFrame, colours: Mapping[str, str]) -> bool:
     groups = list(ours.groupby(ours["algorithm"].map(plot.method), sort=False))
     for place, (method, points) in enumerate(groups):
         shift = DODGE ** (place - (len(groups) - 1) / 2)
-        _ours(axes, str(method), points.sort_values("buffer_size"), colours[str(method)], shift)
+        _ours(axes, str(method), points.sort_values("buffer_size"), colours[str(method)], shift, str(method) in emphasised)
     return apart
 
 
@@ -138,7 +142,7 @@ def _limits(points: pd.DataFrame) -> tuple[float, float]:
 
 
 def _published(axes: Axes, method: str, points: pd.DataFrame, colour: str) -> None:
-    single = method in published_avg.MARKERS
+    single = method in avg.MARKERS
     style: dict[str, Any] = {
         "color": plot.lighter(colour, 0.45),
         "marker": MARKERS.get(method, "o"),
@@ -152,22 +156,21 @@ def _published(axes: Axes, method: str, points: pd.DataFrame, colour: str) -> No
     axes.plot(points["buffer_size"], points["value"], zorder=2.5, **style)
 
 
-def _ours(axes: Axes, method: str, points: pd.DataFrame, colour: str, shift: float) -> None:
+def _ours(axes: Axes, method: str, points: pd.DataFrame, colour: str, shift: float, strong: bool) -> None:
     points = points[points["value"].notna()]
     x, y = points["buffer_size"].to_numpy(float) * shift, points["value"].to_numpy(float)
-    strong = plot.is_streaming(method)
     # Without a number there is no bar: one run has no interval.
     spread = np.nan_to_num(points["ci90"].to_numpy(float))
     axes.errorbar(
         x, y, yerr=spread, color=colour, linestyle="none", elinewidth=0.9, capsize=1.6, capthick=0.9, zorder=5 if strong else 4
     )
-    axes.plot(x, y, color=colour, linewidth=1.3, zorder=5 if strong else 4, **_marker(method))
+    axes.plot(x, y, color=colour, linewidth=1.3, zorder=5 if strong else 4, **_marker(method, strong))
     lost = points["diverged"].to_numpy(float) > 0
     axes.plot(x[lost], y[lost], color=INK, marker="x", markersize=5, markeredgewidth=1.2, linestyle="none", zorder=6)
 
 
-def _marker(method: str) -> dict[str, Any]:
-    if plot.is_streaming(method):
+def _marker(method: str, strong: bool) -> dict[str, Any]:
+    if strong and method not in MARKERS:
         return {"marker": "P", "markersize": 6.0}
     return {"marker": MARKERS.get(method, "o"), "markersize": 3.4}
 
@@ -175,18 +178,18 @@ def _marker(method: str) -> dict[str, Any]:
 # Below the panels
 
 
-def _keys(drawn: pd.DataFrame, colours: Mapping[str, str]) -> list[list[Any]]:
+def _keys(drawn: pd.DataFrame, colours: Mapping[str, str], emphasised: Collection[str]) -> list[list[Any]]:
     ours, theirs = (
         drawn.loc[drawn["part"] == part, "algorithm"].drop_duplicates().map(plot.method) for part in (OURS, PUBLISHED)
     )
     arms: list[Any] = []
     for method in dict.fromkeys(ours):
         line: Any = {"color": colours[method], "linewidth": 1.3, "linestyle": "-" if (ours == method).sum() > 1 else "none"}
-        arms.append(Line2D([], [], **line, **_marker(method), label=method))
+        arms.append(Line2D([], [], **line, **_marker(method, method in emphasised), label=method))
     keys: list[Any] = [Line2D([], [], color=INK, linewidth=1.3, label="ours, 90 % t interval")]
     if len(theirs):
         keys.append(Line2D([], [], color=MUTED, linewidth=0.9, linestyle=DASHES, label="published"))
-    for method in (name for name in published_avg.MARKERS if name in set(theirs)):
+    for method in (name for name in avg.MARKERS if name in set(theirs)):
         style: dict[str, Any] = {"color": plot.lighter(colours[method], 0.45), "marker": MARKERS[method], "linestyle": "none"}
         keys.append(Line2D([], [], **style, markerfacecolor="white", markersize=5, label=f"{method}, published"))
     if drawn["diverged"].gt(0).any():
@@ -200,12 +203,12 @@ def _lines(data: FigureData, drawn: pd.DataFrame, apart: bool) -> list[str]:
     said = [f"Ours: mean return over the last {windows} steps. The buffer of PPO is its rollout."]
     if (drawn["part"] == PUBLISHED).any():
         said.append(
-            f"Published (AVG, Fig. 1): the last {short_steps(published_avg.WINDOW)} of {short_steps(published_avg.STEPS)} "
-            f"steps, {published_avg.SEEDS} seeds, no interval."
+            f"Published (AVG, Fig. 1): the last {short_steps(avg.WINDOW)} of {short_steps(avg.STEPS)} "
+            f"steps, {avg.SEEDS} seeds, no interval."
         )
     if apart:
         said.append("An axis at the right is that of the published values.")
     ours = drawn[drawn["part"] == OURS]
-    if (ours["buffer_size"] > ours["env_id"].map({row.env_id: row.steps for row in rows})).any():
+    if (ours["buffer_size"] > ours["panel"].map({row.panel_name: row.steps for row in rows})).any():
         said.append("A buffer larger than the number of steps holds the whole run.")
     return [*said, *panels.divergence_lines(data.summary)]

@@ -20,7 +20,7 @@ from matplotlib.ticker import FuncFormatter
 from analysis import plot
 from analysis.figures import FigureData
 from analysis.plot import INK, MUTED
-from analysis.published import PAPER
+from analysis.published import FOLDER
 from experiments.expand import labelled_runs
 
 KEYS = ["env_id", "learner", "samples", "quantity"]
@@ -163,7 +163,7 @@ def _learners(numbers: pd.DataFrame) -> list[str]:
 
 
 def _published(kind: str) -> pd.DataFrame:
-    rows = pd.read_csv(PAPER / "avg_resources.csv")
+    rows = pd.read_csv(FOLDER / "avg_resources.csv")
     return rows[rows["kind"] == kind].reset_index(drop=True)
 
 

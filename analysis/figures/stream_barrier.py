@@ -14,11 +14,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import panels, plot, published
+from analysis import panels, plot
 from analysis.budget import short_steps
 from analysis.figures import FigureData
 from analysis.panels import NUMBERS, REFERENCE_ROOM, SPREAD_ROOM
 from analysis.plot import INK, MUTED
+from analysis.published import Numbers, numbers_for
+from analysis.published.names import paper_name
 from analysis.statistics import mean_curves
 from experiments.spec import Row
 
@@ -52,7 +54,7 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
         axes.set_axis_off()
 
     colours = plot.colours([[arm.label for arm in row.arms] for row in rows])
-    means = mean_curves(data.curves)
+    means, theirs = mean_curves(data.curves), numbers_for(data.experiment.source)
     numbers = []
     for i in range(blocks * columns):
         block, column = divmod(i, columns)
@@ -62,12 +64,14 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
             curves.set_axis_off()
             continue
         row = rows[i]
-        cited = _cited(row)
-        slot = (size[0] / columns - 0.5) / (len(row.arms) + (cited is not None))
-        here = data.summary[data.summary["env_id"] == row.env_id]
-        numbers.append(_bars(bars, row, here, cited, colours, slot < UPRIGHT_SLOT))
-        runs = data.runs[data.runs["env_id"] == row.env_id]
-        numbers.append(panels.curves(curves, row, means[means["env_id"] == row.env_id], runs, colours))
+        cited = _cited(row, theirs)
+        bars_there, across = len(row.arms) + (cited is not None), size[0] / columns - 0.5
+        widest = max(plot.text_inches(arm.label, plot.STYLE["xtick.labelsize"], "bold") for arm in row.arms)
+        # A panel has room for three bars at least, so that one bar is not as wide as the panel (`_bars`).
+        slanted = across / bars_there < UPRIGHT_SLOT or across / max(bars_there, 3) < widest
+        here = data.summary[data.summary["panel"] == row.panel_name]
+        numbers.append(_bars(bars, row, here, cited, colours, slanted))
+        numbers.append(panels.curves(curves, row, means, data.runs, colours, theirs))
         if column == 0:
             bars.set_ylabel("final return")
             curves.set_ylabel("return")
@@ -76,17 +80,21 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     return figure, drawn
 
 
-def _cited(row: Row) -> float | None:
+def _cited(row: Row, theirs: Numbers) -> float | None:
     """Return the bar of a result of the literature that the paper shows beside the arms it ran."""
-    return None if LITERATURE in [arm.label for arm in row.arms] else published.bar(row.env_id, LITERATURE)
+    if LITERATURE in [arm.label for arm in row.arms]:
+        return None
+    end = theirs.end(theirs.place(row.panel_name, row.env_id), LITERATURE)
+    return end.value if end else None
 
 
 def _bar_lines(data: FigureData) -> list[str]:
+    theirs = numbers_for(data.experiment.source)
     last = " or ".join(short_steps(width) for width in sorted({row.bin_width for row in data.preset.rows}))
     lines = [
         f"Bars: mean return over the last {last} steps, 95 % t interval (arrow: beyond the panel); 0 where a run diverged."
     ]
-    if any(_cited(row) is not None for row in data.preset.rows):
+    if any(_cited(row, theirs) is not None for row in data.preset.rows):
         lines.append(f"Hollow bars: {LITERATURE} after 200M frames, taken from the literature by the paper and not run here.")
     return lines
 
@@ -99,10 +107,11 @@ def _bars(
 ) -> pd.DataFrame:
     by_label = {arm.algorithm: arm for arm in summary.itertuples()}
     arms: list[Any] = [by_label[arm.label] for arm in row.arms]
+    emphasised = {arm.label for arm in row.arms if arm.emphasised}
     low, high = _limits(arms, cited)
     axes.set_ylim(low, high)
     for x, arm in enumerate(arms):
-        strong = plot.is_streaming(arm.algorithm)
+        strong = arm.algorithm in emphasised
         if arm.diverged or math.isnan(arm.bar):
             text = f"diverged {arm.diverged}/{arm.seeds}" if arm.diverged else "no episode" if arm.seeds else "no run yet"
             # Beneath the line where all bars hang down.
@@ -126,14 +135,15 @@ def _bars(
         for tick in axes.get_xticklabels():
             tick.set(rotation=38, ha="right", rotation_mode="anchor")
     for tick, label in zip(axes.get_xticklabels(), labels, strict=True):
-        tick.set_fontweight("bold" if plot.is_streaming(label) else "normal")
+        tick.set_fontweight("bold" if label in emphasised else "normal")
     axes.tick_params(axis="x", length=0, pad=1.5 if slanted else 3)
     plot.return_axis(axes)
-    plot.set_title(axes, published.paper_name(row.env_id))
+    plot.set_title(axes, paper_name(row.panel_name))
     drawn = summary.rename(columns={"final_step": "step", "final_mean": "mean", "bar": "value"}).assign(part="bar")[NUMBERS]
     if cited is None:
         return drawn
-    ref = pd.DataFrame({"part": ["published bar"], "env_id": row.env_id, "algorithm": LITERATURE, "value": cited})
+    ref = pd.DataFrame({"part": ["published bar"], "algorithm": LITERATURE, "value": cited})
+    ref = ref.assign(panel=row.panel_name, env_id=row.env_id)
     return pd.concat([drawn, ref.reindex(columns=NUMBERS)], ignore_index=True)
 
 

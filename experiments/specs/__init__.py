@@ -1,1 +1,1 @@
-"""One module per published figure, each exporting one `EXPERIMENT`."""
+"""One module per published figure, in a folder per paper, each exporting one `EXPERIMENT`; the rest is what they share."""

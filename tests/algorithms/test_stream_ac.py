@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 import torch
-from algorithms.hyperparameters import OptimizerName
+from algorithms.settings import OptimizerName
 from probes import (
     BARE,
     ConstantReward,

@@ -78,7 +78,7 @@ def test_throughput_figure_tells_shares_and_scaling(tmp_path):
 
 
 def test_throughput_names_only_learners_that_exist():
-    from experiments.specs.throughput import EXPERIMENT
+    from experiments.specs.ours.throughput import EXPERIMENT
 
     learners = {dict(planned.hyperparameters)["learner"] for planned in runs_of(EXPERIMENT, "paper")}
     assert learners <= set(ALGORITHMS)

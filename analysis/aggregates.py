@@ -1,0 +1,93 @@
+"""Read what reports left in `results/NAME/PRESET/`, older ones too; none of this needs the run store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.budget import Budget
+from analysis.load import with_panels
+from experiments import catalog
+from experiments.errors import UserError
+from experiments.spec import Kind
+
+
+@dataclass(frozen=True)
+class Aggregates:
+    """What `results/NAME/PRESET` holds of a report. The frames of a measurement are empty."""
+
+    folder: Path
+    curves: pd.DataFrame
+    summary: pd.DataFrame
+    manifest: dict[str, Any]
+
+    @property
+    def kind(self) -> Kind:
+        """Return what kind of experiment it is of."""
+        return kind_of(self.manifest)
+
+    @property
+    def comparison(self) -> pd.DataFrame:
+        """Read the comparison that was written; empty if nothing was published."""
+        path = self.folder / "compare.csv"
+        return with_panels(pd.read_csv(path)) if path.exists() else pd.DataFrame()
+
+
+def read_aggregates(folder: Path) -> Aggregates:
+    """Read what a report wrote."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        if kind_of(manifest) == "measurement":
+            return Aggregates(folder, pd.DataFrame(), pd.DataFrame(), manifest)
+        curves, summary = pd.read_parquet(folder / "curves.parquet"), pd.read_csv(folder / "summary.csv")
+        return Aggregates(folder, with_panels(curves), with_panels(summary), manifest)
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing; draw {folder} again with `python -m analysis.report`.") from None
+    except ValueError as error:  # also of pyarrow, pandas and json
+        raise UserError(f"{folder} cannot be read ({error}); draw it again with `python -m analysis.report`.") from None
+
+
+def kind_of(manifest: Mapping[str, Any]) -> Kind:
+    """Return what kind of experiment a report is of; older manifests say it in two words of yes and no."""
+    if "kind" in manifest:
+        kind: Kind = manifest["kind"]
+        return kind
+    return "measurement" if manifest["measurement"] else "returns" if manifest.get("returns", True) else "metrics"
+
+
+def panel_of(row: Mapping[str, Any]) -> str:
+    """Return the panel of a row of a manifest."""
+    return str(row.get("panel") or row["env_id"])
+
+
+def budgets(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """Return by panel the steps and seeds of the published protocol, as the manifest has them."""
+    return {panel_of(row): row["paper"] for row in manifest["rows"] if row["paper"]}
+
+
+def paper_budgets(manifest: Mapping[str, Any]) -> dict[str, Budget | None]:
+    """Return the same as records."""
+    return {panel: Budget(**budget) for panel, budget in budgets(manifest).items()}
+
+
+def folders(name: str, results: Path, preset: str | None) -> list[Path]:
+    """Return the report folders of an experiment: the one asked for, or all that were not customised."""
+    base = results / name
+    there = (
+        sorted(p.name for p in base.iterdir() if p.name[0] != "." and (p / "manifest.json").exists()) if base.is_dir() else []
+    )
+    if not there:
+        catalog.load_experiment(name)  # says so if the name is wrong
+        raise UserError(
+            f"there are no results of {name} in {results}; make some with `python -m experiments.run {name}` "
+            f"and `python -m analysis.report {name} --preset PRESET`."
+        )
+    chosen = [preset] if preset is not None else [folder for folder in there if "+" not in folder] or there
+    if chosen[0] not in there:
+        raise UserError(f"there are no results of {name} for {preset!r} in {results}; there are {', '.join(there)}.")
+    return [base / folder for folder in chosen]

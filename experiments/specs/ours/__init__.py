@@ -1,0 +1,1 @@
+"""Experiments of our own, around the questions of the papers."""

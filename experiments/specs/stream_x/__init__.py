@@ -1,0 +1,1 @@
+"""Stream-X, *Streaming Deep Reinforcement Learning Finally Works* (arXiv:2410.14606v2)."""
