@@ -160,19 +160,26 @@ CHOICE = Spaces((5,), 3, discrete=True, time_feature=True)
 MINATAR = Spaces((4, 10, 10), 6, discrete=True)
 # Small for the sake of the eager engine, which steps 32 lanes whatever their number.
 FRAMES = Spaces((6, 6), 3, discrete=True, frames=2, obs_dtype="uint8")
+ATARI = Spaces((84, 84), 3, discrete=True, frames=4, obs_dtype="uint8")
 EXPLORING = {"exploration_fraction": 1.0, "schedule_steps": 60.0}
 LEARNERS = {
     "q": (StreamQ, EXPLORING, CHOICE),
     "q_frames": (StreamQ, EXPLORING | {"cut": "before_accumulation"}, FRAMES),
     "q_image": (StreamQ, EXPLORING, MINATAR),
+    "q_atari": (StreamQ, EXPLORING, ATARI),
     "sarsa": (StreamSARSA, EXPLORING | {"first_action": "from_first_obs"}, CHOICE),
     "td": (StreamTD, {}, Spaces((5,), 1, prediction=True)),
     "ac": (StreamAC, {"diagnostics": True}, CHOICE),
 }
 GROUPS = [
     *(pytest.param(name, False, id=f"{name}-eager") for name in ("q", "q_frames", "sarsa", "td", "ac")),
-    *(pytest.param(name, True, id=f"{name}-compiled", marks=needs_compiler) for name in ("q_image", "ac")),
+    *(
+        pytest.param(name, True, id=f"{name}-compiled", marks=needs_compiler)
+        for name in ("q", "q_image", "q_atari", "sarsa", "td", "ac")
+    ),
 ]
+# A step of the network for Atari takes as long as a thousand of the others.
+FEW_STEPS = {"q_atari": 3}
 
 
 @pytest.fixture
@@ -203,18 +210,20 @@ def live(name, members, compiled, steps):
 @pytest.mark.parametrize(("name", "compiled"), GROUPS)
 def test_lane_of_any_learner_holds_the_bits_of_the_same_run_alone(name, compiled, small_torso):
     members = (0, 1) if compiled else (0, 1, 2)
-    group = live(name, members, compiled, 40)
+    steps = FEW_STEPS.get(name, 40)
+    group = live(name, members, compiled, steps)
     for lane in members:
-        assert_same_run(group[lane], live(name, (lane,), compiled, 40)[lane])
+        assert_same_run(group[lane], live(name, (lane,), compiled, steps)[lane])
     assert len({errors.tobytes() for _, errors, _ in group.values()}) == len(members)
     assert all(np.isfinite(errors).all() for _, errors, _ in group.values())
 
 
 @pytest.mark.parametrize(("name", "compiled"), GROUPS)
 def test_lane_of_any_learner_does_what_the_agent_itself_does(name, compiled, small_torso):
-    actions, errors, state = live(name, (0, 1), compiled, 25)[1]
+    steps = FEW_STEPS.get(name, 25)
+    actions, errors, state = live(name, (0, 1), compiled, steps)[1]
     agent, spaces, stream = learner_of(name, 1)
-    alone = list(run_alone(agent, spaces, stream, 25, agent.init(generator(1), spaces)))
+    alone = list(run_alone(agent, spaces, stream, steps, agent.init(generator(1), spaces)))
     # What is compared is rounded in another order: after a while LayerNorm of sparse layers makes something of it.
     np.testing.assert_allclose(errors, [info["td_error"] for *_, info in alone], rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(actions[1:], np.stack([action for _, action, *_ in alone]).reshape(actions[1:].shape), atol=1e-3)
