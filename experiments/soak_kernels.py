@@ -1,4 +1,4 @@
-"""Kill workers again and again while they compile, two at once on one folder of kernels; see `experiments.soak --compiling`.
+"""Kill workers again and again while they compile, three at once on one folder of kernels; see `experiments.soak --compiling`.
 
 Between kills the kept kernel is now and then removed, emptied or cut off, so that there is something to compile or to notice. A
 worker that fails by itself is a fault: it has stumbled over what a dead one left.
@@ -31,6 +31,7 @@ from experiments.worker import DONE, Options
 
 ROW = Row("InvertedPendulum-v4", (Arm("", "stream_ac", {"hidden": ()}),), steps=300, seeds=2, bin_width=1)
 ENDLESS = replace(ROW, steps=10**9)
+AT_ONCE = 3
 PATIENCE_SECONDS = 600.0
 
 
@@ -48,16 +49,19 @@ def soak_kernels(kills: int, seed: int, folder: Path, say: Say) -> list[str]:
     say(f"A worker compiles for {longest:.1f} s.")
     say("")
     killed: Counter[str] = Counter()
+    seeds = 100
     while killed.total() < kills and not faults:
         what = _tamper(arithmetic.kernels, dice)
-        delays = [dice.uniform(0.0, longest) for _ in range(2)]
-        runs = _runs(ENDLESS, 100 + killed.total())
+        delays = [dice.uniform(0.0, longest) for _ in range(AT_ONCE)]
+        runs, seeds = _runs(ENDLESS, seeds, AT_ONCE), seeds + AT_ONCE
         workers = [_Worker(run, store, arithmetic, delay) for run, delay in zip(runs, delays, strict=True)]
         while any(worker.dies() for worker in workers):
             time.sleep(0.002)
         for worker in workers:
             if worker.fault:
                 faults.append(worker.fault)
+            if not worker.killed:
+                continue
             killed[worker.moment] += 1
             say(f"{killed.total():4} {time.monotonic() - began:6.0f} s  SIGKILL {worker.moment:10} the kept kernel was {what}")
         damaged_here = what in ("emptied", "cut off")  # and perhaps not looked at before the kills
@@ -76,8 +80,8 @@ def soak_kernels(kills: int, seed: int, folder: Path, say: Say) -> list[str]:
     return faults
 
 
-def _runs(row: Row, first_seed: int) -> list[Run]:
-    return [resolve(row, row.arms[0], first_seed + number) for number in range(2)]
+def _runs(row: Row, first_seed: int, count: int = 2) -> list[Run]:
+    return [resolve(row, row.arms[0], first_seed + number) for number in range(count)]
 
 
 class _Worker:
@@ -87,7 +91,7 @@ class _Worker:
         self._arithmetic = arithmetic
         self._run = run
         self._store = store
-        self.moment, self.fault = "", ""
+        self.moment, self.fault, self.killed = "", "", False
         self._delay = delay
         self._dies_at: float | None = None
         self._process = _start(run, store, arithmetic)
@@ -101,12 +105,15 @@ class _Worker:
             assert self._process.stderr is not None
             said = self._process.stderr.read().decode(errors="replace").strip()
             failure = last_line(self._store.failure(self._run.run_id).strip()) if self._store.failures() else last_line(said)
-            self.moment, self.fault = "failed", f"a worker ended by itself with {code}: {failure}"
+            self.moment = "ended"
+            if code != DONE:  # a learner may have diverged, which is a result
+                self.fault = f"a worker ended by itself with {code}: {failure}"
             return False
         if self._dies_at is None and self._workspace() is not None:
             self._dies_at = time.monotonic() + self._delay
         if self._dies_at is None or time.monotonic() < self._dies_at:
             return True
+        self.killed = True
         self._process.kill()  # its compiler lives on, as when a job is cancelled process by process
         self._process.wait()
         place = self._workspace()
