@@ -73,12 +73,12 @@ def run_local(
             if stop_requested is not None and stop_requested():
                 _stop_all(jobs)
                 for job in running:
-                    _look_after(job, store)
+                    _look_after(job, store, options)
                 break
             for job in [job for job in jobs if job.state == "waiting"][: max(0, workers - len(running))]:
                 _start(job, store, options)
             for job in running:
-                _look_after(job, store)
+                _look_after(job, store, options)
             watch(jobs)
             time.sleep(0.2)
     except BaseException:
@@ -109,7 +109,7 @@ def _start(job: Job, store: Store, options: Options) -> None:
     job.state, job.began = "running", time.monotonic()
 
 
-def _look_after(job: Job, store: Store) -> None:
+def _look_after(job: Job, store: Store, options: Options) -> None:
     assert job.process is not None
     assert job.errors is not None
     job.seconds = time.monotonic() - job.began
@@ -137,7 +137,7 @@ def _look_after(job: Job, store: Store) -> None:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         job.message = f"the worker died twice, the second time by {how}; {last_line(job.message)}"
         for run in job.group.runs:
-            if run.run_id not in store.finished():
+            if options.again or run.run_id not in store.finished():
                 store.fail(run.run_id, job.message + "\n")
 
 

@@ -76,13 +76,9 @@ def main(
             if any(group.loop.lanes for group in groups):
                 _tell_if_uncompiled(console)
             runs_store.check_writable()
-            if again:
-                for run in todo:
-                    if run.run_id in runs_store.finished():
-                        runs_store.discard(run.run_id)
             for run in todo:
                 runs_store.forgive(run.run_id)
-            jobs = _train(console, groups, runs_store, workers, checkpoint_seconds)
+            jobs = _train(console, groups, runs_store, workers, checkpoint_seconds, again)
             failed |= {run.run_id for job in jobs if job.state == "failed" for run in job.group.runs}
             stopped = any(job.state == "stopped" for job in jobs)
             _, _, taken = missing_runs(request, runs_store, retry=False, again=False)
@@ -186,8 +182,10 @@ def _tell_if_uncompiled(console: Console) -> None:
         )
 
 
-def _train(console: Console, groups: list[Group], store: Store, workers: int, checkpoint_seconds: float) -> list[Job]:
-    options = Options(checkpoint_seconds=checkpoint_seconds, provenance=provenance())
+def _train(
+    console: Console, groups: list[Group], store: Store, workers: int, checkpoint_seconds: float, again: bool
+) -> list[Job]:
+    options = Options(checkpoint_seconds=checkpoint_seconds, provenance=provenance(), again=again)
     try:
         with Progress(console, workers) as progress:
             return run_local(groups, store, options, workers, progress)

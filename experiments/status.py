@@ -66,7 +66,7 @@ def main(
             console.print(_running_line(holder, titles), soft_wrap=True)
         messages: dict[str, list[str]] = {}
         for run in request.runs:
-            if run.run_id in failed and run.run_id not in finished:
+            if run.run_id in failed:  # or finished all the same: a measurement that could not be taken anew
                 messages.setdefault(last_line(runs_store.failure(run.run_id).strip()), []).append(run.run_id)
         for message, run_ids in messages.items():
             path = runs_store.failures_path / run_ids[0]

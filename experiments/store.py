@@ -5,7 +5,8 @@
     STORE/checkpoints/RUN_ID/
     STORE/failures/RUN_ID    traceback of a run that raised
 
-A directory under `finished` is a finished run; nothing else is. It appears by one rename. `config.json`, `result.json` and
+A directory under `finished` is a finished run; nothing else is. It appears by one rename. A measurement that is taken anew is
+moved to `finished/.RUN_ID.replaced` until the new one stands in its place. `config.json`, `result.json` and
 the tables are a function of the configuration alone; `provenance.json` says how, where and when they were made, and holds
 their checksums.
 """
@@ -77,8 +78,19 @@ class Store:
         """Return the ids of all finished runs."""
         return _names(self.finished_path)
 
-    def publish(self, run: Run, tables: Mapping[str, Table], result: Mapping[str, Any], provenance: Mapping[str, Any]) -> bool:
-        """Make a finished run appear, whole or not at all. Return False if it was there already (the first one stays)."""
+    def publish(
+        self,
+        run: Run,
+        tables: Mapping[str, Table],
+        result: Mapping[str, Any],
+        provenance: Mapping[str, Any],
+        replace: bool = False,
+    ) -> bool:
+        """Make a finished run appear, whole or not at all. Return False if it was there already.
+
+        The first one stays, unless the new one is to `replace` it: whoever is killed on the way leaves the one or the other, the
+        old one after the next `sweep`.
+        """
         import pyarrow as pa
         from pyarrow import feather
 
@@ -97,6 +109,8 @@ class Store:
             finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             _write_json(temporary / "provenance.json", {"finished": finished, **provenance, "sha256": checksums})
             _sync(temporary)
+            if replace and target.is_dir():
+                os.replace(target, self._replaced_path(run.run_id))
             try:
                 os.replace(temporary, target)
             except OSError:
@@ -104,6 +118,8 @@ class Store:
                     return False
                 raise
             _sync(self.finished_path)
+            if replace:
+                shutil.rmtree(self._replaced_path(run.run_id), ignore_errors=True)
             return True
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -142,8 +158,11 @@ class Store:
         }
         return json.loads(contents["result.json"]), json.loads(contents["provenance.json"]), tables
 
+    def _replaced_path(self, run_id: str) -> Path:
+        return self.finished_path / f".{run_id}.replaced"
+
     def discard(self, run_id: str) -> None:
-        """Remove a finished run: a measurement that is taken anew, or a run that is damaged."""
+        """Remove a finished run that is damaged."""
         gone = self.root / "tmp" / f"{run_id}.{_unique()}"
         gone.parent.mkdir(parents=True, exist_ok=True)
         os.replace(self.finished_path / run_id, gone)
@@ -151,12 +170,12 @@ class Store:
 
     # Claims
 
-    def claim(self, run_id: str, owner: Owner) -> bool:
-        """Take a run for training. Return False if it is finished or a living owner has it."""
+    def claim(self, run_id: str, owner: Owner, again: bool = False) -> bool:
+        """Take a run for training. Return False if it is finished, unless it is done `again`, or a living owner has it."""
         self.claims_path.mkdir(parents=True, exist_ok=True)
         path = self.claims_path / run_id
         with self._locked():
-            if (self.finished_path / run_id).exists():
+            if not again and (self.finished_path / run_id).exists():
                 return False
             holder = self.claimant(run_id)
             if holder is not None and holder["owner"] != owner.name:
@@ -247,6 +266,16 @@ class Store:
             holder = self.claimant(name.rsplit(".", 2)[0])
             if holder is None or not holder["alive"]:
                 shutil.rmtree(self.root / "tmp" / name, ignore_errors=True)
+        for path in self.finished_path.glob(".*.replaced"):
+            run_id = path.name.removeprefix(".").removesuffix(".replaced")
+            holder = self.claimant(run_id)
+            if holder is not None and holder["alive"]:
+                continue
+            with suppress(OSError):  # another process did the same
+                if (self.finished_path / run_id).exists():
+                    shutil.rmtree(path)
+                else:
+                    os.replace(path, self.finished_path / run_id)
         for run_id in _names(self.claims_path) & self.finished():
             with self._locked():
                 holder = self.claimant(run_id)

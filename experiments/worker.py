@@ -36,6 +36,7 @@ class Options:
     checkpoint_seconds: float = 60.0
     compiled: bool | None = None
     provenance: Any = None
+    again: bool = False  # measure what is finished anew
 
 
 def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_requested: Callable[[], bool]) -> int:
@@ -51,12 +52,13 @@ def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_request
         stop_requested=stop_requested,
         compiled=options.compiled,
         provenance=options.provenance or {},
+        again=options.again,
     )
     try:
         store.sweep()
         checkpoint.sweep(store)
         for run in runs:
-            if store.claim(run.run_id, owner):
+            if store.claim(run.run_id, owner, options.again):
                 context.claimed.append(run.run_id)
                 claimed.append(run)  # one by one: what is claimed before the disk is full is given up again
         if not claimed:
@@ -74,7 +76,7 @@ def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_request
             print(f"{error.filename or store.root}: {error.strerror}", file=sys.stderr)
             return STORE_UNWRITABLE
         message = f"error: {error}\n" if isinstance(error, UserError) else traceback.format_exc()
-        finished = store.finished()
+        finished = set() if options.again else store.finished()
         for run in claimed:
             if run.run_id not in finished and store.holds(run.run_id, owner):
                 store.fail(run.run_id, message)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from experiments import checkpoint
-from experiments.store import Owner, Store
+from experiments.spec import Run
+from experiments.store import Owner, Store, Table
 
 BEAT_SECONDS = 2.0
 
@@ -56,6 +57,7 @@ class Context:
         stop_requested: asked at step boundaries; True after SIGTERM, SIGINT, SIGUSR1 or SIGUSR2.
         provenance: what is known of the machine and the code before training starts.
         claimed: ids of the runs that the owner holds.
+        again: finished runs are measured anew, and replaced once they have been.
     """
 
     store: Store
@@ -65,6 +67,7 @@ class Context:
     compiled: bool | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     claimed: list[str] = field(default_factory=list)
+    again: bool = False
     _code: dict[str, list[Any]] = field(default_factory=dict)
     _last_beat: float = 0.0
     _last_checkpoint: float = field(default_factory=time.monotonic)
@@ -93,6 +96,18 @@ class Context:
         if run_id in self.claimed:
             self._check_claim(run_id)
         checkpoint.save(self.store, run_id, step, requires, payload, self._versions(run_id))
+
+    def publish(
+        self, run: Run, tables: Mapping[str, Table], result: Mapping[str, Any], provenance: Mapping[str, Any] | None = None
+    ) -> None:
+        """Publish a run with `provenance_of` it and more, and remove its checkpoints."""
+        self.store.publish(run, tables, result, {**self.provenance_of(run.run_id), **(provenance or {})}, replace=self.again)
+        self.discard_checkpoints(run.run_id)
+
+    def discard_checkpoints(self, run_id: str) -> None:
+        """Remove the checkpoints of a run, unless it has been taken over and they are another's."""
+        if run_id not in self.claimed or self.store.holds(run_id, self.owner):
+            checkpoint.discard(self.store, run_id)
 
     def goes_on(self, run_id: str, restored: checkpoint.Checkpoint) -> None:
         """Note that a run goes on from a checkpoint."""

@@ -193,7 +193,6 @@ def _train_group(
             "steps": stream.run.steps if stream.diverged_at is None else stream.diverged_at,
         }
         provenance = {
-            **context.provenance_of(stream.run.run_id),
             "engine": requires["engine"],
             "lanes": len(runs),
             "threads": 1,
@@ -203,6 +202,5 @@ def _train_group(
             **({"resume": checkpoint.RESTARTED} if again else {}),
         }
         tables = {name: table for name, table in group.tables(lane).items() if table}
-        context.store.publish(stream.run, tables, result, provenance)
-        checkpoint.discard(context.store, stream.run.run_id)
+        context.publish(stream.run, tables, result, provenance)
     group.close()
