@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from experiments.errors import UserError
 from experiments.spec import Run
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 STALE_AFTER_SECONDS = 600.0
 # Heartbeats that nobody removed, because their owner was killed.
 FORGET_AFTER_SECONDS = 86_400.0
+# An owner of this host's name that was heard of before this host started, and not for so long, went down with it.
+SILENT_SECONDS = 60.0
 # Threads where reading is waiting, how many results they may be ahead, and after how many reads that is decided.
 READERS, AHEAD, SAMPLE = 8, 64, 64
 
@@ -199,7 +201,12 @@ class Store:
                 (self.claims_path / run_id).unlink(missing_ok=True)
 
     def claimant(self, run_id: str) -> dict[str, Any] | None:
-        """Return who holds a run, with `alive` and what the last heartbeat said (step, steps_per_second), or None."""
+        """Return who holds a run, or None. What the last heartbeat said (step, steps_per_second) is among it.
+
+        `alive` says whether the owner trains. Where its processes can be seen they tell; elsewhere, a container of the same name
+        included, a fresh heartbeat is believed. `dying` is a living owner that whoever started it has left behind: it is about
+        to stop, with its state in a checkpoint.
+        """
         try:
             holder: dict[str, Any] = json.loads((self.claims_path / run_id).read_text())
         except (FileNotFoundError, ValueError):
@@ -212,8 +219,14 @@ class Store:
             age = time.time() - holder["since"]
         holder["heartbeat_age"] = max(0.0, age)
         holder["ahead_of_clock"] = False
-        if holder["host"] == socket.gethostname():
+        holder["dying"] = False
+        place = Place.here()
+        if holder["host"] == place.host and place.shows_processes_of(holder):
             holder["alive"] = holder["process"] == process_identity(holder["pid"])
+            parent = holder.get("parent")
+            holder["dying"] = holder["alive"] and parent is not None and parent != process_identity(int(parent.split("@")[0]))
+        elif holder["host"] == place.host and place.started_since(holder, age):
+            holder["alive"] = False
         elif holder["job"] and holder["job"] == os.environ.get("SLURM_JOB_ID"):
             holder["alive"] = False  # this very job before it was requeued: a job runs on one node at a time
         else:
@@ -340,21 +353,57 @@ def read_each(read: Callable[[str], Result], run_ids: Sequence[str]) -> Iterator
             yield ahead.popleft().result()
 
 
-class Owner:
-    """A process that trains: named so that no other process, here or elsewhere, has the same name."""
+class Place(NamedTuple):
+    """Where a process runs: what has to be equal for the number of a process to mean the same one. Empty: not known."""
 
-    def __init__(self) -> None:
-        self.host = socket.gethostname()
+    host: str
+    boot: str
+    pid_namespace: str
+
+    @classmethod
+    def here(cls) -> Place:
+        """Return where this process runs."""
+        boot = namespace = ""
+        with suppress(OSError):
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        with suppress(OSError):
+            namespace = os.readlink("/proc/self/ns/pid")
+        return cls(socket.gethostname(), boot, namespace)
+
+    def shows_processes_of(self, claim: Mapping[str, Any]) -> bool:
+        """Return whether the owner's process can be looked up here. Claims of before this was recorded have the host alone."""
+        return bool(claim.get("boot", self.boot) == self.boot and claim.get("pid_namespace", self.pid_namespace) == self.pid_namespace)
+
+    def started_since(self, claim: Mapping[str, Any], silent_seconds: float) -> bool:
+        """Return whether this host has started anew since the owner was last heard of."""
+        try:
+            up = float(Path("/proc/uptime").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return False
+        return claim.get("boot", self.boot) != self.boot and silent_seconds > max(up, SILENT_SECONDS)
+
+
+class Owner:
+    """A process that trains: named so that no other process, here or elsewhere, has the same name.
+
+    `parent` is the process that it works for and stops without; None: it works for itself.
+    """
+
+    def __init__(self, parent: int | None = None) -> None:
+        self.place = Place.here()
+        self.host = self.place.host
         self.pid = os.getpid()
+        self.parent = None if parent is None else process_identity(parent) or f"{parent}@gone"
         self.name = f"{self.host}-{_unique()}"
 
     def identity(self) -> dict[str, Any]:
         """Return what a claim says about its owner."""
         return {
             "owner": self.name,
-            "host": self.host,
+            **self.place._asdict(),
             "pid": self.pid,
             "process": process_identity(self.pid),
+            "parent": self.parent,
             "job": os.environ.get("SLURM_JOB_ID"),
             "since": time.time(),
         }

@@ -429,3 +429,74 @@ def test_worker_that_raises_after_it_was_taken_for_dead_does_not_fail_the_run_of
 
     assert train_runs(runs, store, eager(NEVER), stop_after(1, lose_and_raise)) == FAILED
     assert store.failures() == set()
+
+
+# Containers: one host name, other processes
+
+
+CLAIM_AND_BEAT = """
+import sys, time
+from experiments.store import Owner, Store
+store, owner = Store(sys.argv[1]), Owner()
+store.claim("run", owner)
+while True:
+    store.beat(owner, {"step": 64})
+    time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def owner_in_a_container(store: Store) -> Iterator[subprocess.Popen[bytes]]:
+    """Start an owner that has other numbers of processes, under the same host name, and beats."""
+    unshare = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    if subprocess.run([*unshare, "true"], capture_output=True).returncode:
+        pytest.skip("this user may not give a process other numbers of processes (unshare --pid)")
+    process = subprocess.Popen([*unshare, sys.executable, "-c", CLAIM_AND_BEAT, str(store.root)])
+    wait_until(lambda: (store.claimant("run") or {}).get("step"))
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_living_owner_in_another_container_of_the_same_name_is_not_robbed(store, owner_in_a_container):
+    holder = store.claimant("run")
+    assert holder["host"] == socket.gethostname()
+    assert holder["process"] != process_identity(holder["pid"]), "its number of process means something here"
+    assert not store.claim("run", Owner())
+    owner_in_a_container.kill()  # and unshare its child
+    owner_in_a_container.wait()
+    (beat,) = store.claims_path.glob(".heartbeat.*")
+    assert not store.claim("run", Owner()), "it cannot be known yet"
+    os.utime(beat, (time.time() - STALE_AFTER_SECONDS - 1,) * 2)
+    assert store.claim("run", Owner())
+
+
+def rewrite(store: Store, run_id: str, **changes: Any) -> None:
+    path = store.claims_path / run_id
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_owner_that_went_down_with_its_host_is_dead_once_it_has_been_silent_since(store, monkeypatch):
+    owner = Owner()
+    store.claim("run", owner)
+    store.beat(owner, {"step": 64})
+    rewrite(store, "run", boot="before")
+    (beat,) = store.claims_path.glob(".heartbeat.*")
+    os.utime(beat, (time.time() - 200,) * 2)
+    real = Path.read_text
+    for up, alive in ((1000.0, True), (100.0, False)):  # started after it was heard of, or long before: then it is another host
+        text = f"{up} 1.0\n"
+        monkeypatch.setattr(Path, "read_text", lambda self, t=text: t if str(self) == "/proc/uptime" else real(self))
+        assert store.claimant("run")["alive"] is alive
+    os.utime(beat)
+    assert store.claimant("run")["alive"], "a fresh heartbeat is believed"
+
+
+def test_claim_of_before_places_were_recorded_is_judged_by_its_process(store):
+    store.claim("run", Owner())
+    path = store.claims_path / "run"
+    claim = {key: value for key, value in json.loads(path.read_text()).items() if key not in ("boot", "pid_namespace", "parent")}
+    path.write_text(json.dumps(claim))
+    assert store.claimant("run")["alive"]
+    path.write_text(json.dumps({**claim, "process": f"{os.getpid()}@1"}))
+    assert not store.claimant("run")["alive"]
