@@ -42,7 +42,7 @@ from analysis.figures import FigureData, comparison_of, drawer, metrics_of, tabl
 from analysis.statistics import summarise
 from analysis.tables import console, render, render_metrics, table_of
 from experiments import catalog, expand
-from experiments.errors import UserError, told_plainly
+from experiments.errors import UserError, told_plainly, writing_to
 from experiments.spec import Experiment, Preset, Row, Value
 from experiments.store import Store, code_versions
 
@@ -125,21 +125,22 @@ def build(
         by_returns = experiment.kind == "returns"
         comparison = compare(curves, summary, budgets(manifest)) if by_returns else comparison_of(experiment)(data)
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name[:40]}.", dir=folder.parent) as temporary:
-        stem = Path(temporary) / "figures" / experiment.name
-        stem.parent.mkdir()
-        with plot.style():
-            figure, numbers = draw(data)
-            plot.save(figure, stem)
-        _write_csv(numbers, stem.with_name(f"{stem.name}.csv"))
-        if experiment.kind != "measurement":
-            curves.to_parquet(Path(temporary) / "curves.parquet", index=False, compression="zstd")
-            _write_csv(summary, Path(temporary) / "summary.csv")
-        if not comparison.empty:
-            _write_csv(comparison, Path(temporary) / "compare.csv")
-        (Path(temporary) / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-        files = _move(Path(temporary), folder)
+    with writing_to(results, "--results"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name[:40]}.", dir=folder.parent) as temporary:
+            stem = Path(temporary) / "figures" / experiment.name
+            stem.parent.mkdir()
+            with plot.style():
+                figure, numbers = draw(data)
+                plot.save(figure, stem)
+            _write_csv(numbers, stem.with_name(f"{stem.name}.csv"))
+            if experiment.kind != "measurement":
+                curves.to_parquet(Path(temporary) / "curves.parquet", index=False, compression="zstd")
+                _write_csv(summary, Path(temporary) / "summary.csv")
+            if not comparison.empty:
+                _write_csv(comparison, Path(temporary) / "compare.csv")
+            (Path(temporary) / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+            files = _move(Path(temporary), folder)
     return Report(folder, files, runs, summary, comparison, numbers, manifest)
 
 

@@ -90,7 +90,7 @@ class Store:
     ) -> bool:
         """Make a finished run appear, whole or not at all. Return False if it was there already.
 
-        The first one stays, unless the new one is to `replace` it: whoever is killed on the way leaves the one or the other, the
+        The first one stays, unless the new one is to `replace` it. Whoever is killed on the way leaves one or the other, the
         old one after the next `sweep`.
         """
         import pyarrow as pa
@@ -203,8 +203,8 @@ class Store:
     def claimant(self, run_id: str) -> dict[str, Any] | None:
         """Return who holds a run, or None. What the last heartbeat said (step, steps_per_second) is among it.
 
-        `alive` says whether the owner trains. Where its processes can be seen they tell; elsewhere, a container of the same name
-        included, a fresh heartbeat is believed. `dying` is a living owner that whoever started it has left behind: it is about
+        `alive` says whether the owner trains. Where its processes can be seen they tell. Elsewhere, and that may be another
+        container of the same name, a fresh heartbeat is believed. `dying` is a living owner whose starter is gone: it is about
         to stop, with its state in a checkpoint.
         """
         try:
@@ -372,7 +372,9 @@ class Place(NamedTuple):
 
     def shows_processes_of(self, claim: Mapping[str, Any]) -> bool:
         """Return whether the owner's process can be looked up here. Claims of before this was recorded have the host alone."""
-        return bool(claim.get("boot", self.boot) == self.boot and claim.get("pid_namespace", self.pid_namespace) == self.pid_namespace)
+        return bool(
+            claim.get("boot", self.boot) == self.boot and claim.get("pid_namespace", self.pid_namespace) == self.pid_namespace
+        )
 
     def started_since(self, claim: Mapping[str, Any], silent_seconds: float) -> bool:
         """Return whether this host has started anew since the owner was last heard of."""

@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, positive, resolve_request, run_app
+from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, make_console, positive, resolve_request, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.executor import ONE_THREAD
 from experiments.expand import check_spaces
@@ -64,7 +64,7 @@ def main(
     checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.")] = 60.0,
 ) -> None:
     """Submit what is missing of an experiment as SLURM arrays."""
-    console = Console(highlight=False)
+    console = make_console()
     with told_plainly():
         for option, number in (
             ("--lanes", lanes),
@@ -229,9 +229,9 @@ def _print_parameters(console: Console, profile: Profile, chunks: Sequence[Seque
     told = parameters(profile, chunks[0][0].cores, f"{name}-...")
     console.print("Asked of sbatch:")
     for key, value in told.items():
-        console.print(f"  {key} = {value}", markup=False, soft_wrap=True)
+        console.print(f"  {key} = {value}", soft_wrap=True)
     sizes = ", ".join(f"0-{len(chunk) - 1}%{min(len(chunk), profile.array_parallelism)}" for chunk in chunks)
-    console.print(f"  {count(len(chunks), 'array')}: {sizes}", markup=False, soft_wrap=True)
+    console.print(f"  {count(len(chunks), 'array')}: {sizes}", soft_wrap=True)
 
 
 def _confirm(yes: bool, tasks: Sequence[TaskPlan]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from experiments import checkpoint
+from experiments.errors import failure_text
 from experiments.spec import Run
 from experiments.store import Owner, Store, Table
 
@@ -16,6 +18,23 @@ BEAT_SECONDS = 2.0
 
 class Interrupted(Exception):
     """Training was asked to stop; its state is in a checkpoint and the same command goes on from there."""
+
+
+class RunFailed(Exception):
+    """An environment or a stream raised, which concerns its own run and no other. `__cause__` is what it raised."""
+
+    def __init__(self, run: Run):
+        super().__init__(run.run_id)
+        self.run = run
+
+
+@contextmanager
+def blamed_on(run: Run) -> Iterator[None]:
+    """Raise `RunFailed` for a run where making, restoring or saving what it alone uses raises anything."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:  # an environment may call sys.exit
+        raise RunFailed(run) from error
 
 
 class ClaimLost(Exception):
@@ -32,6 +51,8 @@ class Watcher(Protocol):
 
     def checkpoint_due(self) -> bool: ...
 
+    def fail(self, run: Run, error: BaseException) -> None: ...
+
 
 class Unwatched:
     """A watcher for loops that nobody watches, such as those whose speed is measured."""
@@ -47,6 +68,10 @@ class Unwatched:
         """Never."""
         return False
 
+    def fail(self, run: Run, error: BaseException) -> None:
+        """Raise the error: a measurement of speed has no others that could go on."""
+        raise error
+
 
 @dataclass
 class Context:
@@ -58,6 +83,7 @@ class Context:
         provenance: what is known of the machine and the code before training starts.
         claimed: ids of the runs that the owner holds.
         again: finished runs are measured anew, and replaced once they have been.
+        failed: what is kept of the runs that have failed by themselves while others went on, by id.
     """
 
     store: Store
@@ -68,6 +94,7 @@ class Context:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     claimed: list[str] = field(default_factory=list)
     again: bool = False
+    failed: dict[str, str] = field(default_factory=dict)
     _code: dict[str, list[Any]] = field(default_factory=dict)
     _last_beat: float = 0.0
     _last_checkpoint: float = field(default_factory=time.monotonic)
@@ -103,6 +130,15 @@ class Context:
         """Publish a run with `provenance_of` it and more, and remove its checkpoints."""
         self.store.publish(run, tables, result, {**self.provenance_of(run.run_id), **(provenance or {})}, replace=self.again)
         self.discard_checkpoints(run.run_id)
+
+    def fail(self, run: Run, error: BaseException) -> None:
+        """Keep why one of the runs has failed, and give it up; the others go on."""
+        self.failed[run.run_id] = failure_text(error)
+        if run.run_id in self.claimed:
+            self.claimed.remove(run.run_id)
+        if self.store.holds(run.run_id, self.owner):
+            self.store.fail(run.run_id, self.failed[run.run_id])
+            self.store.release(run.run_id, self.owner)
 
     def discard_checkpoints(self, run_id: str) -> None:
         """Remove the checkpoints of a run, unless it has been taken over and they are another's."""

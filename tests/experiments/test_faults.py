@@ -39,7 +39,7 @@ from experiments.cli import resolve_request
 from experiments.spec import Run
 from experiments.store import STALE_AFTER_SECONDS, Owner, Store, process_identity
 from experiments.training.context import ClaimLost, Context
-from experiments.worker import DONE, FAILED, STOPPED, STORE_UNWRITABLE, train_runs
+from experiments.worker import DONE, FAILED, HELD, STOPPED, STORE_UNWRITABLE, train_runs
 
 FORK = multiprocessing.get_context("fork")
 PPO = {"hidden": (8, 8), "rollout_steps": 64, "minibatch_size": 32, "epochs": 1}
@@ -373,7 +373,7 @@ def test_of_two_hosts_one_trains_and_when_taken_for_dead_it_stops(store, host, c
     owner = store.claimant(runs[0].run_id)
     first, loser = racing.pop(owner["host"]), *racing.values()
     first.signal(signal.SIGSTOP)
-    assert loser.wait() == (DONE, "")
+    assert loser.wait() == (HELD, "")
     assert [store.claimant(run_.run_id)["owner"] for run_ in runs] == [owner["owner"]] * 2
 
     beat = store.claims_path / f".heartbeat.{owner['owner']}"
@@ -388,7 +388,7 @@ def test_of_two_hosts_one_trains_and_when_taken_for_dead_it_stops(store, host, c
         published = store.provenance(runs[0].run_id)
     first.signal(signal.SIGCONT)
     code, said = first.wait()
-    assert (code, said.count("\n")) == (STOPPED, 1)
+    assert (code, said.count("\n")) == (HELD, 1)
     assert "was taken over" in said
     if comes_back == "while the other trains":
         assert sorted(path.name for path in store.checkpoints_path.rglob("*.ckpt")) == kept
@@ -495,7 +495,9 @@ def test_owner_that_went_down_with_its_host_is_dead_once_it_has_been_silent_sinc
 def test_claim_of_before_places_were_recorded_is_judged_by_its_process(store):
     store.claim("run", Owner())
     path = store.claims_path / "run"
-    claim = {key: value for key, value in json.loads(path.read_text()).items() if key not in ("boot", "pid_namespace", "parent")}
+    claim = {
+        key: value for key, value in json.loads(path.read_text()).items() if key not in ("boot", "pid_namespace", "parent")
+    }
     path.write_text(json.dumps(claim))
     assert store.claimant("run")["alive"]
     path.write_text(json.dumps({**claim, "process": f"{os.getpid()}@1"}))
