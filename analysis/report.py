@@ -44,7 +44,7 @@ from analysis.tables import console, render, render_metrics, table_of
 from experiments import catalog, expand
 from experiments.errors import UserError, told_plainly, writing_to
 from experiments.spec import Experiment, Preset, Row, Value
-from experiments.store import Store, code_versions
+from experiments.store import Store, code_versions, same_version
 
 PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib")
 LONGEST_NAME = 120
@@ -224,7 +224,7 @@ def _manifest(
         "rows": [_row(experiment, row) for row in preset.rows],
         "date": max(dates, default=None),
         "code": code,
-        "mixed_code": len(code) > 1,
+        "mixed_code": any(not same_version(code[0], version) for version in code[1:]),
         "machines": _distinct(p.get("machine") for p in here),
         "packages": _distinct({"python": p["python"], **p["packages"]} for p in here if "python" in p and "packages" in p),
         "report_packages": {

@@ -328,6 +328,14 @@ def code_versions(provenance: Mapping[str, Any]) -> list[Any]:
     return list(provenance.get("code") or [provenance.get("git")])
 
 
+def same_version(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
+    """Return whether two versions of the code are one: by their sources, or before these were always recorded by the commit."""
+    one, other = dict(one or {}), dict(other or {})
+    if one.get("source") and other.get("source"):
+        return bool(one["source"] == other["source"])
+    return bool(one.get("commit") and one["commit"] == other.get("commit") and one.get("dirty") is other.get("dirty") is False)
+
+
 def read_each(read: Callable[[str], Result], run_ids: Sequence[str]) -> Iterator[Result]:
     """Yield what is read of many runs, in the order asked for, a few ahead: memory does not grow with their number.
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from experiments import checkpoint
 from experiments.errors import failure_text, last_line
-from experiments.provenance import git_state
+from experiments.provenance import this_version
 from experiments.spec import Run
 from experiments.store import Owner, Store
 from experiments.training.context import ClaimLost, Context, Interrupted, RunFailed
@@ -120,7 +120,7 @@ def main() -> None:
     if stop_requested():
         sys.exit(STOPPED)
     # Whoever started this process may have looked at the code hours ago.
-    options = replace(options, provenance={**(options.provenance or {}), "git": git_state()})
+    options = replace(options, provenance={**(options.provenance or {}), "git": this_version()})
     code = train_runs(runs, Store(sys.argv[1]), options, stop_requested, parent)
     for number in numbers:  # a second one would end Python on its way out, and the exit code would be lost
         signal.signal(number, signal.SIG_IGN)

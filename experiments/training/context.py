@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from experiments import checkpoint
 from experiments.errors import failure_text
 from experiments.spec import Run
-from experiments.store import Owner, Store, Table
+from experiments.store import Owner, Store, Table, same_version
 
 BEAT_SECONDS = 2.0
 
@@ -155,7 +155,7 @@ class Context:
 
     def _versions(self, run_id: str) -> list[Any]:
         earlier, now = self._code.get(run_id, []), self.provenance.get("git")
-        return [*earlier, now] if now is not None and now not in earlier[-1:] else earlier
+        return earlier if now is None or (earlier and same_version(earlier[-1], now)) else [*earlier, now]
 
     def _check_claim(self, run_id: str) -> None:
         if not self.store.holds(run_id, self.owner):
