@@ -309,12 +309,12 @@ class Store:
         """Keep the traceback of a failed run."""
         self.failures_path.mkdir(parents=True, exist_ok=True)
         temporary = self.failures_path / f".{run_id}.{_unique()}"
-        temporary.write_text(traceback)
+        temporary.write_text(traceback, encoding="utf-8", errors="replace")
         os.replace(temporary, self.failures_path / run_id)
 
     def failure(self, run_id: str) -> str:
         """Return the traceback of a failed run."""
-        return (self.failures_path / run_id).read_text()
+        return (self.failures_path / run_id).read_text(encoding="utf-8", errors="replace")
 
     def forgive(self, run_id: str) -> None:
         """Forget a failure, or a result that is damaged, so that the run is tried again."""
@@ -472,9 +472,9 @@ def _sync(path: Path) -> None:
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    """Read the files of a folder, each once: what is checked is what is then parsed."""
+    """Read the files of a folder, each once: what is checked is what is then parsed. Hidden ones are nothing of ours."""
     try:
-        names = [entry.name for entry in os.scandir(folder) if entry.is_file()]
+        names = [entry.name for entry in os.scandir(folder) if entry.is_file() and not entry.name.startswith(".")]
     except FileNotFoundError:
         return {}
     contents = {}

@@ -19,6 +19,7 @@ from typing import Any
 
 from experiments import checkpoint
 from experiments.errors import failure_text, last_line
+from experiments.families import files_of
 from experiments.provenance import this_version
 from experiments.spec import Run
 from experiments.store import Owner, Store
@@ -67,6 +68,8 @@ def train_runs(
                 claimed.append(run)  # one by one: what is claimed before the disk is full is given up again
         if claimed:
             context.beat(0, 0.0, None, force=True)
+            if files := files_of(claimed[0].env_id, dict(claimed[0].environment)):
+                context.provenance = {**context.provenance, "data": files}
             loop_of(claimed[0]).function()(claimed, context)
         if context.failed:
             others = f"{len(context.failed)} of {len(runs)} runs failed, the first with " if len(runs) > 1 else ""

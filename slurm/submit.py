@@ -95,7 +95,7 @@ def main(
         size = _max_array_size(console, cluster, dry_run)
         chunks = arrays(tasks, size)
         if dry_run:
-            _print_parameters(console, cluster, chunks, name)
+            _print_parameters(console, cluster, chunks, name, runs_store)
             return
         _confirm(yes, tasks)
         runs_store.check_writable()
@@ -149,8 +149,14 @@ def _max_array_size(console: Console, profile: Profile, dry_run: bool) -> int:
         return USUAL_MAX_ARRAY_SIZE
 
 
-def parameters(profile: Profile, cores: int, name: str) -> dict[str, Any]:
-    """Return what an array task asks SLURM for, in submitit's words. Nothing is left to submitit's defaults."""
+def parameters(profile: Profile, cores: int, name: str, folder: Path) -> dict[str, Any]:
+    """Return what an array task asks SLURM for, in submitit's words. Nothing is left to submitit's defaults.
+
+    `folder` is where its output goes.
+    """
+    # In the path that submitit gives, SLURM would put job numbers for a % of the folder's own name.
+    stem = f"{str(folder.absolute()).replace('%', '%%')}/%A_%a"
+    output, error = f"{stem}_0_log.out", f"{stem}_0_log.err"
     optional = {key: getattr(profile, key) for key in ("partition", "account", "qos", "constraint")}
     return {
         "job_name": name,
@@ -163,9 +169,15 @@ def parameters(profile: Profile, cores: int, name: str) -> dict[str, Any]:
         "array_parallelism": profile.array_parallelism,
         **{key: value for key, value in optional.items() if value is not None},
         "setup": [OUTLIVE_SIGNALS, "export " + " ".join(f"{k}={v}" for k, v in ONE_THREAD.items()), *profile.setup],
-        "srun_args": [f"--cpus-per-task={cores}"],  # since SLURM 22.05 srun does not take it over from the job
-        "additional_parameters": {"requeue": True},  # also where the cluster's default is not to
+        # Since SLURM 22.05 srun does not take the cores over from the job.
+        "srun_args": [f"--cpus-per-task={cores}", f"--output={output}", f"--error={error}"],
+        # Requeued also where the cluster's default is not to be.
+        "additional_parameters": {"requeue": True, "output": output, "error": error},
     }
+
+
+def _logs(store: Store, name: str) -> Path:
+    return queue.folder(store) / "logs" / name
 
 
 def _submit(
@@ -173,10 +185,10 @@ def _submit(
 ) -> None:
     name = queue.unique_name(experiment)
     try:
-        executor = submitit.SlurmExecutor(folder=queue.folder(store) / "logs" / name, max_num_timeout=REQUEUES)
+        executor = submitit.SlurmExecutor(folder=_logs(store, name), max_num_timeout=REQUEUES)
     except RuntimeError:
         raise UserError("srun was not found; submit from a login node of a SLURM cluster.") from None
-    executor.update_parameters(**parameters(profile, tasks[0].cores, name))
+    executor.update_parameters(**parameters(profile, tasks[0].cores, name, executor.folder))
     queue.remember(store, name, [[run.run_id for group in task.groups for run in group.runs] for task in tasks])
     try:
         with redirect_stderr(StringIO()), executor.batch():  # what sbatch says is told below, in one sentence
@@ -225,8 +237,11 @@ def cost_line(total: Cost, cores: int, allocation: float | None) -> str:
     )
 
 
-def _print_parameters(console: Console, profile: Profile, chunks: Sequence[Sequence[TaskPlan]], name: str) -> None:
-    told = parameters(profile, chunks[0][0].cores, f"{name}-...")
+def _print_parameters(
+    console: Console, profile: Profile, chunks: Sequence[Sequence[TaskPlan]], name: str, store: Store
+) -> None:
+    name = f"{name}-..."
+    told = parameters(profile, chunks[0][0].cores, name, _logs(store, name))
     console.print("Asked of sbatch:")
     for key, value in told.items():
         console.print(f"  {key} = {value}", soft_wrap=True)

@@ -748,6 +748,18 @@ def test_job_of_a_node_that_crashed_is_requeued_and_ends_in_the_same_bytes(clust
     assert result_bytes(store, runs) == bytes_alone(runs)
 
 
+def test_output_of_a_task_is_in_its_folder_whatever_that_is_called(cluster, submit, profile, tmp_path):
+    store = Store(tmp_path / "runs 50%j [/z]")
+    runs = small_runs(1)
+    answer = submitted(submit, store, profile(), "--seeds", "1")
+    (folder,) = (store.root / "slurm" / "logs").iterdir()
+    assert f"output in {folder}." in answer.out
+    finished_and_gone(store, runs)
+    assert "start of job" in output(store)
+    assert {path.suffix for path in folder.glob("*_0_log.*")} == {".out", ".err"}
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("runs")] == [store.root.name]
+
+
 def test_refusal_of_sbatch_is_told_and_remembers_nothing(cluster, submit, store, profile):
     words = (*SMALL, "--seeds", "1", "--store", str(store.root), "--yes", "--profile")
     assert one_sentence(submit(*words, profile(partition="nowhere")), "sbatch refused", "invalid partition")

@@ -35,9 +35,10 @@ from experiment_support import (
 
 from experiments import checkpoint, run
 from experiments import store as store_module
-from experiments.cli import resolve_request
+from experiments.cli import make_console, resolve_request
 from experiments.spec import Run
 from experiments.store import STALE_AFTER_SECONDS, Owner, Store, process_identity
+from experiments.training import batch
 from experiments.training.context import ClaimLost, Context
 from experiments.worker import DONE, FAILED, HELD, STOPPED, STORE_UNWRITABLE, train_runs
 
@@ -502,3 +503,102 @@ def test_claim_of_before_places_were_recorded_is_judged_by_its_process(store):
     assert store.claimant("run")["alive"]
     path.write_text(json.dumps({**claim, "process": f"{os.getpid()}@1"}))
     assert not store.claimant("run")["alive"]
+
+
+# What a person meets
+
+
+@pytest.mark.parametrize("name", ["._episodes.arrow", ".DS_Store", "._config.json"])
+def test_litter_of_another_system_in_a_finished_folder_is_not_read(store, name):
+    (run_,) = KINDS["lanes"][:1]
+    assert train_runs([run_], store, eager(), lambda: False) == DONE
+    (store.finished_path / run_.run_id / name).write_bytes(b"\0\5\26\7 Mac OS X")
+    assert set(store.load(run_.run_id)[2]) == {"episodes"}
+    assert store.damaged(run_.run_id) == []
+
+
+def test_owner_that_wakes_from_a_hung_disk_leaves_its_successors_checkpoints_alone(store):
+    owner, successor = Owner(), Owner()
+    context = Context(store, owner, claimed=["run"])
+    store.claim("run", owner)
+    store.release("run", owner)
+    store.claim("run", successor)  # that took it for dead
+    checkpoint.save(store, "run", 64, {}, {"of": "the successor"})
+    context.discard_checkpoints("run")
+    assert checkpoint.latest_step(store, "run") == 64
+    Context(store, successor, claimed=["run"]).discard_checkpoints("run")
+    assert checkpoint.latest_step(store, "run") == 0
+
+
+def test_batch_learner_that_was_taken_over_before_it_began_leaves_its_successors_checkpoints_alone(store, monkeypatch):
+    (run_,) = KINDS["stable-baselines3"]
+    owner, successor = Owner(), Owner()
+    store.claim(run_.run_id, owner)
+    real = batch.Stream
+
+    def hang_and_wake(run: Run) -> batch.Stream:
+        store.release(run.run_id, owner)
+        store.claim(run.run_id, successor)
+        checkpoint.save(store, run.run_id, 64, {"packages": "of the successor"}, {})
+        return real(run)
+
+    monkeypatch.setattr(batch, "Stream", hang_and_wake)
+    with pytest.raises(ClaimLost):
+        batch.train([run_], Context(store, owner, claimed=[run_.run_id], checkpoint_seconds=ALWAYS))
+    assert checkpoint.latest_step(store, run_.run_id) == 64
+
+
+def test_full_disk_of_results_is_named_and_not_the_store(command, store, tmpfs):
+    runs = resolve_request("stream_barrier", "anchors", SMALL[4::2], 1).runs
+    assert train_runs(runs, store, eager(), lambda: False) == DONE
+    disk = tmpfs("8k")
+    fill(disk)
+    words = [
+        sys.executable,
+        "-m",
+        "experiments.run",
+        *SMALL,
+        "--seeds",
+        "1",
+        "--store",
+        str(store.root),
+        "--results",
+        str(disk),
+    ]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert one_sentence(Answer(done.returncode, done.stdout, done.stderr), f"cannot write to {disk}", "another --results")
+
+
+def test_folder_of_any_name_is_shown_as_it_is(command, tmp_path):
+    store = Store(tmp_path / "a [/z] [red]b[/red]")
+    (run_,) = resolve_request("stream_barrier", "anchors", SMALL[4::2], 1).runs
+    store.fail(run_.run_id, "RuntimeError: [/odd]\n")
+    words = (*SMALL, "--seeds", "1", "--store", str(store.root))
+    answer = command("run", *words)
+    assert answer.code == 1
+    assert f"--store '{store.root}'" in answer.out
+    assert str(store.root) in command("status", *words).out
+    console = make_console(width=200)
+    with console.capture() as shown:
+        console.print(f"in {store.root}")
+    assert shown.get() == f"in {store.root}\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_terminal_without_the_letters_shows_others_instead(store, tmp_path, encoding):
+    runs = resolve_request("stream_barrier", "anchors", SMALL[4::2], 2).runs
+    assert train_runs(runs[:1], store, eager(), lambda: False) == DONE
+    store.fail(runs[1].run_id, "ValueError: \N{GREEK SMALL LETTER LAMDA} \N{IDENTICAL TO} 1\n")
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for module in ("experiments.status", "experiments.run", "analysis.report"):
+        words = [sys.executable, "-m", module, *SMALL, "--seeds", "2", "--store", str(store.root)]
+        done = subprocess.run(words, capture_output=True, env=environment)
+        assert b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
+        assert done.returncode == (1 if module == "experiments.run" else 0)
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.status", "stream_b\N{LATIN SMALL LETTER A WITH DIAERESIS}rrier"],
+        capture_output=True,
+        env=environment,
+    )
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1), done.stderr
