@@ -16,7 +16,7 @@ from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, make_console, resolve
 from experiments.errors import UserError, last_line, told_plainly
 from experiments.expand import labelled_runs
 from experiments.progress import clock
-from experiments.scheduler import queued
+from experiments.slurm_queue import queued
 from experiments.store import Store
 
 # Long enough for a busy controller; who asks how far it is does not want to wait for one that is down.

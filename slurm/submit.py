@@ -26,12 +26,12 @@ from experiments.expand import check_spaces
 from experiments.plan import disk_bytes, plan, spaces_of
 from experiments.progress import clock
 from experiments.run import count, holders, missing_runs, print_groups, print_runs
-from experiments.scheduler import queued
+from experiments.slurm_queue import queued
 from experiments.spec import Run
 from experiments.store import Store
 from slurm import queue
+from slurm.cluster import Cluster, load_cluster
 from slurm.packing import Cost, TaskPlan, arrays, cost, pack
-from slurm.profile import Profile, load_profile
 from slurm.task import Task
 
 TARGET_HOURS = 2.0
@@ -78,7 +78,7 @@ def main(
             raise UserError(
                 f"{name} measures speed, which neighbours on a node would change; use `python -m experiments.run {name}`."
             )
-        cluster = load_profile(profile)
+        cluster = load_cluster(profile)
         runs_store = Store(store.absolute())
         todo = _todo(console, request, runs_store, retry)
         for run in todo:  # raises where there is no such environment, before anything is touched
@@ -132,14 +132,14 @@ def _todo(console: Console, request: Request, store: Store, retry: bool) -> list
     return [run for run in missing if run.run_id not in waiting]
 
 
-def _tasks(store: Store, runs: Sequence[Run], profile: Profile, lanes: int | None, hours: float) -> list[TaskPlan]:
-    target = min(hours * 3600, 60 * profile.time_minutes - profile.signal_delay_seconds)
-    return pack(plan(store, runs, profile.cores, lanes), profile.cores, target)
+def _tasks(store: Store, runs: Sequence[Run], cluster: Cluster, lanes: int | None, hours: float) -> list[TaskPlan]:
+    target = min(hours * 3600, 60 * cluster.time_minutes - cluster.signal_delay_seconds)
+    return pack(plan(store, runs, cluster.cores, lanes), cluster.cores, target)
 
 
-def _max_array_size(console: Console, profile: Profile, dry_run: bool) -> int:
-    if profile.max_array_size:
-        return profile.max_array_size
+def _max_array_size(console: Console, cluster: Cluster, dry_run: bool) -> int:
+    if cluster.max_array_size:
+        return cluster.max_array_size
     try:
         return queue.max_array_size()
     except UserError:
@@ -149,7 +149,7 @@ def _max_array_size(console: Console, profile: Profile, dry_run: bool) -> int:
         return USUAL_MAX_ARRAY_SIZE
 
 
-def parameters(profile: Profile, cores: int, name: str, folder: Path) -> dict[str, Any]:
+def parameters(cluster: Cluster, cores: int, name: str, folder: Path) -> dict[str, Any]:
     """Return what an array task asks SLURM for, in submitit's words. Nothing is left to submitit's defaults.
 
     `folder` is where its output goes.
@@ -157,18 +157,18 @@ def parameters(profile: Profile, cores: int, name: str, folder: Path) -> dict[st
     # In the path that submitit gives, SLURM would put job numbers for a % of the folder's own name.
     stem = f"{str(folder.absolute()).replace('%', '%%')}/%A_%a"
     output, error = f"{stem}_0_log.out", f"{stem}_0_log.err"
-    optional = {key: getattr(profile, key) for key in ("partition", "account", "qos", "constraint")}
+    optional = {key: getattr(cluster, key) for key in ("partition", "account", "qos", "constraint")}
     return {
         "job_name": name,
-        "time": profile.time_minutes,
+        "time": cluster.time_minutes,
         "nodes": 1,
         "ntasks_per_node": 1,
         "cpus_per_task": cores,
-        "mem": f"{math.ceil(1024 * profile.memory_gb_per_core * cores)}M",
-        "signal_delay_s": profile.signal_delay_seconds,
-        "array_parallelism": profile.array_parallelism,
+        "mem": f"{math.ceil(1024 * cluster.memory_gb_per_core * cores)}M",
+        "signal_delay_s": cluster.signal_delay_seconds,
+        "array_parallelism": cluster.array_parallelism,
         **{key: value for key, value in optional.items() if value is not None},
-        "setup": [OUTLIVE_SIGNALS, "export " + " ".join(f"{k}={v}" for k, v in ONE_THREAD.items()), *profile.setup],
+        "setup": [OUTLIVE_SIGNALS, "export " + " ".join(f"{k}={v}" for k, v in ONE_THREAD.items()), *cluster.setup],
         # Since SLURM 22.05 srun does not take the cores over from the job.
         "srun_args": [f"--cpus-per-task={cores}", f"--output={output}", f"--error={error}"],
         # Requeued also where the cluster's default is not to be.
@@ -181,19 +181,19 @@ def _logs(store: Store, name: str) -> Path:
 
 
 def _submit(
-    console: Console, tasks: Sequence[TaskPlan], profile: Profile, store: Store, experiment: str, checkpoint_seconds: float
+    console: Console, tasks: Sequence[TaskPlan], cluster: Cluster, store: Store, experiment: str, checkpoint_seconds: float
 ) -> None:
     name = queue.unique_name(experiment)
     try:
         executor = submitit.SlurmExecutor(folder=_logs(store, name), max_num_timeout=REQUEUES)
     except RuntimeError:
         raise UserError("srun was not found; submit from a login node of a SLURM cluster.") from None
-    executor.update_parameters(**parameters(profile, tasks[0].cores, name, executor.folder))
+    executor.update_parameters(**parameters(cluster, tasks[0].cores, name, executor.folder))
     queue.remember(store, name, [[run.run_id for group in task.groups for run in group.runs] for task in tasks])
     try:
         with redirect_stderr(StringIO()), executor.batch():  # what sbatch says is told below, in one sentence
             jobs = [
-                executor.submit(Task(str(store.root), task.groups, task.cores, checkpoint_seconds, profile.time_minutes))
+                executor.submit(Task(str(store.root), task.groups, task.cores, checkpoint_seconds, cluster.time_minutes))
                 for task in tasks
             ]
     except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError, RuntimeError) as error:
@@ -217,11 +217,11 @@ def _print_tasks(console: Console, tasks: Sequence[TaskPlan]) -> None:
 
 
 def _print_cost(
-    console: Console, tasks: Sequence[TaskPlan], runs: Sequence[Run], profile: Profile, allocation: float | None
+    console: Console, tasks: Sequence[TaskPlan], runs: Sequence[Run], cluster: Cluster, allocation: float | None
 ) -> None:
-    console.print(cost_line(cost(tasks), tasks[0].cores, allocation or profile.allocation_core_hours), soft_wrap=True)
+    console.print(cost_line(cost(tasks), tasks[0].cores, allocation or cluster.allocation_core_hours), soft_wrap=True)
     longest = max(task.seconds for task in tasks)
-    limit = 60 * profile.time_minutes - profile.signal_delay_seconds
+    limit = 60 * cluster.time_minutes - cluster.signal_delay_seconds
     requeues = f", requeued about {math.ceil(longest / limit) - 1} times at its time limit" if longest > limit else ""
     console.print(
         f"The longest task takes {clock(longest)}{requeues}. {disk_bytes(runs) / 1e6:,.1f} MB of disk.", soft_wrap=True
@@ -238,14 +238,14 @@ def cost_line(total: Cost, cores: int, allocation: float | None) -> str:
 
 
 def _print_parameters(
-    console: Console, profile: Profile, chunks: Sequence[Sequence[TaskPlan]], name: str, store: Store
+    console: Console, cluster: Cluster, chunks: Sequence[Sequence[TaskPlan]], name: str, store: Store
 ) -> None:
     name = f"{name}-..."
-    told = parameters(profile, chunks[0][0].cores, name, _logs(store, name))
+    told = parameters(cluster, chunks[0][0].cores, name, _logs(store, name))
     console.print("Asked of sbatch:")
     for key, value in told.items():
         console.print(f"  {key} = {value}", soft_wrap=True)
-    sizes = ", ".join(f"0-{len(chunk) - 1}%{min(len(chunk), profile.array_parallelism)}" for chunk in chunks)
+    sizes = ", ".join(f"0-{len(chunk) - 1}%{min(len(chunk), cluster.array_parallelism)}" for chunk in chunks)
     console.print(f"  {count(len(chunks), 'array')}: {sizes}", soft_wrap=True)
 
 

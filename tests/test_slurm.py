@@ -39,8 +39,8 @@ from experiments.store import Owner, Store, process_identity
 from experiments.worker import Options
 from slurm import queue
 from slurm import task as slurm_task
+from slurm.cluster import FOLDER, load_cluster
 from slurm.packing import STARTUP_SECONDS, TaskPlan, arrays, cost, pack
-from slurm.profile import FOLDER, load_profile
 from slurm.submit import app, cost_line
 from slurm.task import Task
 
@@ -184,13 +184,13 @@ def test_cost_counts_idle_cores_and_start_up():
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
 def test_profiles_that_come_with_the_suite_can_be_read(path):
-    assert load_profile(path.stem) == load_profile(str(path))
+    assert load_cluster(path.stem) == load_cluster(str(path))
 
 
 def test_example_profile_explains_every_key():
     told = (FOLDER / "example.toml").read_text()
     keys = re.findall(r"^(?:# )?(\w+) = ", told, re.MULTILINE)
-    assert sorted(keys) == sorted(name for name in load_profile("example").__dataclass_fields__ if name != "name")
+    assert sorted(keys) == sorted(name for name in load_cluster("example").__dataclass_fields__ if name != "name")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Kill training again and again, and compare what it leaves with the same training left alone.
 
-    python -m experiments.soak --kills 100 --log results/soak/soak.log
+    python -m experiments.testing.soak --kills 100 --log results/soak/soak.log
 
 A mixed plan of tiny runs (every family of environments, every kind of learner) is trained by what `experiments.run` is made
 of: a command that plans and starts workers, and the workers. They are killed or asked to stop at random moments, some of them
@@ -25,11 +25,11 @@ from experiments.cli import positive, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.executor import run_inline
 from experiments.expand import resolve
-from experiments.fault_injection import MOMENTS, FaultInjector, Say, subject
 from experiments.plan import plan
 from experiments.provenance import exact_versions, provenance
 from experiments.spec import Arm, Row, Run, Value
 from experiments.store import Store
+from experiments.testing.fault_injection import MOMENTS, FaultInjector, Say, subject
 from experiments.worker import DONE, Options
 
 LANES: dict[str, Value] = {"implementation": "lanes", "hidden": (8,)}
