@@ -27,6 +27,9 @@ from experiments.worker import DONE, FAILED, HELD, STOPPED, STORE_UNWRITABLE, Op
 # Threads of every library that would start more than one per worker.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 
+# How long a worker may take to write its checkpoint and go that whoever started it has left behind.
+PATIENCE_SECONDS = 600.0
+
 
 @dataclass
 class Job:
@@ -129,7 +132,7 @@ def _look_after(job: Job, store: Store, options: Options) -> None:
         return
     unfinished = _unfinished(job, store, options)
     holders = {run: holder for run in unfinished if (holder := store.claimant(run.run_id)) is not None and holder["alive"]}
-    if code == HELD and any(holder["dying"] for holder in holders.values()):
+    if code == HELD and job.seconds < PATIENCE_SECONDS and any(holder["dying"] for holder in holders.values()):
         return  # about to be free
     job.errors.seek(0)
     job.message = job.errors.read().decode(errors="replace").strip()

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, make_console, positive, resolve_request, run_app
 from experiments.errors import UserError, told_plainly
-from experiments.executor import Job, run_local
+from experiments.executor import PATIENCE_SECONDS, Job, run_local
 from experiments.expand import check_spaces
 from experiments.plan import Group, disk_bytes, plan, spaces_of, wall_seconds
 from experiments.progress import Progress, clock
@@ -28,9 +28,6 @@ from experiments.provenance import available_cores, other_versions, provenance
 from experiments.spec import Run
 from experiments.store import Store
 from experiments.worker import Options
-
-# Writing the checkpoint of a large replay buffer takes minutes.
-PATIENCE_SECONDS = 600.0
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -82,6 +79,8 @@ def main(
                 runs_store.forgive(run.run_id)
             jobs = _train(console, groups, runs_store, workers, checkpoint_seconds, again)
             stopped = any(job.state == "stopped" for job in jobs)
+            over = set() if again else runs_store.finished()
+            failed |= {run.run_id for run in request.runs} & runs_store.failures() - over
             failed |= {run_id for job in jobs if job.state == "failed" for run_id in _failed(runs_store, job)}
             # What was in the hands of others may have been given up meanwhile.
             todo, _, taken = missing_runs(request, runs_store, retry=False, again=False)

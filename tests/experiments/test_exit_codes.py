@@ -106,6 +106,11 @@ def broken(groups: Sequence[Group], *_: object) -> list[Job]:
     return [Job(group, "failed") for group in groups]
 
 
+def one_failed_and_its_group_went_on(groups: Sequence[Group], store: Store, *_: object) -> list[Job]:
+    fail(store, groups[0].runs[0])
+    return [Job(groups[0], "done")]
+
+
 def taken_by_another(groups: Sequence[Group], store: Store, *_: object) -> list[Job]:
     for group in groups:
         for run_ in group.runs:
@@ -125,6 +130,7 @@ ANSWERS = [
     ((fail, leave), trained, 1, "1 runs failed"),
     ((finish, leave), stopped, 130, "asked to stop"),
     ((finish, leave), broken, 1, "1 runs failed"),
+    ((leave, finish), one_failed_and_its_group_went_on, 1, "1 runs failed"),
     ((finish, leave), taken_by_another, 0, "being trained by process"),
 ]
 
