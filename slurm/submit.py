@@ -39,6 +39,7 @@ USUAL_MAX_ARRAY_SIZE = 1001  # SLURM's own default
 # submitit counts a requeue at the time limit, and any at all of a job of ten minutes or less, against this; a task stops
 # asking by itself when it gains nothing.
 REQUEUES = 10**6
+SUBMITITS_TAGS = ("%j", "%t", "%A", "%a")
 # Without these the batch shell dies of the signal that the task is to answer, and takes the task with it.
 OUTLIVE_SIGNALS = "trap : TERM USR1 USR2"
 
@@ -80,6 +81,8 @@ def main(
             )
         cluster = load_cluster(profile)
         runs_store = Store(store.absolute())
+        if tag := next((tag for tag in SUBMITITS_TAGS if tag in str(runs_store.root)), None):
+            raise UserError(f"submitit puts the number of a job for {tag} in {runs_store.root}; choose another --store.")
         todo = _todo(console, request, runs_store, retry)
         for run in todo:  # raises where there is no such environment, before anything is touched
             check_spaces(run, spaces_of(run.env_id, run.environment))

@@ -254,6 +254,12 @@ def test_submission_that_means_nothing_is_refused_in_one_sentence(submit, profil
     assert [entry.name for entry in tmp_path.iterdir()] == ["profile.toml"]
 
 
+def test_store_whose_name_submitit_would_change_is_refused(submit, profile, tmp_path):
+    for tag in ("%j", "%A"):
+        words = ("--profile", profile(), "--store", str(tmp_path / f"50{tag}b"))
+        assert one_sentence(submit(*SMALL, *words), f"the number of a job for {tag} in", "--store")
+
+
 def test_submission_without_a_profile_is_refused(submit):
     assert one_sentence(submit(*SMALL), "--profile")
 
@@ -749,7 +755,7 @@ def test_job_of_a_node_that_crashed_is_requeued_and_ends_in_the_same_bytes(clust
 
 
 def test_output_of_a_task_is_in_its_folder_whatever_that_is_called(cluster, submit, profile, tmp_path):
-    store = Store(tmp_path / "runs 50%j [/z]")
+    store = Store(tmp_path / "runs 50%x%% [/z]")
     runs = small_runs(1)
     answer = submitted(submit, store, profile(), "--seeds", "1")
     (folder,) = (store.root / "slurm" / "logs").iterdir()
