@@ -41,9 +41,9 @@ from analysis.kept import Kept, keep
 from analysis.kinds import KINDS, OfKind
 from analysis.tables import console
 from experiments import catalog, expand
-from experiments.errors import UserError, told_plainly
+from experiments.errors import UserError, told_plainly, writing_to
 from experiments.spec import Experiment, Preset, Row, Value
-from experiments.store import Store, code_versions
+from experiments.store import Store, code_versions, same_version
 
 PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib")
 LONGEST_NAME = 120
@@ -119,21 +119,22 @@ def build(
     data = FigureData(experiment, preset, store, runs, curves, summary)
     comparison = kind.compare(data, manifest)
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name[:40]}.", dir=folder.parent) as temporary:
-        stem = Path(temporary) / "figures" / experiment.name
-        stem.parent.mkdir()
-        with plot.style():
-            figure, numbers = draw(data)
-            plot.save(figure, stem)
-        write_csv(numbers, stem.with_name(f"{stem.name}.csv"))
-        if kind.curves:
-            curves.to_parquet(Path(temporary) / "curves.parquet", index=False, compression="zstd")
-            write_csv(summary, Path(temporary) / "summary.csv")
-        if not comparison.empty:
-            write_csv(comparison, Path(temporary) / "compare.csv")
-        (Path(temporary) / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-        files = _move(Path(temporary), folder)
+    with writing_to(results, "--results"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name[:40]}.", dir=folder.parent) as temporary:
+            stem = Path(temporary) / "figures" / experiment.name
+            stem.parent.mkdir()
+            with plot.style():
+                figure, numbers = draw(data)
+                plot.save(figure, stem)
+            write_csv(numbers, stem.with_name(f"{stem.name}.csv"))
+            if kind.curves:
+                curves.to_parquet(Path(temporary) / "curves.parquet", index=False, compression="zstd")
+                write_csv(summary, Path(temporary) / "summary.csv")
+            if not comparison.empty:
+                write_csv(comparison, Path(temporary) / "compare.csv")
+            (Path(temporary) / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+            files = _move(Path(temporary), folder)
     return Report(folder, files, kept, runs, summary, comparison, numbers, manifest)
 
 
@@ -205,7 +206,7 @@ def _manifest(
         "rows": [_row(experiment, row) for row in preset.rows],
         "date": max((origin["date"] for origin in origins if origin["date"]), default=None),
         "code": code,
-        "mixed_code": len(code) > 1,
+        "mixed_code": any(not same_version(code[0], version) for version in code[1:]),
         "machines": _distinct(machine for origin in origins for machine in origin["machines"]),
         "packages": _distinct(packages for origin in origins for packages in origin["packages"]),
         "report_packages": {

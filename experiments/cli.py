@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import typer
+from rich.console import Console
 from typer.exceptions import TyperException
 
 from experiments.catalog import load_experiment
-from experiments.errors import UserError
+from experiments.errors import UserError, print_whatever_the_terminal
 from experiments.expand import check_hyperparameters, override, parse_settings, runs_of
 from experiments.spec import Experiment, Preset, Run
 
@@ -40,6 +41,11 @@ def resolve_request(name: str, preset_name: str, settings: Sequence[str], seeds:
     return Request(experiment, preset_name, preset, runs)
 
 
+def make_console(width: int | None = None) -> Console:
+    """Return a console that prints what it is given: no highlights, and brackets are brackets, as in the name of a folder."""
+    return Console(highlight=False, markup=False, emoji=False, width=width)
+
+
 def positive(name: str, number: float | None) -> None:
     """Raise `UserError` unless a number is positive (or absent)."""
     if number is not None and not (number > 0 and math.isfinite(number)):
@@ -48,15 +54,18 @@ def positive(name: str, number: float | None) -> None:
 
 def run_app(app: typer.Typer) -> None:
     """Run a command; words it cannot read become one sentence and exit code 2, as every other bad input."""
+    print_whatever_the_terminal()
     command = typer.main.get_command(app)
     try:
-        command.main(standalone_mode=False)
+        code = command.main(standalone_mode=False)
     except TyperException as error:
         message = error.format_message().rstrip(".")
         print(f"error: {message}; `{command_name()} --help` shows the options.", file=sys.stderr)
         raise SystemExit(2) from None
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         raise SystemExit(130) from None
+    if isinstance(code, int) and code:  # that of Ctrl-C, which typer returns here
+        raise SystemExit(code)
 
 
 def command_name() -> str:

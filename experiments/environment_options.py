@@ -7,6 +7,7 @@ and no simulator.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -63,6 +64,11 @@ class SeriesOptions:
     trace_bias_correction: bool = field(default=True, metadata={"added_later": True})
     """Divide the average of k rows by 1 - memory_trace^k, as the code does. The paper does not: its average begins near 0."""
 
+    data_sha256: str = field(default="", metadata={"added_later": True})
+    """SHA-256 of a file that is to be taken instead of the published one; empty: the published one."""
+
     def __post_init__(self) -> None:
+        if self.data_sha256 and not re.fullmatch("[0-9a-f]{64}", self.data_sha256):
+            raise UserError(f"data_sha256 must be 64 hexadecimal digits in small letters; {self.data_sha256!r} is not.")
         if not 0.0 <= self.memory_trace < 1.0:
             raise UserError(f"memory_trace must be at least 0 and less than 1; {self.memory_trace} is not.")

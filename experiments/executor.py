@@ -1,7 +1,8 @@
 """The local executor: worker processes, one thread each, one group at a time.
 
-A worker that dies (killed, out of memory) is noticed, and its group is run once more, from its checkpoint. A worker that
-raises has recorded a failure, which is not retried by itself.
+A worker that dies (killed, out of memory) is noticed, and its group is run once more, from its checkpoint. So is one that
+ends well and has not finished its runs. A worker that raises has recorded a failure, which is not retried by itself. Runs that
+are in the hands of another worker are left to it, and taken up where it gives them up.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from experiments.errors import NOTE, UserError
+from experiments.errors import NOTE, UserError, last_line
 from experiments.plan import Group
+from experiments.spec import Run
 from experiments.store import Store
-from experiments.worker import DONE, FAILED, STOPPED, STORE_UNWRITABLE, Options, train_runs
+from experiments.worker import DONE, FAILED, HELD, STOPPED, STORE_UNWRITABLE, Options, train_runs
 
 # Threads of every library that would start more than one per worker.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
+
+# How long a worker may take to write its checkpoint and go that whoever started it has left behind.
+PATIENCE_SECONDS = 600.0
 
 
 @dataclass
@@ -31,9 +36,10 @@ class Job:
     """A group on its way: waiting, running in a process, or over."""
 
     group: Group
-    state: str = "waiting"  # waiting | running | done | failed | stopped
+    state: str = "waiting"  # waiting | running | done | failed | stopped | held (by another worker, which goes on)
     deaths: int = 0
     notes: list[str] = field(default_factory=list)
+    starts: int = 0
     began: float = 0.0
     seconds: float = 0.0
     message: str = ""
@@ -74,12 +80,12 @@ def run_local(
             if stop_requested is not None and stop_requested():
                 _stop_all(jobs)
                 for job in running:
-                    _look_after(job, store)
+                    _look_after(job, store, options)
                 break
             for job in [job for job in jobs if job.state == "waiting"][: max(0, workers - len(running))]:
                 _start(job, store, options)
             for job in running:
-                _look_after(job, store)
+                _look_after(job, store, options)
             watch(jobs)
             time.sleep(0.2)
     except BaseException:
@@ -92,9 +98,14 @@ def run_local(
 
 
 def _start(job: Job, store: Store, options: Options) -> None:
+    runs = job.group.runs
+    if job.starts:  # what has failed since is not tried again by itself
+        failed = store.failures()
+        runs = tuple(run for run in runs if run.run_id not in failed)
+    job.starts += 1
     job.errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the worker has ended)
     job.process = subprocess.Popen(
-        [sys.executable, "-m", "experiments.worker", str(store.root)],
+        [sys.executable, "-m", "experiments.worker", str(store.root), str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=job.errors,
@@ -103,14 +114,14 @@ def _start(job: Job, store: Store, options: Options) -> None:
     )
     assert job.process.stdin is not None
     try:
-        job.process.stdin.write(pickle.dumps((job.group.runs, options)))
+        job.process.stdin.write(pickle.dumps((runs, options)))
         job.process.stdin.close()
     except BrokenPipeError:
         pass  # it died at once; its exit code says so
     job.state, job.began = "running", time.monotonic()
 
 
-def _look_after(job: Job, store: Store) -> None:
+def _look_after(job: Job, store: Store, options: Options) -> None:
     assert job.process is not None
     assert job.errors is not None
     job.seconds = time.monotonic() - job.began
@@ -120,14 +131,27 @@ def _look_after(job: Job, store: Store) -> None:
         if holder is not None and "step" in holder and holder["pid"] == job.process.pid:
             job.progress = holder
         return
+    unfinished = _unfinished(job, store, options)
+    holders = {run: holder for run in unfinished if (holder := store.claimant(run.run_id)) is not None and holder["alive"]}
+    if code == HELD and job.seconds < PATIENCE_SECONDS and any(holder["dying"] for holder in holders.values()):
+        return  # about to be free
     job.errors.seek(0)
     job.message = job.errors.read().decode(errors="replace").strip()
     job.errors.close()
     job.notes += [line.removeprefix(NOTE) for line in job.message.splitlines() if line.startswith(NOTE)]
-    if code == DONE:
+    free = [run for run in unfinished if run not in holders]
+    if code == DONE and (options.again or not unfinished):
         job.state = "done"
+    elif code == HELD and free:
+        job.state = "waiting"
+    elif code == HELD:
+        job.state = "held" if holders else "done"
+        names = sorted({f"process {holder['pid']} on {holder['host']}" for holder in holders.values()})
+        job.message = f"{len(holders)} of {len(job.group.runs)} runs are being trained by {', '.join(names)}" if names else ""
     elif code == FAILED:
         job.state = "failed"
+        if not store.failures().intersection(run.run_id for run in job.group.runs):
+            _fail(free, store, job.message)  # it could not begin
     elif code == STOPPED:
         job.state = "stopped"
     elif code == STORE_UNWRITABLE:
@@ -138,14 +162,17 @@ def _look_after(job: Job, store: Store) -> None:
         job.state = "failed"
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         job.message = f"the worker died twice, the second time by {how}; {last_line(job.message)}"
-        for run in job.group.runs:
-            if run.run_id not in store.finished():
-                store.fail(run.run_id, job.message + "\n")
+        _fail(free, store, job.message)
 
 
-def last_line(message: str) -> str:
-    """Return the last line of a message, where an error says what it is."""
-    return message.splitlines()[-1] if message else "it left no message"
+def _unfinished(job: Job, store: Store, options: Options) -> list[Run]:
+    over = store.failures() | (set() if options.again else store.finished())
+    return [run for run in job.group.runs if run.run_id not in over]
+
+
+def _fail(runs: Sequence[Run], store: Store, message: str) -> None:
+    for run in runs:
+        store.fail(run.run_id, message + "\n")
 
 
 def _stop_all(jobs: Sequence[Job]) -> None:

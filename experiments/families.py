@@ -30,6 +30,8 @@ class Family:
             and a seed, and returns a `LabelledStream`, where the family is `labelled`.
         images: learners see pixels, or planes of them.
         labelled: samples with labels instead of an environment to act in.
+        files: what names the files that it reads, as module:name; empty: it reads none. It is called with an id and options and
+            returns the SHA-256 of each file by its name, which is recorded with every run.
     """
 
     holds: Callable[[str], bool]
@@ -37,11 +39,17 @@ class Family:
     make: str
     images: bool = False
     labelled: bool = False
+    files: str = ""
 
 
 # The first that holds an id has it; the last holds whatever Gymnasium registers.
 FAMILIES: dict[str, Family] = {
-    "series": Family(lambda env_id: env_id in SERIES, SeriesOptions, "experiments.environments.series:Series"),
+    "series": Family(
+        lambda env_id: env_id in SERIES,
+        SeriesOptions,
+        "experiments.environments.series:Series",
+        files="experiments.environments.series:files",
+    ),
     "minatar": Family(
         lambda env_id: env_id.startswith("MinAtar/"), ImageOptions, "experiments.environments.minatar:MinAtar", images=True
     ),
@@ -66,6 +74,12 @@ def family_name(env_id: str) -> str:
 def make(env_id: str, given: dict[str, Any], *more: Any) -> Any:
     """Return what a family makes of an id and options, those not given at their defaults; raise `UserError` if it cannot be."""
     return pkgutil.resolve_name(family_of(env_id).make)(env_id, make_options(env_id, given), *more)
+
+
+def files_of(env_id: str, given: dict[str, Any]) -> dict[str, str]:
+    """Return the files of data that an environment reads, with the SHA-256 of each; raise `UserError` where they are others."""
+    path = family_of(env_id).files
+    return pkgutil.resolve_name(path)(env_id, make_options(env_id, given)) if path else {}
 
 
 def options_class(env_id: str) -> type:

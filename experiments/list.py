@@ -6,11 +6,10 @@ python -m experiments.list
 from __future__ import annotations
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from experiments.catalog import experiment_names, load_experiment
-from experiments.cli import run_app
+from experiments.cli import make_console, run_app
 from experiments.errors import told_plainly
 from experiments.expand import labelled_runs
 
@@ -20,7 +19,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main() -> None:
     """List the experiments there are, with their presets."""
-    console = Console(highlight=False)
+    console = make_console()
     table = Table(box=None)
     for column in ("experiment", "reproduces", "preset", "runs", "steps"):
         # Names are there to be copied, so they are never cut; what they reproduce may take several lines.

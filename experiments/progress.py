@@ -8,10 +8,11 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from experiments.executor import Job, last_line
+from experiments.errors import last_line
+from experiments.executor import Job
 from experiments.plan import wall_seconds
 
 LOG_SECONDS = 30.0
@@ -42,10 +43,10 @@ class Progress:
         for number, job in enumerate(jobs):
             if self._known.get(number) != job.state:
                 self._known[number] = job.state
-                if job.state in ("done", "failed", "stopped"):
+                if job.state in ("done", "failed", "stopped", "held"):
                     self._console.print(self._closing_line(job), highlight=False)
             while job.notes:
-                self._console.print(escape(job.notes.pop(0)), highlight=False, soft_wrap=True)
+                self._console.print(Text(job.notes.pop(0)), soft_wrap=True)
             if job.deaths == 1 and self._known.get(-number - 1) is None:
                 self._known[-number - 1] = "died"
                 self._console.print(f"worker died, running once more: {job.group.title}", highlight=False)
@@ -55,9 +56,11 @@ class Progress:
             self._logged = time.monotonic()
             self._console.print(self._summary(jobs), highlight=False)
 
-    def _closing_line(self, job: Job) -> str:
+    def _closing_line(self, job: Job) -> Text | str:
         if job.state == "failed":
-            return f"[red]failed[/]  {job.group.title}: {escape(last_line(job.message))}"
+            return Text.assemble(("failed", "red"), f"  {job.group.title}: {last_line(job.message)}")
+        if job.state == "held":
+            return f"held    {job.group.title}: {job.message}"
         return f"{job.state:7} {job.group.title}, {clock(job.seconds)}"
 
     def _summary(self, jobs: Sequence[Job]) -> str:

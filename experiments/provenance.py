@@ -1,7 +1,7 @@
 """Where a result comes from: code, packages and machine, recorded beside every run.
 
-A version of the code is a commit, whether files differed from it, and if so a digest of them. A run that went on under another
-version lists all that it ran under.
+A version of the code is a digest of our own sources, and where they lie in our own repository the commit and whether they
+differed from it. A run that went on under another version lists all that it ran under.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from experiments import checkpoint
 from experiments.spec import Run
-from experiments.store import Store, code_versions
+from experiments.store import Store, code_versions, same_version
 
 ROOT = Path(__file__).parents[1]
 # What results depend on.
@@ -42,7 +43,7 @@ PACKAGES = (
 def provenance() -> dict[str, Any]:
     """Return git commit and dirty flag, versions, processor, and the time."""
     return {
-        "git": git_state(),
+        "git": this_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "machine": {
@@ -54,8 +55,18 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def git_state(root: Path = ROOT) -> dict[str, Any]:
-    """Return the version of this code: `commit`, `dirty` (None where git cannot tell), `source` where these are not enough."""
+@cache
+def this_version() -> dict[str, Any]:
+    """Return the version of this code as it was when first asked for, which is near enough to when it was imported."""
+    return git_state(ROOT)
+
+
+def git_state(root: Path) -> dict[str, Any]:
+    """Return the version of the code below a folder: `commit` and `dirty`, and `source`, the digest of its files.
+
+    `commit` and `dirty` are None where git cannot tell, and where it tells of somebody else's repository: that into which a
+    wheel was installed has a commit, and it is not ours.
+    """
 
     def git(*arguments: str) -> str | None:
         try:
@@ -64,9 +75,12 @@ def git_state(root: Path = ROOT) -> dict[str, Any]:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    changes = git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
-    version = {"commit": git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
-    return version if version["dirty"] is False else {**version, "source": _digest(root)}
+    version: dict[str, Any] = {"commit": None, "dirty": None, "source": _digest(root)}
+    top = git("rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != root.resolve() or not git("ls-files", "--", *CODE):
+        return version
+    changes = git("status", "--porcelain", "--", *CODE)  # a module that is not yet added changes results as well
+    return {**version, "commit": git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
 
 
 def _digest(root: Path) -> str:
@@ -79,9 +93,14 @@ def _digest(root: Path) -> str:
 
 
 def version_name(version: Mapping[str, Any] | None) -> str:
-    """Return a version of the code as words; different versions have different names."""
+    """Return a version of the code as words; different versions have different names.
+
+    A commit without changes says all by itself. Before sources were always digested that was all there was of it.
+    """
     commit, dirty, source = (dict(version or {}).get(key) for key in ("commit", "dirty", "source"))
-    words = [str(commit)[:7] if commit else "unknown", *(["with changes"] if dirty else []), *([source] if source else [])]
+    if not commit:
+        return f"sources {source}" if source else "unknown"
+    words = [str(commit)[:7], *(["with changes"] if dirty else []), *([source] if source and dirty is not False else [])]
     return " ".join(words)
 
 
@@ -93,17 +112,17 @@ def other_versions(store: Store, runs: Sequence[Run]) -> str | None:
     begun = [run_id for run_id in run_ids if run_id in with_checkpoints and checkpoint.latest_step(store, run_id)]
     if not done and not begun:
         return None
-    this = version_name(git_state())
+    this = this_version()
     told = (
         _others("finished runs", list(map(code_versions, store.provenances(done))), this),
         _others("checkpoints to go on from", [checkpoint.code_versions(store, run_id) for run_id in begun], this),
     )
-    return f"Made by other code than this, {this}: {' and '.join(filter(None, told))}." if any(told) else None
+    return f"Made by other code than this, {version_name(this)}: {' and '.join(filter(None, told))}." if any(told) else None
 
 
-def _others(things: str, made_by: Sequence[Sequence[Mapping[str, Any] | None]], this: str) -> str:
+def _others(things: str, made_by: Sequence[Sequence[Mapping[str, Any] | None]], this: Mapping[str, Any]) -> str:
     """Tell how many were made by others than this version, at least in part, and by which; nothing where none was."""
-    others = [{version_name(version) for version in versions} - {this} for versions in made_by]
+    others = [{version_name(version) for version in versions if not same_version(version, this)} for versions in made_by]
     by_name = Counter(name for names in others for name in names)
     names = ", ".join(f"{name}: {count}" for name, count in by_name.most_common())
     return f"{sum(map(bool, others)):,} of {len(others):,} {things} ({names})" if names else ""

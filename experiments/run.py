@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -15,11 +16,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from experiments.arithmetic import INSTRUCTION_SET_HELP, KERNELS_HELP, Arithmetic, choose
-from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, positive, resolve_request, run_app
+from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, make_console, positive, resolve_request, run_app
 from experiments.errors import UserError, told_plainly
-from experiments.executor import Job, run_local
+from experiments.executor import PATIENCE_SECONDS, Job, run_local
 from experiments.expand import check_spaces
 from experiments.plan import Group, disk_bytes, plan, spaces_of, wall_seconds
 from experiments.progress import Progress, clock
@@ -50,7 +52,7 @@ def main(
     kernels: Annotated[Path | None, typer.Option(help=KERNELS_HELP)] = None,
 ) -> None:
     """Train what is missing of an experiment, then draw its figure and print its table."""
-    console = Console(highlight=False)
+    console = make_console()
     with told_plainly():
         for option, number in (("--workers", workers), ("--lanes", lanes), ("--checkpoint-seconds", checkpoint_seconds)):
             positive(option, number)
@@ -64,35 +66,40 @@ def main(
             raise UserError(f"--again is for measurements; finished runs of {name} do not change, choose other seeds or keys.")
         workers = workers or available_cores()
         todo, failed, taken = missing_runs(request, runs_store, retry, again)
-        for run in todo:  # raises where there is no such environment, before anything is touched
-            check_spaces(run, spaces_of(run.env_id, run.environment))
-        groups = plan(runs_store, todo, workers, lanes)
+        if not dry_run and wait_for_the_dying(console, runs_store, taken):
+            todo, failed, taken = missing_runs(request, runs_store, retry, again)
+        groups = _groups(runs_store, todo, workers, lanes)
         _print_plan(console, request, todo, groups, workers, details=dry_run)
         if told := other_versions(runs_store, request.runs):
             console.print(told, soft_wrap=True)
         if dry_run:
             return
-        if taken and not todo:
-            console.print(f"{len(taken)} runs are being trained by {holders(runs_store, taken)}; nothing to do here.")
-            return
-        stopped = False
-        if groups:
+        stopped, began = False, bool(todo)
+        while todo:
             arithmetic = chosen_arithmetic(console, groups, instruction_set, kernels)
             runs_store.check_writable()
-            if again:
-                for run in todo:
-                    if run.run_id in runs_store.finished():
-                        runs_store.discard(run.run_id)
             for run in todo:
                 runs_store.forgive(run.run_id)
-            jobs = _train(console, groups, runs_store, workers, Options(checkpoint_seconds, None, arithmetic, provenance()))
-            failed |= {run.run_id for job in jobs if job.state == "failed" for run in job.group.runs}
+            options = Options(checkpoint_seconds, None, arithmetic, provenance(), again)
+            jobs = _train(console, groups, runs_store, workers, options)
             stopped = any(job.state == "stopped" for job in jobs)
-            _, _, taken = missing_runs(request, runs_store, retry=False, again=False)
-            if taken:
-                console.print(f"{count(len(taken), 'run')} are being trained by {holders(runs_store, taken)}.")
+            over = set() if again else runs_store.finished()
+            failed |= {run.run_id for run in request.runs} & runs_store.failures() - over
+            failed |= {run_id for job in jobs if job.state == "failed" for run_id in _failed(runs_store, job)}
+            # What was in the hands of others may have been given up meanwhile.
+            todo, _, taken = missing_runs(request, runs_store, retry=False, again=False)
+            if wait_for_the_dying(console, runs_store, taken):
+                todo, _, taken = missing_runs(request, runs_store, retry=False, again=False)
+            if stopped or failed:
+                break
+            if todo:
+                console.print(f"{runs_are(len(todo))} trained here now that others have given up.")
+                groups = _groups(runs_store, todo, workers, lanes)
+        if taken:
+            idle = "" if began or failed else "; nothing to do here"
+            console.print(f"{runs_are(len(taken))} being trained by {holders(runs_store, taken)}{idle}.", soft_wrap=True)
         finished = runs_store.finished()
-        if any(run.run_id in finished for run in request.runs):
+        if (began or not taken) and any(run.run_id in finished for run in request.runs):
             _report(request, store, results, seeds, set_ or [])
     if stopped:
         console.print("Some runs were asked to stop; the same command goes on from their checkpoints.")
@@ -100,11 +107,43 @@ def main(
     if failed:
         words = " ".join(shlex.quote(word) for word in sys.argv[1:] if word != "--retry")
         console.print(
-            f"[red]{len(failed)} runs failed[/]; `python -m experiments.status {name} --preset {preset}` shows why, "
-            f"`python -m experiments.run {words} --retry` tries again.",
+            Text.assemble(
+                (f"{len(failed)} runs failed", "red"),
+                f"; `python -m experiments.status {name} --preset {preset}` shows why, "
+                f"`python -m experiments.run {words} --retry` tries again.",
+            ),
             soft_wrap=True,
         )
         raise SystemExit(1)
+
+
+def _groups(store: Store, todo: Sequence[Run], workers: int, lanes: int | None) -> list[Group]:
+    for run in todo:  # raises where there is no such environment, before anything is touched
+        check_spaces(run, spaces_of(run.env_id, run.environment))
+    return plan(store, todo, workers, lanes)
+
+
+def _failed(store: Store, job: Job) -> set[str]:
+    """Return which runs of a group that failed are to blame: all of it where nothing could be noted."""
+    run_ids = {run.run_id for run in job.group.runs}
+    return run_ids & store.failures() or run_ids
+
+
+def wait_for_the_dying(console: Console, store: Store, run_ids: set[str]) -> bool:
+    """Wait for workers whose starter is gone, and which are about to stop. Return whether there were any."""
+    until, told = time.monotonic() + PATIENCE_SECONDS, False
+    while time.monotonic() < until:
+        found = [store.claimant(run_id) for run_id in run_ids]
+        dying = {f"process {holder['pid']}" for holder in found if holder is not None and holder["dying"]}
+        if not dying:
+            break
+        if not told:
+            console.print(
+                f"Waiting for {', '.join(sorted(dying))}, left behind by an earlier command, to stop.", soft_wrap=True
+            )
+        told = True
+        time.sleep(0.1)
+    return told
 
 
 def missing_runs(request: Request, store: Store, retry: bool, again: bool) -> tuple[list[Run], set[str], set[str]]:
@@ -176,6 +215,11 @@ def print_groups(console: Console, groups: Sequence[Group]) -> None:
 def count(number: int, thing: str) -> str:
     """Return a number of things as words: 1 run, 2 runs."""
     return f"{number} {thing}{'s' if number != 1 else ''}"
+
+
+def runs_are(number: int) -> str:
+    """Return the beginning of a sentence: 1 run is, 2 runs are."""
+    return f"{count(number, 'run')} {'is' if number == 1 else 'are'}"
 
 
 def chosen_arithmetic(

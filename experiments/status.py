@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, resolve_request, run_app
-from experiments.errors import UserError, told_plainly
-from experiments.executor import last_line
+from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, make_console, resolve_request, run_app
+from experiments.errors import UserError, last_line, told_plainly
 from experiments.expand import labelled_runs
 from experiments.progress import clock
-from experiments.scheduler import queued
+from experiments.slurm_queue import queued
 from experiments.store import Store
 
 # Long enough for a busy controller; who asks how far it is does not want to wait for one that is down.
@@ -36,7 +34,7 @@ def main(
     set_: Annotated[list[str] | None, typer.Option("--set", help="As given to experiments.run.")] = None,
 ) -> None:
     """Show how far an experiment is: finished, running, queued, failed and missing runs."""
-    console = Console(highlight=False)
+    console = make_console()
     with told_plainly():
         request = resolve_request(name, preset, set_ or [], seeds)
         runs_store = Store(store)
@@ -61,16 +59,16 @@ def main(
             counts.setdefault((row.env_id, arm.label), Counter())[state] += 1
         console.print(_counts_table(counts))
         if unknown:
-            console.print(unknown, soft_wrap=True, markup=False)
+            console.print(unknown, soft_wrap=True)
         for holder, titles in owners.values():
             console.print(_running_line(holder, titles), soft_wrap=True)
         messages: dict[str, list[str]] = {}
         for run in request.runs:
-            if run.run_id in failed and run.run_id not in finished:
-                messages.setdefault(last_line(runs_store.failure(run.run_id).strip()), []).append(run.run_id)
+            if run.run_id in failed:  # or finished all the same: a measurement that could not be taken anew
+                messages.setdefault(last_line(runs_store.failure(run.run_id)), []).append(run.run_id)
         for message, run_ids in messages.items():
             path = runs_store.failures_path / run_ids[0]
-            console.print(f"{len(run_ids)} failed: {message} (traceback: {path})", soft_wrap=True, markup=False)
+            console.print(f"{len(run_ids)} failed: {message} (traceback: {path})", soft_wrap=True)
 
 
 def _counts_table(counts: dict[tuple[str, str], Counter[str]]) -> Table:

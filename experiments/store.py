@@ -5,7 +5,8 @@
     STORE/checkpoints/RUN_ID/
     STORE/failures/RUN_ID    traceback of a run that raised
 
-A directory under `finished` is a finished run; nothing else is. It appears by one rename. `config.json`, `result.json` and
+A directory under `finished` is a finished run; nothing else is. It appears by one rename. A measurement that is taken anew is
+moved to `finished/.RUN_ID.replaced` until the new one stands in its place. `config.json`, `result.json` and
 the tables are a function of the configuration alone; `provenance.json` says how, where and when they were made, and holds
 their checksums.
 """
@@ -24,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from experiments.errors import UserError
 from experiments.spec import Run
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 STALE_AFTER_SECONDS = 600.0
 # Heartbeats that nobody removed, because their owner was killed.
 FORGET_AFTER_SECONDS = 86_400.0
+# An owner of this host's name that was heard of before this host started, and not for so long, went down with it.
+SILENT_SECONDS = 60.0
 # Threads where reading is waiting, how many results they may be ahead, and after how many reads that is decided.
 READERS, AHEAD, SAMPLE = 8, 64, 64
 
@@ -77,8 +80,19 @@ class Store:
         """Return the ids of all finished runs."""
         return _names(self.finished_path)
 
-    def publish(self, run: Run, tables: Mapping[str, Table], result: Mapping[str, Any], provenance: Mapping[str, Any]) -> bool:
-        """Make a finished run appear, whole or not at all. Return False if it was there already (the first one stays)."""
+    def publish(
+        self,
+        run: Run,
+        tables: Mapping[str, Table],
+        result: Mapping[str, Any],
+        provenance: Mapping[str, Any],
+        replace: bool = False,
+    ) -> bool:
+        """Make a finished run appear, whole or not at all. Return False if it was there already.
+
+        The first one stays, unless the new one is to `replace` it. Whoever is killed on the way leaves one or the other, the
+        old one after the next `sweep`.
+        """
         import pyarrow as pa
         from pyarrow import feather
 
@@ -97,6 +111,8 @@ class Store:
             finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             _write_json(temporary / "provenance.json", {"finished": finished, **provenance, "sha256": checksums})
             _sync(temporary)
+            if replace and target.is_dir():
+                os.replace(target, self._replaced_path(run.run_id))
             try:
                 os.replace(temporary, target)
             except OSError:
@@ -104,6 +120,8 @@ class Store:
                     return False
                 raise
             _sync(self.finished_path)
+            if replace:
+                shutil.rmtree(self._replaced_path(run.run_id), ignore_errors=True)
             return True
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -142,8 +160,11 @@ class Store:
         }
         return json.loads(contents["result.json"]), json.loads(contents["provenance.json"]), tables
 
+    def _replaced_path(self, run_id: str) -> Path:
+        return self.finished_path / f".{run_id}.replaced"
+
     def discard(self, run_id: str) -> None:
-        """Remove a finished run: a measurement that is taken anew, or a run that is damaged."""
+        """Remove a finished run that is damaged."""
         gone = self.root / "tmp" / f"{run_id}.{_unique()}"
         gone.parent.mkdir(parents=True, exist_ok=True)
         os.replace(self.finished_path / run_id, gone)
@@ -151,12 +172,12 @@ class Store:
 
     # Claims
 
-    def claim(self, run_id: str, owner: Owner) -> bool:
-        """Take a run for training. Return False if it is finished or a living owner has it."""
+    def claim(self, run_id: str, owner: Owner, again: bool = False) -> bool:
+        """Take a run for training. Return False if it is finished, unless it is done `again`, or a living owner has it."""
         self.claims_path.mkdir(parents=True, exist_ok=True)
         path = self.claims_path / run_id
         with self._locked():
-            if (self.finished_path / run_id).exists():
+            if not again and (self.finished_path / run_id).exists():
                 return False
             holder = self.claimant(run_id)
             if holder is not None and holder["owner"] != owner.name:
@@ -180,7 +201,12 @@ class Store:
                 (self.claims_path / run_id).unlink(missing_ok=True)
 
     def claimant(self, run_id: str) -> dict[str, Any] | None:
-        """Return who holds a run, with `alive` and what the last heartbeat said (step, steps_per_second), or None."""
+        """Return who holds a run, or None. What the last heartbeat said (step, steps_per_second) is among it.
+
+        `alive` says whether the owner trains. Where its processes can be seen they tell. Elsewhere, and that may be another
+        container of the same name, a fresh heartbeat is believed. `dying` is a living owner whose starter is gone: it is about
+        to stop, with its state in a checkpoint.
+        """
         try:
             holder: dict[str, Any] = json.loads((self.claims_path / run_id).read_text())
         except (FileNotFoundError, ValueError):
@@ -193,8 +219,14 @@ class Store:
             age = time.time() - holder["since"]
         holder["heartbeat_age"] = max(0.0, age)
         holder["ahead_of_clock"] = False
-        if holder["host"] == socket.gethostname():
+        holder["dying"] = False
+        place = Place.here()
+        if holder["host"] == place.host and place.shows_processes_of(holder):
             holder["alive"] = holder["process"] == process_identity(holder["pid"])
+            parent = holder.get("parent")
+            holder["dying"] = holder["alive"] and parent is not None and parent != process_identity(int(parent.split("@")[0]))
+        elif holder["host"] == place.host and place.started_since(holder, age):
+            holder["alive"] = False
         elif holder["job"] and holder["job"] == os.environ.get("SLURM_JOB_ID"):
             holder["alive"] = False  # this very job before it was requeued: a job runs on one node at a time
         else:
@@ -247,6 +279,16 @@ class Store:
             holder = self.claimant(name.rsplit(".", 2)[0])
             if holder is None or not holder["alive"]:
                 shutil.rmtree(self.root / "tmp" / name, ignore_errors=True)
+        for path in self.finished_path.glob(".*.replaced"):
+            run_id = path.name.removeprefix(".").removesuffix(".replaced")
+            holder = self.claimant(run_id)
+            if holder is not None and holder["alive"]:
+                continue
+            with suppress(OSError):  # another process did the same
+                if (self.finished_path / run_id).exists():
+                    shutil.rmtree(path)
+                else:
+                    os.replace(path, self.finished_path / run_id)
         for run_id in _names(self.claims_path) & self.finished():
             with self._locked():
                 holder = self.claimant(run_id)
@@ -267,12 +309,12 @@ class Store:
         """Keep the traceback of a failed run."""
         self.failures_path.mkdir(parents=True, exist_ok=True)
         temporary = self.failures_path / f".{run_id}.{_unique()}"
-        temporary.write_text(traceback)
+        temporary.write_text(traceback, encoding="utf-8", errors="replace")
         os.replace(temporary, self.failures_path / run_id)
 
     def failure(self, run_id: str) -> str:
         """Return the traceback of a failed run."""
-        return (self.failures_path / run_id).read_text()
+        return (self.failures_path / run_id).read_text(encoding="utf-8", errors="replace")
 
     def forgive(self, run_id: str) -> None:
         """Forget a failure, or a result that is damaged, so that the run is tried again."""
@@ -284,6 +326,14 @@ class Store:
 def code_versions(provenance: Mapping[str, Any]) -> list[Any]:
     """Return the versions of the code that a run was made by, one as a rule; None stands for one that is not known."""
     return list(provenance.get("code") or [provenance.get("git")])
+
+
+def same_version(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
+    """Return whether two versions of the code are one: by their sources, or before these were always recorded by the commit."""
+    one, other = dict(one or {}), dict(other or {})
+    if one.get("source") and other.get("source"):
+        return bool(one["source"] == other["source"])
+    return bool(one.get("commit") and one["commit"] == other.get("commit") and one.get("dirty") is other.get("dirty") is False)
 
 
 def read_each(read: Callable[[str], Result], run_ids: Sequence[str]) -> Iterator[Result]:
@@ -311,21 +361,59 @@ def read_each(read: Callable[[str], Result], run_ids: Sequence[str]) -> Iterator
             yield ahead.popleft().result()
 
 
-class Owner:
-    """A process that trains: named so that no other process, here or elsewhere, has the same name."""
+class Place(NamedTuple):
+    """Where a process runs: what has to be equal for the number of a process to mean the same one. Empty: not known."""
 
-    def __init__(self) -> None:
-        self.host = socket.gethostname()
+    host: str
+    boot: str
+    pid_namespace: str
+
+    @classmethod
+    def here(cls) -> Place:
+        """Return where this process runs."""
+        boot = namespace = ""
+        with suppress(OSError):
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        with suppress(OSError):
+            namespace = os.readlink("/proc/self/ns/pid")
+        return cls(socket.gethostname(), boot, namespace)
+
+    def shows_processes_of(self, claim: Mapping[str, Any]) -> bool:
+        """Return whether the owner's process can be looked up here. Claims of before this was recorded have the host alone."""
+        return bool(
+            claim.get("boot", self.boot) == self.boot and claim.get("pid_namespace", self.pid_namespace) == self.pid_namespace
+        )
+
+    def started_since(self, claim: Mapping[str, Any], silent_seconds: float) -> bool:
+        """Return whether this host has started anew since the owner was last heard of."""
+        try:
+            up = float(Path("/proc/uptime").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return False
+        return claim.get("boot", self.boot) != self.boot and silent_seconds > max(up, SILENT_SECONDS)
+
+
+class Owner:
+    """A process that trains: named so that no other process, here or elsewhere, has the same name.
+
+    `parent` is the process that it works for and stops without; None: it works for itself.
+    """
+
+    def __init__(self, parent: int | None = None) -> None:
+        self.place = Place.here()
+        self.host = self.place.host
         self.pid = os.getpid()
+        self.parent = None if parent is None else process_identity(parent) or f"{parent}@gone"
         self.name = f"{self.host}-{_unique()}"
 
     def identity(self) -> dict[str, Any]:
         """Return what a claim says about its owner."""
         return {
             "owner": self.name,
-            "host": self.host,
+            **self.place._asdict(),
             "pid": self.pid,
             "process": process_identity(self.pid),
+            "parent": self.parent,
             "job": os.environ.get("SLURM_JOB_ID"),
             "since": time.time(),
         }
@@ -384,9 +472,9 @@ def _sync(path: Path) -> None:
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    """Read the files of a folder, each once: what is checked is what is then parsed."""
+    """Read the files of a folder, each once: what is checked is what is then parsed. Hidden ones are nothing of ours."""
     try:
-        names = [entry.name for entry in os.scandir(folder) if entry.is_file()]
+        names = [entry.name for entry in os.scandir(folder) if entry.is_file() and not entry.name.startswith(".")]
     except FileNotFoundError:
         return {}
     contents = {}

@@ -1,9 +1,9 @@
 """One worker: claims the runs of a group, trains them on one thread, and leaves nothing behind but results.
 
-    python -m experiments.worker STORE    with the group and its options as a pickle on standard input
+    python -m experiments.worker STORE PARENT    with the group and its options as a pickle on standard input
 
-Exit codes: 0 done, 1 training raised (traceback kept in the store), 74 the store cannot be written, 75 stopped on request
-with its state in a checkpoint, or because another one has taken a run over.
+Exit codes: 0 all runs are finished, 1 training raised (traceback kept in the store), 74 the store cannot be written, 75 stopped
+on request with its state in a checkpoint, 76 what is not finished was in the hands of another worker.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import os
 import pickle
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments import checkpoint
 from experiments.arithmetic import Arithmetic
-from experiments.errors import UserError
-from experiments.provenance import git_state
+from experiments.errors import failure_text, last_line
+from experiments.families import files_of
+from experiments.provenance import this_version
 from experiments.spec import Run
 from experiments.store import Owner, Store
-from experiments.training.context import ClaimLost, Context, Interrupted
+from experiments.training.context import ClaimLost, Context, Interrupted, RunFailed
 
-DONE, FAILED, STORE_UNWRITABLE, STOPPED = 0, 1, 74, 75
+DONE, FAILED, STORE_UNWRITABLE, STOPPED, HELD = 0, 1, 74, 75, 76
 STORE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
@@ -38,13 +38,19 @@ class Options:
     compiled: bool | None = None
     arithmetic: Arithmetic | None = None
     provenance: Any = None
+    again: bool = False  # measure what is finished anew
 
 
-def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_requested: Callable[[], bool]) -> int:
-    """Claim, train and publish runs; return an exit code. Runs that others hold or have finished are left out."""
+def train_runs(
+    runs: Sequence[Run], store: Store, options: Options, stop_requested: Callable[[], bool], parent: int | None = None
+) -> int:
+    """Claim, train and publish runs; return an exit code. Runs that others hold or have finished are left out.
+
+    `parent` is the process without which this one stops by itself; others then know that it is about to.
+    """
     from experiments.registry import loop_of
 
-    owner = Owner()
+    owner = Owner(parent)
     claimed: list[Run] = []
     context = Context(
         store=store,
@@ -54,34 +60,41 @@ def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_request
         compiled=options.compiled,
         arithmetic=options.arithmetic,
         provenance=options.provenance or {},
+        again=options.again,
     )
     try:
         store.sweep()
         checkpoint.sweep(store)
         for run in runs:
-            if store.claim(run.run_id, owner):
+            if store.claim(run.run_id, owner, options.again):
                 context.claimed.append(run.run_id)
                 claimed.append(run)  # one by one: what is claimed before the disk is full is given up again
-        if not claimed:
-            return DONE
-        context.beat(0, 0.0, None, force=True)
-        loop_of(claimed[0]).function()(claimed, context)
-        return DONE
+        if claimed:
+            context.beat(0, 0.0, None, force=True)
+            if files := files_of(claimed[0].env_id, dict(claimed[0].environment)):
+                context.provenance = {**context.provenance, "data": files}
+            loop_of(claimed[0]).function()(claimed, context)
+        if context.failed:
+            others = f"{len(context.failed)} of {len(runs)} runs failed, the first with " if len(runs) > 1 else ""
+            print(others + last_line(next(iter(context.failed.values()))), file=sys.stderr)
+            return FAILED
+        finished = set() if options.again else store.finished()
+        return DONE if all(run in claimed or run.run_id in finished for run in runs) else HELD
     except Interrupted:
         return STOPPED
     except ClaimLost as error:
         print(error, file=sys.stderr)
-        return STOPPED
-    except Exception as error:
+        return HELD
+    except (Exception, SystemExit) as error:  # an environment may call sys.exit, which would pass for an end of our own
         if isinstance(error, OSError) and error.errno in STORE_ERRORS:
             print(f"{error.filename or store.root}: {error.strerror}", file=sys.stderr)
             return STORE_UNWRITABLE
-        message = f"error: {error}\n" if isinstance(error, UserError) else traceback.format_exc()
-        finished = store.finished()
+        message = failure_text(error.__cause__ or error if isinstance(error, RunFailed) else error)
+        finished = set() if options.again else store.finished()
         for run in claimed:
-            if run.run_id not in finished and store.holds(run.run_id, owner):
+            if run.run_id not in finished and run.run_id not in context.failed and store.holds(run.run_id, owner):
                 store.fail(run.run_id, message)
-        print(message.strip().splitlines()[-1], file=sys.stderr)
+        print(last_line(message), file=sys.stderr)
         return FAILED
     finally:
         try:
@@ -99,16 +112,22 @@ def main() -> None:
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
     for number in numbers:
         signal.signal(number, lambda got, _: asked_to_stop.append(got))
-    parent = os.getppid()
+    # Told by whoever started this process: asked for here, it would be another one if that has died meanwhile.
+    parent = int(sys.argv[2]) if len(sys.argv) > 2 else os.getppid()
 
     def stop_requested() -> bool:
         # An orphan stops as well: whoever started it is gone, and the same command will go on from its checkpoint.
         return bool(asked_to_stop) or os.getppid() != parent
 
-    runs, options = pickle.load(sys.stdin.buffer)
+    try:
+        runs, options = pickle.load(sys.stdin.buffer)
+    except (EOFError, pickle.UnpicklingError):
+        sys.exit(STOPPED)  # whoever started this process died before it could say for what
+    if stop_requested():
+        sys.exit(STOPPED)
     # Whoever started this process may have looked at the code hours ago.
-    options = replace(options, provenance={**(options.provenance or {}), "git": git_state()})
-    code = train_runs(runs, Store(sys.argv[1]), options, stop_requested)
+    options = replace(options, provenance={**(options.provenance or {}), "git": this_version()})
+    code = train_runs(runs, Store(sys.argv[1]), options, stop_requested, parent)
     for number in numbers:  # a second one would end Python on its way out, and the exit code would be lost
         signal.signal(number, signal.SIG_IGN)
     sys.exit(code)

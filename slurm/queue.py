@@ -3,7 +3,7 @@
     STORE/slurm/queued/JOB_NAME.json    the run ids of every task of one array, written before it is submitted
     STORE/slurm/logs/JOB_NAME/          submitit's folder: batch script, pickles, output of the tasks
 
-A record counts as long as `squeue` knows jobs of that name (`experiments.scheduler`); names are unique.
+A record counts as long as `squeue` knows jobs of that name (`experiments.slurm_queue`); names are unique.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from experiments.errors import UserError
-from experiments.scheduler import ask_slurm, records, submissions, tasks_in_queue
+from experiments.slurm_queue import ask_slurm, records, submissions, tasks_in_queue
 from experiments.store import Store
 
 

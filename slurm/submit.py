@@ -19,19 +19,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, positive, resolve_request, run_app
+from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, make_console, positive, resolve_request, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.executor import ONE_THREAD
 from experiments.expand import check_spaces
 from experiments.plan import disk_bytes, plan, spaces_of
 from experiments.progress import clock
 from experiments.run import count, holders, missing_runs, print_groups, print_runs
-from experiments.scheduler import queued
+from experiments.slurm_queue import queued
 from experiments.spec import Run
 from experiments.store import Store
 from slurm import queue
+from slurm.cluster import Cluster, load_cluster
 from slurm.packing import Cost, TaskPlan, arrays, cost, pack
-from slurm.profile import Profile, load_profile
 from slurm.task import Task
 
 TARGET_HOURS = 2.0
@@ -39,6 +39,7 @@ USUAL_MAX_ARRAY_SIZE = 1001  # SLURM's own default
 # submitit counts a requeue at the time limit, and any at all of a job of ten minutes or less, against this; a task stops
 # asking by itself when it gains nothing.
 REQUEUES = 10**6
+SUBMITITS_TAGS = ("%j", "%t", "%A", "%a")
 # Without these the batch shell dies of the signal that the task is to answer, and takes the task with it.
 OUTLIVE_SIGNALS = "trap : TERM USR1 USR2"
 
@@ -64,7 +65,7 @@ def main(
     checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.")] = 60.0,
 ) -> None:
     """Submit what is missing of an experiment as SLURM arrays."""
-    console = Console(highlight=False)
+    console = make_console()
     with told_plainly():
         for option, number in (
             ("--lanes", lanes),
@@ -78,8 +79,10 @@ def main(
             raise UserError(
                 f"{name} measures speed, which neighbours on a node would change; use `python -m experiments.run {name}`."
             )
-        cluster = load_profile(profile)
+        cluster = load_cluster(profile)
         runs_store = Store(store.absolute())
+        if tag := next((tag for tag in SUBMITITS_TAGS if tag in str(runs_store.root)), None):
+            raise UserError(f"submitit puts the number of a job for {tag} in {runs_store.root}; choose another --store.")
         todo = _todo(console, request, runs_store, retry)
         for run in todo:  # raises where there is no such environment, before anything is touched
             check_spaces(run, spaces_of(run.env_id, run.environment))
@@ -95,7 +98,7 @@ def main(
         size = _max_array_size(console, cluster, dry_run)
         chunks = arrays(tasks, size)
         if dry_run:
-            _print_parameters(console, cluster, chunks, name)
+            _print_parameters(console, cluster, chunks, name, runs_store)
             return
         _confirm(yes, tasks)
         runs_store.check_writable()
@@ -132,14 +135,14 @@ def _todo(console: Console, request: Request, store: Store, retry: bool) -> list
     return [run for run in missing if run.run_id not in waiting]
 
 
-def _tasks(store: Store, runs: Sequence[Run], profile: Profile, lanes: int | None, hours: float) -> list[TaskPlan]:
-    target = min(hours * 3600, 60 * profile.time_minutes - profile.signal_delay_seconds)
-    return pack(plan(store, runs, profile.cores, lanes), profile.cores, target)
+def _tasks(store: Store, runs: Sequence[Run], cluster: Cluster, lanes: int | None, hours: float) -> list[TaskPlan]:
+    target = min(hours * 3600, 60 * cluster.time_minutes - cluster.signal_delay_seconds)
+    return pack(plan(store, runs, cluster.cores, lanes), cluster.cores, target)
 
 
-def _max_array_size(console: Console, profile: Profile, dry_run: bool) -> int:
-    if profile.max_array_size:
-        return profile.max_array_size
+def _max_array_size(console: Console, cluster: Cluster, dry_run: bool) -> int:
+    if cluster.max_array_size:
+        return cluster.max_array_size
     try:
         return queue.max_array_size()
     except UserError:
@@ -149,34 +152,46 @@ def _max_array_size(console: Console, profile: Profile, dry_run: bool) -> int:
         return USUAL_MAX_ARRAY_SIZE
 
 
-def parameters(profile: Profile, cores: int, name: str) -> dict[str, Any]:
-    """Return what an array task asks SLURM for, in submitit's words. Nothing is left to submitit's defaults."""
-    optional = {key: getattr(profile, key) for key in ("partition", "account", "qos", "constraint")}
+def parameters(cluster: Cluster, cores: int, name: str, folder: Path) -> dict[str, Any]:
+    """Return what an array task asks SLURM for, in submitit's words. Nothing is left to submitit's defaults.
+
+    `folder` is where its output goes.
+    """
+    # In the path that submitit gives, SLURM would put job numbers for a % of the folder's own name.
+    stem = f"{str(folder.absolute()).replace('%', '%%')}/%A_%a"
+    output, error = f"{stem}_0_log.out", f"{stem}_0_log.err"
+    optional = {key: getattr(cluster, key) for key in ("partition", "account", "qos", "constraint")}
     return {
         "job_name": name,
-        "time": profile.time_minutes,
+        "time": cluster.time_minutes,
         "nodes": 1,
         "ntasks_per_node": 1,
         "cpus_per_task": cores,
-        "mem": f"{math.ceil(1024 * profile.memory_gb_per_core * cores)}M",
-        "signal_delay_s": profile.signal_delay_seconds,
-        "array_parallelism": profile.array_parallelism,
+        "mem": f"{math.ceil(1024 * cluster.memory_gb_per_core * cores)}M",
+        "signal_delay_s": cluster.signal_delay_seconds,
+        "array_parallelism": cluster.array_parallelism,
         **{key: value for key, value in optional.items() if value is not None},
-        "setup": [OUTLIVE_SIGNALS, "export " + " ".join(f"{k}={v}" for k, v in ONE_THREAD.items()), *profile.setup],
-        "srun_args": [f"--cpus-per-task={cores}"],  # since SLURM 22.05 srun does not take it over from the job
-        "additional_parameters": {"requeue": True},  # also where the cluster's default is not to
+        "setup": [OUTLIVE_SIGNALS, "export " + " ".join(f"{k}={v}" for k, v in ONE_THREAD.items()), *cluster.setup],
+        # Since SLURM 22.05 srun does not take the cores over from the job.
+        "srun_args": [f"--cpus-per-task={cores}", f"--output={output}", f"--error={error}"],
+        # Requeued also where the cluster's default is not to be.
+        "additional_parameters": {"requeue": True, "output": output, "error": error},
     }
 
 
+def _logs(store: Store, name: str) -> Path:
+    return queue.folder(store) / "logs" / name
+
+
 def _submit(
-    console: Console, tasks: Sequence[TaskPlan], profile: Profile, store: Store, experiment: str, checkpoint_seconds: float
+    console: Console, tasks: Sequence[TaskPlan], cluster: Cluster, store: Store, experiment: str, checkpoint_seconds: float
 ) -> None:
     name = queue.unique_name(experiment)
     try:
-        executor = submitit.SlurmExecutor(folder=queue.folder(store) / "logs" / name, max_num_timeout=REQUEUES)
+        executor = submitit.SlurmExecutor(folder=_logs(store, name), max_num_timeout=REQUEUES)
     except RuntimeError:
         raise UserError("srun was not found; submit from a login node of a SLURM cluster.") from None
-    executor.update_parameters(**parameters(profile, tasks[0].cores, name))
+    executor.update_parameters(**parameters(cluster, tasks[0].cores, name, executor.folder))
     queue.remember(store, name, [[run.run_id for group in task.groups for run in group.runs] for task in tasks])
     try:
         with redirect_stderr(StringIO()), executor.batch():  # what sbatch says is told below, in one sentence
@@ -187,9 +202,9 @@ def _submit(
                         task.groups,
                         task.cores,
                         checkpoint_seconds,
-                        profile.time_minutes,
-                        profile.instruction_set,
-                        None if profile.kernels is None else Path(profile.kernels).expanduser().absolute(),
+                        cluster.time_minutes,
+                        cluster.instruction_set,
+                        None if cluster.kernels is None else Path(cluster.kernels).expanduser().absolute(),
                     )
                 )
                 for task in tasks
@@ -215,11 +230,11 @@ def _print_tasks(console: Console, tasks: Sequence[TaskPlan]) -> None:
 
 
 def _print_cost(
-    console: Console, tasks: Sequence[TaskPlan], runs: Sequence[Run], profile: Profile, allocation: float | None
+    console: Console, tasks: Sequence[TaskPlan], runs: Sequence[Run], cluster: Cluster, allocation: float | None
 ) -> None:
-    console.print(cost_line(cost(tasks), tasks[0].cores, allocation or profile.allocation_core_hours), soft_wrap=True)
+    console.print(cost_line(cost(tasks), tasks[0].cores, allocation or cluster.allocation_core_hours), soft_wrap=True)
     longest = max(task.seconds for task in tasks)
-    limit = 60 * profile.time_minutes - profile.signal_delay_seconds
+    limit = 60 * cluster.time_minutes - cluster.signal_delay_seconds
     requeues = f", requeued about {math.ceil(longest / limit) - 1} times at its time limit" if longest > limit else ""
     console.print(
         f"The longest task takes {clock(longest)}{requeues}. {disk_bytes(runs) / 1e6:,.1f} MB of disk.", soft_wrap=True
@@ -235,13 +250,16 @@ def cost_line(total: Cost, cores: int, allocation: float | None) -> str:
     )
 
 
-def _print_parameters(console: Console, profile: Profile, chunks: Sequence[Sequence[TaskPlan]], name: str) -> None:
-    told = parameters(profile, chunks[0][0].cores, f"{name}-...")
+def _print_parameters(
+    console: Console, cluster: Cluster, chunks: Sequence[Sequence[TaskPlan]], name: str, store: Store
+) -> None:
+    name = f"{name}-..."
+    told = parameters(cluster, chunks[0][0].cores, name, _logs(store, name))
     console.print("Asked of sbatch:")
     for key, value in told.items():
-        console.print(f"  {key} = {value}", markup=False, soft_wrap=True)
-    sizes = ", ".join(f"0-{len(chunk) - 1}%{min(len(chunk), profile.array_parallelism)}" for chunk in chunks)
-    console.print(f"  {count(len(chunks), 'array')}: {sizes}", markup=False, soft_wrap=True)
+        console.print(f"  {key} = {value}", soft_wrap=True)
+    sizes = ", ".join(f"0-{len(chunk) - 1}%{min(len(chunk), cluster.array_parallelism)}" for chunk in chunks)
+    console.print(f"  {count(len(chunks), 'array')}: {sizes}", soft_wrap=True)
 
 
 def _confirm(yes: bool, tasks: Sequence[TaskPlan]) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # imported when the handlers are in place: the first signal m
     from experiments.store import Store
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+# How long SLURM is asked to requeue the job, how often, and how long before the time limit that has to be over.
+PATIENCE_SECONDS, PAUSE_SECONDS, MARGIN_SECONDS = 60.0, 2.0, 15.0
 
 
 class Task(Checkpointable):
@@ -51,44 +53,55 @@ class Task(Checkpointable):
         self.kernels = kernels
 
     def __call__(self) -> None:
-        """Train what is neither finished nor failed; exit 0 when nothing is left to do here."""
+        """Train what is neither finished nor failed.
+
+        Exit 0 when all is finished, or held by another living worker, or by SLURM, which is to start this job again.
+        """
         asked: list[int] = []
         for number in SIGNALS:
             signal.signal(number, lambda got, _: asked.append(got))
         began = time.monotonic()
 
-        from rich.console import Console
-
+        from experiments.cli import make_console
         from experiments.errors import told_plainly
         from experiments.executor import run_local
         from experiments.progress import Progress
         from experiments.provenance import other_versions, provenance
-        from experiments.run import chosen_arithmetic
+        from experiments.run import chosen_arithmetic, holders
         from experiments.store import Store
-        from experiments.worker import Options
+        from experiments.worker import STOPPED, Options
 
-        console = Console(highlight=False, width=160)
-        store = Store(self.store)
-        given: tuple[Group, ...] = pickle.loads(self.groups)
-        groups = _left(store, given)
-        steps = _steps(store, groups)
-        console.print(f"{_restarts()} of job {_job()}: {sum(len(group.runs) for group in groups)} runs to go.")
-        if told := other_versions(store, [run for group in given for run in group.runs]):
-            console.print(told, soft_wrap=True)
+        console = make_console(width=160)
         with told_plainly():
+            store = Store(self.store)
+            given: tuple[Group, ...] = pickle.loads(self.groups)
+            groups = _left(store, given)
+            steps = _steps(store, groups)
+            console.print(f"{_restarts()} of job {_job()}: {sum(len(group.runs) for group in groups)} runs to go.")
+            if told := other_versions(store, [run for group in given for run in group.runs]):
+                console.print(told, soft_wrap=True)
             arithmetic = chosen_arithmetic(console, groups, self.instruction_set, self.kernels)
-        options = Options(self.checkpoint_seconds, None, arithmetic, provenance())
-        with told_plainly(), Progress(console, self.cores) as progress:
-            jobs = run_local(groups, store, options, self.cores, progress, stop_requested=lambda: bool(asked))
-        left = _left(store, groups)
-        if asked and left:
-            console.print(f"{signal.Signals(asked[0]).name}: {sum(len(g.runs) for g in left)} runs are in their checkpoints.")
+            options = Options(self.checkpoint_seconds, None, arithmetic, provenance())
+            with Progress(console, self.cores) as progress:
+                jobs = run_local(groups, store, options, self.cores, progress, stop_requested=lambda: bool(asked))
+        left = [run for group in _left(store, groups) for run in group.runs]
+        # A signal to all processes of a job may reach the workers first.
+        if left and (asked or any(job.state == "stopped" for job in jobs)):
+            name = signal.Signals(asked[0]).name if asked else "a worker was stopped"
+            console.print(f"{name}: {len(left)} runs are in their checkpoints.")
             if _steps(store, groups) == steps and time.monotonic() - began > 30 * self.time_minutes:
                 print("error: not one step in half the time limit; choose a longer one in the profile.", file=sys.stderr)
                 sys.exit(1)
-            console.print(_ask_for_requeue())
+            time_left = 60 * self.time_minutes - (time.monotonic() - began) - MARGIN_SECONDS
+            if not _requeued(min(PATIENCE_SECONDS, time_left)):
+                sys.exit(STOPPED)
             sys.exit(0)
-        if any(job.state == "failed" for job in jobs):
+        alive = {run.run_id for run in left if (holder := store.claimant(run.run_id)) is not None and holder["alive"]}
+        if alive:
+            console.print(f"{len(alive)} runs are being trained by {holders(store, alive)}.")
+        failed = store.failures().intersection(run.run_id for group in given for run in group.runs)
+        if failed or len(alive) < len(left):
+            print(f"error: {len(failed)} runs failed, {len(left) - len(alive)} are left over.", file=sys.stderr)
             sys.exit(1)
 
 
@@ -114,7 +127,9 @@ def _steps(store: Store, groups: Sequence[Group]) -> int:
 
 
 def _job() -> str:
-    return os.environ["SLURM_JOB_ID"]
+    """Return the id of this job; of a task of an array ARRAY_INDEX, as the id of its last task is that of the whole array."""
+    array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{index}" if array and index else os.environ["SLURM_JOB_ID"]
 
 
 def _restarts() -> str:
@@ -122,14 +137,38 @@ def _restarts() -> str:
     return f"restart {count}" if count else "start"
 
 
-def _ask_for_requeue() -> str:
-    """Ask SLURM to start this job again, unless it is ending the job already: cancelled, or requeued by somebody else."""
-    asked_of = ["squeue", "--noheader", "--jobs", _job(), "--states=all", "--format=%T"]
-    state = subprocess.run(asked_of, capture_output=True, text=True).stdout.strip()
-    if state != "RUNNING":
-        return f"SLURM is ending the job ({state or 'gone'}) and decides what comes next."
-    done = subprocess.run(["scontrol", "requeue", _job()], capture_output=True, text=True)
-    if done.returncode:
-        print(f"error: cannot be requeued ({done.stderr.strip()}); the same submission goes on from here.", file=sys.stderr)
-        sys.exit(1)
-    return "Requeued."
+def _requeued(seconds: float) -> bool:
+    """Ask SLURM to start this job again, unless it is ending it already: cancelled, or requeued by somebody else.
+
+    A controller that is busy or restarts does not answer. It is asked again for half of the seconds there are; a state that
+    remains unknown is no reason not to go on, and the other half is for the request.
+    """
+    until = time.monotonic() + seconds
+    state, said = _ask_again(until - seconds / 2, "squeue", "--noheader", f"--jobs={_job()}", "--states=all", "--format=%T")
+    if state and state != "RUNNING":
+        print(f"SLURM is ending the job ({state}) and decides what comes next.")
+        return False
+    if not state:
+        print(f"squeue does not tell the state of the job ({said}); it is taken to be running.")
+    answer, said = _ask_again(until, "scontrol", "requeue", _job(), silent=True)
+    if answer is None:
+        print(f"error: cannot be requeued ({said}); the same submission goes on from here.", file=sys.stderr)
+        return False
+    print("Requeued.")
+    return True
+
+
+def _ask_again(until: float, *words: str, silent: bool = False) -> tuple[str | None, str]:
+    """Return what a command of SLURM answers, None where it never does, and what it last complained of. Asks once at least."""
+    while True:
+        try:
+            patience = max(5.0, until - time.monotonic())
+            done = subprocess.run(words, capture_output=True, text=True, timeout=patience)
+            said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+            if done.returncode == 0 and (silent or done.stdout.strip()):
+                return done.stdout.strip(), said
+        except (OSError, subprocess.TimeoutExpired) as error:
+            said = str(error)
+        if time.monotonic() + PAUSE_SECONDS > until:
+            return None, said
+        time.sleep(PAUSE_SECONDS)

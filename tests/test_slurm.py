@@ -32,14 +32,15 @@ from hypothesis import strategies as st
 
 from experiments import checkpoint
 from experiments.cli import resolve_request, run_app
-from experiments.executor import run_local
+from experiments.executor import Job, run_local
 from experiments.plan import Group, wall_seconds
 from experiments.spec import Run
 from experiments.store import Owner, Store, process_identity
 from experiments.worker import Options
 from slurm import queue
+from slurm import task as slurm_task
+from slurm.cluster import FOLDER, load_cluster
 from slurm.packing import STARTUP_SECONDS, TaskPlan, arrays, cost, pack
-from slurm.profile import FOLDER, load_profile
 from slurm.submit import app, cost_line
 from slurm.task import Task
 
@@ -183,13 +184,13 @@ def test_cost_counts_idle_cores_and_start_up():
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
 def test_profiles_that_come_with_the_suite_can_be_read(path):
-    assert load_profile(path.stem) == load_profile(str(path))
+    assert load_cluster(path.stem) == load_cluster(str(path))
 
 
 def test_example_profile_explains_every_key():
     told = (FOLDER / "example.toml").read_text()
     keys = re.findall(r"^(?:# )?(\w+) = ", told, re.MULTILINE)
-    assert sorted(keys) == sorted(name for name in load_profile("example").__dataclass_fields__ if name != "name")
+    assert sorted(keys) == sorted(name for name in load_cluster("example").__dataclass_fields__ if name != "name")
 
 
 @pytest.mark.parametrize(
@@ -253,6 +254,12 @@ def test_submission_that_means_nothing_is_refused_in_one_sentence(submit, profil
     path = profile()
     assert one_sentence(submit(*SMALL, "--profile", path, *words), *fragments)
     assert [entry.name for entry in tmp_path.iterdir()] == ["profile.toml"]
+
+
+def test_store_whose_name_submitit_would_change_is_refused(submit, profile, tmp_path):
+    for tag in ("%j", "%A"):
+        words = ("--profile", profile(), "--store", str(tmp_path / f"50{tag}b"))
+        assert one_sentence(submit(*SMALL, *words), f"the number of a job for {tag} in", "--store")
 
 
 def test_submission_without_a_profile_is_refused(submit):
@@ -341,16 +348,103 @@ def task_of(store: Store, runs: Sequence[Run]) -> Task:
     return Task(str(store.root), [Group(tuple(runs), 1000.0, 1)], cores=1, checkpoint_seconds=60, time_minutes=10)
 
 
-def test_task_that_finds_its_runs_taken_finished_or_failed_ends_well_and_trains_nothing(store, monkeypatch):
+def test_task_that_finds_its_runs_taken_or_finished_ends_well_says_so_and_trains_nothing(store, monkeypatch, capfd):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    finished, taken, failed = small_runs(3)
+    finished, taken = small_runs(2)
     store.publish(finished, {}, {"status": "finished"}, {})
     assert store.claim(taken.run_id, Owner())
-    store.fail(failed.run_id, "RuntimeError: before it was requeued\n")
-    assert in_child(task_of(store, [finished, taken, failed])) == 0
+    assert in_child(task_of(store, [finished, taken])) == 0
+    assert f"1 runs are being trained by process {os.getpid()} on" in capfd.readouterr().out
     assert store.finished() == {finished.run_id}
-    assert store.failures() == {failed.run_id}
     assert checkpoint.latest_step(store, taken.run_id) == 0
+
+
+def test_task_whose_run_failed_before_it_was_requeued_does_not_try_again_and_does_not_end_well(store, monkeypatch, capfd):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    (failed,) = small_runs(1)
+    store.fail(failed.run_id, "RuntimeError: before it was requeued\n")
+    assert ended(task_of(store, [failed])) == 1
+    assert "1 runs failed, 0 are left over" in capfd.readouterr().err
+    assert store.failure(failed.run_id) == "RuntimeError: before it was requeued\n"
+
+
+def ended(task: Callable[[], None]) -> int:
+    """Run a task in a forked process; return its exit code."""
+
+    def run() -> None:
+        try:
+            task()
+        except SystemExit as end:
+            os._exit(end.code if isinstance(end.code, int) else 1)
+
+    return in_child(run)
+
+
+@pytest.fixture
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Callable[[], list[str]]]:
+    """Return a function that puts squeue and scontrol into the PATH; what that returns tells how they were called."""
+    monkeypatch.setattr(slurm_task, "PAUSE_SECONDS", 0.05)
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+
+    def put(squeue: str, scontrol: str = "exit 0") -> Callable[[], list[str]]:
+        calls = tmp_path / "calls"
+        for name, script in (("squeue", squeue), ("scontrol", scontrol)):
+            (folder / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{calls}\nn=$(grep -c ^{name} {calls})\n{script}\n')
+            (folder / name).chmod(0o755)
+        return lambda: calls.read_text().splitlines()
+
+    return put
+
+
+HICCUP = "echo 'slurm_load_jobs error: Socket timed out on send/recv operation' >&2; exit 1"
+
+
+@pytest.mark.parametrize(
+    ("squeue", "scontrol", "requeued", "asked"),
+    [
+        ("echo RUNNING", "exit 0", True, ["squeue", "scontrol"]),
+        (f"[ $n -gt 3 ] && echo RUNNING && exit; {HICCUP}", "exit 0", True, ["squeue"] * 4 + ["scontrol"]),
+        ("[ $n -gt 2 ] && echo RUNNING", "exit 0", True, ["squeue"] * 3 + ["scontrol"]),  # no error, and no answer
+        (HICCUP, "exit 0", True, None),  # it never tells: that is not to be gone
+        ("echo RUNNING", f"[ $n -gt 2 ] && exit 0; {HICCUP}", True, ["squeue"] + ["scontrol"] * 3),
+        ("echo RUNNING", HICCUP, False, None),
+        ("echo CANCELLED", "exit 0", False, ["squeue"]),
+        (f"[ $n -gt 1 ] && echo COMPLETING && exit; {HICCUP}", "exit 0", False, ["squeue"] * 2),
+    ],
+)
+def test_task_asks_slurm_again_before_it_believes_that_it_is_not_to_be_requeued(stand_ins, squeue, scontrol, requeued, asked):
+    calls = stand_ins(squeue, scontrol)
+    assert slurm_task._requeued(2.0) is requeued
+    names = [call.split()[0] for call in calls()]
+    assert names == asked if asked else names.count("squeue") > 1 or names.count("scontrol") > 1
+
+
+def test_squeue_that_fails_at_random_ends_no_chain(stand_ins):
+    calls = stand_ins(f"[ $(od -An -N1 -tu1 /dev/urandom) -lt 64 ] && echo RUNNING && exit; {HICCUP}")
+    for _ in range(5):
+        assert slurm_task._requeued(1.0)
+    assert sum(call.startswith("scontrol requeue 7") for call in calls()) == 5
+
+
+def test_task_of_an_array_speaks_of_itself_and_not_of_the_whole_array(stand_ins, monkeypatch):
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    calls = stand_ins("echo RUNNING")
+    assert slurm_task._requeued(1.0)
+    assert "--jobs=7_3" in calls()[0]
+    assert calls()[1] == "scontrol requeue 7_3"
+
+
+@pytest.mark.parametrize(("state", "code", "said"), [("RUNNING", 0, "Requeued."), ("CANCELLED", 75, "SLURM is ending the job")])
+def test_task_whose_worker_alone_was_stopped_asks_to_be_requeued(store, stand_ins, capfd, monkeypatch, state, code, said):
+    stand_ins(f"echo {state}")
+    (run,) = small_runs(1)
+    monkeypatch.setattr("experiments.executor.run_local", lambda groups, *_, **__: [Job(groups[0], "stopped")])
+    assert ended(task_of(store, [run])) == code
+    assert said in capfd.readouterr().out
 
 
 def test_claim_of_a_job_before_it_was_requeued_to_another_node_is_dead(store, monkeypatch):
@@ -539,6 +633,48 @@ def test_interrupted_job_is_requeued_and_ends_in_the_same_bytes(cluster, submit,
     assert result_bytes(store, runs) == bytes_alone(runs)
 
 
+def test_job_is_requeued_though_squeue_fails_when_it_is_stopped(cluster, submit, store, profile, tmp_path, monkeypatch):
+    # In the way of the task's questions alone, which name a job.
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "squeue").write_text(
+        f"""#!/bin/sh
+case "$*" in *--jobs=*) echo asked >>{tmp_path}/asked; [ $(wc -l <{tmp_path}/asked) -lt 3 ] && exit 1;; esac
+exec {shutil.which("squeue")} "$@"
+"""
+    )
+    (folder / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    (run,) = runs = small_runs(1)
+    submitted(submit, store, profile(), "--seeds", "1")
+    worker = frozen_in_the_middle_of_training(store, run)
+    ((job, _),) = (line.split() for line in jobs())
+    scancel_term(job)
+    thaw_when_asked_to_stop(worker)
+    finished_and_gone(store, runs)
+    assert (tmp_path / "asked").read_text().count("asked") == 3
+    assert "restart 1 of job" in output(store)
+    assert result_bytes(store, runs) == bytes_alone(runs)
+
+
+def test_last_task_of_an_array_is_requeued_by_itself(cluster, submit, store, profile):
+    runs = small_runs(2)
+    submitted(submit, store, profile(), "--seeds", "2", "--lanes", "1", "--hours", "0.001")
+    workers = [frozen_in_the_middle_of_training(store, run) for run in runs]
+    array = {line.split()[0].partition("_")[0] for line in jobs()}
+    (last,) = [
+        number
+        for number, run in enumerate(runs)
+        if (holder := store.claimant(run.run_id)) is not None and {holder["job"]} == array
+    ]
+    slurm("scancel", "--signal=TERM", f"{array.pop()}_1")  # the last to be started has the number of the whole array
+    thaw_when_asked_to_stop(workers[last])
+    os.kill(workers[1 - last], signal.SIGCONT)
+    finished_and_gone(store, runs)
+    assert output(store).count("restart 1 of job") == 1
+    assert result_bytes(store, runs) == {run.run_id: bytes_alone((run,))[run.run_id] for run in runs}
+
+
 def test_job_over_its_time_limit_is_requeued_and_ends_in_the_same_bytes(cluster, submit, store, profile):
     (run,) = runs = small_runs(1)
     # A minute is the shortest limit. SLURM looks every 30 s and warns up to a minute early, so any delay will do.
@@ -618,6 +754,18 @@ def test_job_of_a_node_that_crashed_is_requeued_and_ends_in_the_same_bytes(clust
     assert "restart 1 of job" in output(store)
     assert store.provenance(run.run_id)["resumed_at"]
     assert result_bytes(store, runs) == bytes_alone(runs)
+
+
+def test_output_of_a_task_is_in_its_folder_whatever_that_is_called(cluster, submit, profile, tmp_path):
+    store = Store(tmp_path / "runs 50%x%% [/z]")
+    runs = small_runs(1)
+    answer = submitted(submit, store, profile(), "--seeds", "1")
+    (folder,) = (store.root / "slurm" / "logs").iterdir()
+    assert f"output in {folder}." in answer.out
+    finished_and_gone(store, runs)
+    assert "start of job" in output(store)
+    assert {path.suffix for path in folder.glob("*_0_log.*")} == {".out", ".err"}
+    assert [path.name for path in tmp_path.glob("runs*")] == ["runs 50%x%% ["], "it went elsewhere"
 
 
 def test_refusal_of_sbatch_is_told_and_remembers_nothing(cluster, submit, store, profile):

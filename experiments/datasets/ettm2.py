@@ -1,73 +1,47 @@
 """ETTm2: loads and oil temperature of an electricity transformer, every 15 minutes for two years.
 
-Zhou et al., 2021, *Informer* (arXiv:2012.07436), repository zhouhaoyi/ETDataset. No checksum of the file was published, so
-it is known by its content: columns, number of rows, spacing.
+Zhou et al., 2021, *Informer* (arXiv:2012.07436), repository zhouhaoyi/ETDataset. Its authors published no checksum; the MD5 is
+the one by which libraries of time series (darts) know the file.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 
-from experiments.errors import UserError
+from experiments.datasets import files
+from experiments.datasets.files import DataFile
 
-URL = "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/ETTm2.csv"
-FILE_NAME = "ETTm2.csv"
+FILE = DataFile(
+    name="ETTm2.csv",
+    url="https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/ETTm2.csv",
+    digest="md5:7687e47825335860bf58bccb31be0c56",
+    instead=", or use ETTm2-generated, which is made up",
+)
 COLUMNS = ("date", "HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
 ROWS = 69_680
 SPACING = timedelta(minutes=15)
 
-TIMEOUT_SECONDS = 30
+
+class Series(NamedTuple):
+    """The channels, float64 [69680, 7] with the oil temperature last, not writable; and the SHA-256 of their file."""
+
+    channels: np.ndarray
+    sha256: str
 
 
-def load(path: Path) -> np.ndarray:
-    """Return the channels, float64 [69680, 7] with the oil temperature last, not writable; fetch the file if it is missing.
+def load(path: Path, accepted: str = "") -> Series:
+    """Return the series; fetch the file if it is missing.
 
-    Raise `UserError` if the file is not the published one, or is missing and cannot be fetched.
+    Raise `UserError` if the file is neither the published one nor that whose SHA-256 is `accepted`, or is missing and cannot
+    be fetched.
     """
-    if not path.exists():
-        fetch(path)
-    return _read(path.absolute())
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(_bytes(path)).hexdigest()
-
-
-def fetch(path: Path) -> None:
-    """Download the file, check it, and put it at `path` whole. Where anything goes wrong, raise `UserError` and leave none."""
-    import pooch
-    import requests
-
-    remedy = f"download it by hand and put it at {path.absolute()}, or use ETTm2-generated, which is made up"
-    pooch.get_logger().setLevel("WARNING")  # it would advise to note the checksum of whatever came
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            downloader = pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS)
-            found = pooch.retrieve(URL, known_hash=None, fname=path.name, path=folder, downloader=downloader)
-            parse(Path(found).read_bytes())
-            os.replace(found, path)
-    except requests.RequestException as error:
-        answer = f" {error.response.status_code}" if error.response is not None else ""
-        raise UserError(
-            f"{path} is missing and cannot be fetched from {URL} ({type(error).__name__}{answer}); {remedy}."
-        ) from None
-    except ValueError as error:
-        raise UserError(f"{path} is missing, and what came from {URL} is not it: {error}; {remedy}.") from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise UserError(
-            f"{path} is missing and cannot be written ({reason}); set STREAMING_RL_DATA to a folder that can be written."
-        ) from None
+    return _load(path.absolute(), accepted)
 
 
 def parse(content: bytes) -> np.ndarray:
@@ -97,17 +71,8 @@ def parse(content: bytes) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _read(path: Path) -> np.ndarray:
-    try:
-        channels = parse(_bytes(path))
-    except ValueError as error:
-        raise UserError(f"{path} is not the published ETTm2.csv: {error}; remove it to have it fetched from {URL}.") from None
+def _load(path: Path, accepted: str) -> Series:
+    content = files.load(FILE, path, parse, accepted)
+    channels = parse(content)
     channels.setflags(write=False)
-    return channels
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); put the file from {URL} there.") from None
+    return Series(channels, files.sha256(content))

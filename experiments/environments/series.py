@@ -16,16 +16,21 @@ import numpy as np
 from gymnasium import spaces as gym_spaces
 
 from algorithms.agent import Spaces
-from experiments.datasets import load_series
+from experiments.datasets import load_series, series_files
 from experiments.environment_options import SeriesOptions
 from experiments.environments.simulator import Moment
+
+
+def files(env_id: str, options: SeriesOptions) -> dict[str, str]:
+    """Return the files that a series is read from, with the SHA-256 of each."""
+    return series_files(env_id, options.data_sha256)
 
 
 class Series:
     """One pass over a series."""
 
     def __init__(self, env_id: str, options: SeriesOptions):
-        self._rows = load_series(env_id)  # float64 [rows, channels], the last channel is what is predicted
+        self._rows = load_series(env_id, options.data_sha256)  # float64 [rows, channels], the last channel is what is predicted
         target = self._rows[:, -1]
         self._rewards: list[float] = ((target - target.min()) / (target.max() - target.min())).tolist()
         self._decay, self._bias_correction = options.memory_trace, options.trace_bias_correction

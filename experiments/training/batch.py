@@ -92,7 +92,7 @@ def _train(run: Run, context: Context) -> None:
         context.goes_on(run.run_id, restored)
     elif checkpoint.latest_step(context.store, run.run_id) > 0:
         stream.restarted = True
-        checkpoint.discard(context.store, run.run_id)  # being of later steps they would outlast the new ones
+        context.discard_checkpoints(run.run_id)  # being of later steps they would outlast the new ones
 
     advance(
         stream,
@@ -107,7 +107,6 @@ def _train(run: Run, context: Context) -> None:
         "diverged_at": stream.diverged_at,
     }
     provenance = {
-        **context.provenance_of(run.run_id),
         "implementation": f"stable-baselines3 {requires['stable-baselines3']}",
         "libraries": requires["libraries"],
         "threads": 1,
@@ -118,8 +117,7 @@ def _train(run: Run, context: Context) -> None:
     }
     if stream.restarted:
         provenance["resume"] = checkpoint.RESTARTED
-    context.store.publish(run, {"episodes": stream.episodes.table()}, result, provenance)
-    checkpoint.discard(context.store, run.run_id)
+    context.publish(run, {"episodes": stream.episodes.table()}, result, provenance)
     stream.environment.close()
 
 

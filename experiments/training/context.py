@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from experiments import checkpoint
 from experiments.arithmetic import Arithmetic, choose
-from experiments.store import Owner, Store
+from experiments.errors import failure_text
+from experiments.spec import Run
+from experiments.store import Owner, Store, Table, same_version
 
 if TYPE_CHECKING:
     from algorithms.kernels import Compiler
@@ -19,6 +22,23 @@ BEAT_SECONDS = 2.0
 
 class Interrupted(Exception):
     """Training was asked to stop; its state is in a checkpoint and the same command goes on from there."""
+
+
+class RunFailed(Exception):
+    """An environment or a stream raised, which concerns its own run and no other. `__cause__` is what it raised."""
+
+    def __init__(self, run: Run):
+        super().__init__(run.run_id)
+        self.run = run
+
+
+@contextmanager
+def blamed_on(run: Run) -> Iterator[None]:
+    """Raise `RunFailed` for a run where making, restoring or saving what it alone uses raises anything."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:  # an environment may call sys.exit
+        raise RunFailed(run) from error
 
 
 class ClaimLost(Exception):
@@ -35,6 +55,8 @@ class Watcher(Protocol):
 
     def checkpoint_due(self) -> bool: ...
 
+    def fail(self, run: Run, error: BaseException) -> None: ...
+
 
 class Unwatched:
     """A watcher for loops that nobody watches, such as those whose speed is measured."""
@@ -50,6 +72,10 @@ class Unwatched:
         """Never."""
         return False
 
+    def fail(self, run: Run, error: BaseException) -> None:
+        """Raise the error: a measurement of speed has no others that could go on."""
+        raise error
+
 
 @dataclass
 class Context:
@@ -61,6 +87,8 @@ class Context:
         arithmetic: how lanes are compiled; chosen here if nobody has.
         provenance: what is known of the machine and the code before training starts.
         claimed: ids of the runs that the owner holds.
+        again: finished runs are measured anew, and replaced once they have been.
+        failed: what is kept of the runs that have failed by themselves while others went on, by id.
     """
 
     store: Store
@@ -71,6 +99,8 @@ class Context:
     arithmetic: Arithmetic | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     claimed: list[str] = field(default_factory=list)
+    again: bool = False
+    failed: dict[str, str] = field(default_factory=dict)
     _code: dict[str, list[Any]] = field(default_factory=dict)
     _last_beat: float = 0.0
     _last_checkpoint: float = field(default_factory=time.monotonic)
@@ -105,6 +135,27 @@ class Context:
             self._check_claim(run_id)
         checkpoint.save(self.store, run_id, step, requires, payload, self._versions(run_id))
 
+    def publish(
+        self, run: Run, tables: Mapping[str, Table], result: Mapping[str, Any], provenance: Mapping[str, Any] | None = None
+    ) -> None:
+        """Publish a run with `provenance_of` it and more, and remove its checkpoints."""
+        self.store.publish(run, tables, result, {**self.provenance_of(run.run_id), **(provenance or {})}, replace=self.again)
+        self.discard_checkpoints(run.run_id)
+
+    def fail(self, run: Run, error: BaseException) -> None:
+        """Keep why one of the runs has failed, and give it up; the others go on."""
+        self.failed[run.run_id] = failure_text(error)
+        if run.run_id in self.claimed:
+            self.claimed.remove(run.run_id)
+        if self.store.holds(run.run_id, self.owner):
+            self.store.fail(run.run_id, self.failed[run.run_id])
+            self.store.release(run.run_id, self.owner)
+
+    def discard_checkpoints(self, run_id: str) -> None:
+        """Remove the checkpoints of a run, unless it has been taken over and they are another's."""
+        if run_id not in self.claimed or self.store.holds(run_id, self.owner):
+            checkpoint.discard(self.store, run_id)
+
     def goes_on(self, run_id: str, restored: checkpoint.Checkpoint) -> None:
         """Note that a run goes on from a checkpoint."""
         self._code[run_id] = restored.code
@@ -115,7 +166,7 @@ class Context:
 
     def _versions(self, run_id: str) -> list[Any]:
         earlier, now = self._code.get(run_id, []), self.provenance.get("git")
-        return [*earlier, now] if now is not None and now not in earlier[-1:] else earlier
+        return earlier if now is None or (earlier and same_version(earlier[-1], now)) else [*earlier, now]
 
     def _check_claim(self, run_id: str) -> None:
         if not self.store.holds(run_id, self.owner):

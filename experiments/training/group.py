@@ -23,7 +23,7 @@ from experiments.environments import describe
 from experiments.provenance import exact_versions
 from experiments.registry import environment_options, make_learner
 from experiments.spec import Run
-from experiments.training.context import Context, Interrupted, Watcher
+from experiments.training.context import Context, Interrupted, RunFailed, Watcher, blamed_on
 
 # Steps between two looks at the watcher.
 LOOK_EVERY = 64
@@ -34,6 +34,7 @@ class Stream(Protocol):
 
     run: Run
     diverged_at: int | None
+    failed: bool
 
     def recent_return(self) -> float | None:
         """Return how good the learner is now, to be shown while it trains; None where that has no name."""
@@ -76,7 +77,7 @@ class Clock:
     """Counts the steps of a group, and looks after it between them: tells how far it is, saves it, stops where asked to.
 
     Attributes:
-        alive: lanes that have not diverged, each with its stream; they alone are stepped and looked at.
+        alive: lanes that have neither diverged nor failed, each with its stream; they alone are stepped and looked at.
     """
 
     def __init__(self, group: LaneGroup, begun_at: int, end: int, watcher: Watcher, save: Callable[[int], None]):
@@ -100,6 +101,14 @@ class Clock:
                 self._warm_at, self._warm_step = time.monotonic(), step  # the first step compiles
             if first or step % LOOK_EVERY == 0:
                 self._look()
+
+    def drop_failed(self, errors: Mapping[int, BaseException]) -> None:
+        """Take lanes whose environment or stream has raised out of `alive`, and give their runs up. The others go on."""
+        for lane, stream in self.alive:
+            if lane in errors:
+                stream.failed = True
+                self._watcher.fail(stream.run, errors[lane])
+        self.alive = [(lane, stream) for lane, stream in self.alive if lane not in errors]
 
     def drop_diverged(self) -> bool:
         """Take lanes that have left the finite numbers out of `alive`; return whether there were any."""
@@ -140,7 +149,14 @@ def train(kind: type[LaneGroup], runs: Sequence[Run], context: Context, eager_be
     arithmetic = requirements(context.arithmetic if compiled else None)
     requires = {"engine": "compiled" if compiled else "eager", **exact_versions(), **arithmetic}
     for group, checkpoints in _groups_at_one_step(runs, context, requires):
-        _train_group(kind, group, checkpoints, compiled, requires, context)
+        while group:
+            try:
+                _train_group(kind, group, checkpoints, compiled, requires, context)
+                break
+            except RunFailed as failure:  # it could not be begun or restored: the others are, without it
+                context.fail(failure.run, failure.__cause__ or failure)
+                place = group.index(failure.run)
+                del group[place], checkpoints[place]
 
 
 Restored = list[checkpoint.Checkpoint | None]
@@ -189,9 +205,18 @@ def _train_group(
 
     def save(step: int) -> None:
         for lane, stream in enumerate(group.streams):
+            if stream.failed:
+                continue
+            try:
+                with blamed_on(stream.run):
+                    kept = group.payload(lane)
+            except RunFailed as failure:
+                stream.failed = True
+                context.fail(stream.run, failure.__cause__ or failure)
+                continue
             payload = {
                 "state": group.lanes.state(lane),
-                **group.payload(lane),
+                **kept,
                 "diverged_at": stream.diverged_at,
                 "resumed_at": resumed_at,
                 "restarted": restarted[lane],
@@ -202,13 +227,14 @@ def _train_group(
     pace = group.advance(begun_at, runs[0].steps, context, save)
     seconds = time.monotonic() - began
     for lane, (stream, again) in enumerate(zip(group.streams, restarted, strict=True)):
+        if stream.failed:
+            continue
         result = {
             "status": "finished" if stream.diverged_at is None else "diverged",
             "diverged_at": stream.diverged_at,
             "steps": stream.run.steps if stream.diverged_at is None else stream.diverged_at,
         }
         provenance = {
-            **context.provenance_of(stream.run.run_id),
             **{key: requires[key] for key in ("engine", *ARITHMETIC) if key in requires},
             "lanes": len(runs),
             "threads": 1,
@@ -218,6 +244,5 @@ def _train_group(
             **({"resume": checkpoint.RESTARTED} if again else {}),
         }
         tables = {name: table for name, table in group.tables(lane).items() if table}
-        context.store.publish(stream.run, tables, result, provenance)
-        checkpoint.discard(context.store, stream.run.run_id)
+        context.publish(stream.run, tables, result, provenance)
     group.close()

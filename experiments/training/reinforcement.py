@@ -20,7 +20,7 @@ from experiments.randomness import BLOCK, NoiseStream, derive
 from experiments.registry import environment_options, make_learner
 from experiments.spec import Run
 from experiments.training import group
-from experiments.training.context import Context, Watcher
+from experiments.training.context import Context, Watcher, blamed_on
 from experiments.training.episodes import EpisodeLog
 from experiments.training.group import Clock, LaneGroup
 from experiments.training.metrics import TD_ERROR, MetricsLog
@@ -46,6 +46,13 @@ class Stream:
         self.episodes = EpisodeLog()
         self.metrics = MetricsLog.of(agent, left_out=TD_ERROR)
         self.diverged_at: int | None = None
+        self.failed = False
+
+    @classmethod
+    def of(cls, run: Run, agent: Agent) -> Self:
+        """Make a stream; raise `RunFailed` where its environment cannot be made."""
+        with blamed_on(run):
+            return cls(run, agent)
 
     def recent_return(self) -> float | None:
         """Return the mean return of the last episodes, None if there are none yet."""
@@ -63,7 +70,7 @@ class Agents(LaneGroup):
     def begin(cls, runs: Sequence[Run], compiled: Compiler | bool) -> Self:
         """Make fresh streams and agents, up to their first actions."""
         agents: list[Agent] = [make_learner(run) for run in runs]
-        streams = [Stream(run, agent) for run, agent in zip(runs, agents, strict=True)]
+        streams = [Stream.of(run, agent) for run, agent in zip(runs, agents, strict=True)]
         spaces = streams[0].environment.spaces
         states = [
             agent.init(torch.Generator().manual_seed(derive(run.seed, "init")), spaces)
@@ -71,7 +78,8 @@ class Agents(LaneGroup):
         ]
         lanes = Lanes(agents[0], spaces, states, compiled)
         for lane, stream in enumerate(streams):
-            lanes.acting_obs[lane] = stream.environment.reset()[0]
+            with blamed_on(stream.run):
+                lanes.acting_obs[lane] = stream.environment.reset()[0]
             lanes.noise[lane] = stream.noise.block(0)[0]
         lanes.start()
         return cls(streams, lanes)
@@ -80,13 +88,14 @@ class Agents(LaneGroup):
     def restore(cls, runs: Sequence[Run], payloads: Sequence[dict[str, Any]], compiled: Compiler | bool, step: int) -> Self:
         """Go to where `payload` was called, which was after so many steps."""
         agents: list[Agent] = [make_learner(run) for run in runs]
-        streams = [Stream(run, agent) for run, agent in zip(runs, agents, strict=True)]
+        streams = [Stream.of(run, agent) for run, agent in zip(runs, agents, strict=True)]
         lanes = Lanes(agents[0], streams[0].environment.spaces, [p["state"] for p in payloads], compiled, step)
         for lane, (stream, payload) in enumerate(zip(streams, payloads, strict=True)):
             stream.episodes.rows, stream.diverged_at = payload["rows"], payload["diverged_at"]
             stream.metrics.set_state(payload["metrics"])
             if stream.diverged_at is None:
-                stream.environment.set_state(payload["environment"])
+                with blamed_on(stream.run):
+                    stream.environment.set_state(payload["environment"])
             lanes.obs[lane], lanes.action[lane] = payload["obs"], payload["action"]
         return cls(streams, lanes)
 
@@ -107,6 +116,7 @@ class Agents(LaneGroup):
         alive = [(lane, stream, stream.environment) for lane, stream in clock.alive]
         blocks = np.empty((BLOCK, *lanes.noise.shape), np.float32)
         block_number = -1
+        errors: dict[int, BaseException] = {}
         reward, next_obs, acting_obs = lanes.reward, lanes.next_obs, lanes.acting_obs
         terminated, truncated, restarted, action = lanes.terminated, lanes.truncated, lanes.restarted, lanes.action
         for step in clock.steps():
@@ -117,16 +127,23 @@ class Agents(LaneGroup):
             lanes.noise[:] = blocks[step % BLOCK]
             for lane, stream, environment in alive:
                 try:
-                    obs, reward[lane], ended, cut, _ = environment.step(action[lane])
-                except SimulationDivergedError:
-                    reward[lane] = np.nan  # noticed below, with the learners that diverge by themselves
-                    continue
-                next_obs[lane] = obs
-                terminated[lane], truncated[lane], restarted[lane] = ended, cut, environment.needs_reset
-                if environment.needs_reset:
-                    stream.episodes.record(step, environment.last_episode)
-                    obs = environment.reset()[0]
-                acting_obs[lane] = obs
+                    try:
+                        obs, reward[lane], ended, cut, _ = environment.step(action[lane])
+                    except SimulationDivergedError:
+                        reward[lane] = np.nan  # noticed below, with the learners that diverge by themselves
+                        continue
+                    next_obs[lane] = obs
+                    terminated[lane], truncated[lane], restarted[lane] = ended, cut, environment.needs_reset
+                    if environment.needs_reset:
+                        stream.episodes.record(step, environment.last_episode)
+                        obs = environment.reset()[0]
+                    acting_obs[lane] = obs
+                except (Exception, SystemExit) as error:
+                    errors[lane] = error  # its learner goes through this step with the others, and nobody looks at it
+            if errors:
+                clock.drop_failed(errors)
+                errors.clear()
+                alive = [(lane, stream, stream.environment) for lane, stream in clock.alive]
             lanes.step()
             if clock.drop_diverged():
                 alive = [(lane, stream, stream.environment) for lane, stream in clock.alive]

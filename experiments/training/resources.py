@@ -80,7 +80,7 @@ def measure(run: Run, context: Context) -> None:
             rows = _times(cast(Run, measured_run(run)), settings, run.steps, context)
     table = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
     result = {"status": "finished", "steps": run.steps, "diverged_at": None}
-    context.store.publish(run, {run.algorithm: table}, result, {**context.provenance, "threads": 1})
+    context.publish(run, {run.algorithm: table}, result, {"threads": 1})
 
 
 def _times(run: Run, settings: UpdateTime, repeats: int, context: Context) -> Rows:

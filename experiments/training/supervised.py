@@ -20,7 +20,7 @@ from experiments.randomness import BLOCK, NoiseStream, derive
 from experiments.registry import environment_options, make_learner
 from experiments.spec import Run
 from experiments.training import group
-from experiments.training.context import Context, Watcher
+from experiments.training.context import Context, Watcher, blamed_on
 from experiments.training.group import Clock, LaneGroup
 from experiments.training.metrics import MetricsLog
 
@@ -42,6 +42,13 @@ class Stream:
         self.noise = NoiseStream(run.seed, learner.noise(self.samples.spaces))
         self.metrics = MetricsLog.of(learner, task_steps=self.samples.spaces.task_steps)
         self.diverged_at: int | None = None
+        self.failed = False
+
+    @classmethod
+    def of(cls, run: Run, learner: LabelledLearner) -> Self:
+        """Make a stream; raise `RunFailed` where its samples cannot be had."""
+        with blamed_on(run):
+            return cls(run, learner)
 
     def recent_return(self) -> float | None:
         """Return None: there are no returns."""
@@ -53,7 +60,7 @@ class LabelledLearners(LaneGroup):
 
     def __init__(self, runs: Sequence[Run], states: Sequence[Any], compiled: Compiler | bool, step: int = 0):
         learners: list[LabelledLearner] = [make_learner(run) for run in runs]
-        self.streams: list[Stream] = [Stream(run, learner) for run, learner in zip(runs, learners, strict=True)]
+        self.streams: list[Stream] = [Stream.of(run, learner) for run, learner in zip(runs, learners, strict=True)]
         spaces = self.streams[0].samples.spaces
         if not states:
             states = [
@@ -90,9 +97,15 @@ class LabelledLearners(LaneGroup):
             number, place = divmod(step - 1, BLOCK)
             if number != block_number:
                 block_number = number
-                for lane, stream in enumerate(self.streams):
-                    x[:, lane], y[:, lane] = stream.samples.samples(number * BLOCK, BLOCK)
+                errors: dict[int, BaseException] = {}
+                for lane, stream in clock.alive:
+                    try:
+                        x[:, lane], y[:, lane] = stream.samples.samples(number * BLOCK, BLOCK)
+                    except (Exception, SystemExit) as error:
+                        errors[lane] = error
+                        x[:, lane], y[:, lane] = 0, 0  # nobody looks at what is learnt from it
                     noise[:, lane] = stream.noise.block(number)
+                clock.drop_failed(errors)
             lanes.x[:], lanes.y[:], lanes.noise[:] = x[place], y[place], noise[place]
             lanes.step()
             clock.drop_diverged()

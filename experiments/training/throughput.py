@@ -55,7 +55,7 @@ def measure(run: Run, context: Context) -> None:
     repeat, quantity, rate = zip(*rows, strict=True)
     table = {"repeat": np.array(repeat), "quantity": np.array(quantity), "steps_per_second": np.array(rate)}
     result = {"status": "finished", "steps": run.steps, "diverged_at": None}
-    context.store.publish(run, {"throughput": table}, result, {**context.provenance, "threads": 1})
+    context.publish(run, {"throughput": table}, result, {"threads": 1})
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from typing import get_args
 
 import pytest
 import torch
-from algorithms.settings import OptimizerName
 from probes import (
     BARE,
     ConstantReward,
@@ -26,6 +25,7 @@ from reference_parts import policy_of, value_of
 from references import assert_all_fields_are_among, compare_actor_critic, option_id
 
 from algorithms.agent import Agent, Spaces, hyperparameters, structure
+from algorithms.settings import OptimizerName
 from algorithms.stream_ac import StreamAC
 
 SPACES = Spaces(obs_shape=(5,), action_size=2, time_feature=True)

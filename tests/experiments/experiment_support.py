@@ -21,9 +21,9 @@ import pytest
 
 from experiments.cli import run_app
 from experiments.expand import resolve
-from experiments.soak import result_bytes
 from experiments.spec import Arm, Row, Run
 from experiments.store import Store
+from experiments.testing.comparing import result_bytes
 from experiments.worker import DONE, Options, train_runs
 
 ROOT = Path(__file__).parents[2]

@@ -7,16 +7,23 @@ import http.server
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from experiment_support import eager, make_run
 from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.datasets import data_folder, ettm2, generated, load_series
+from experiments.environment_options import SeriesOptions
 from experiments.errors import UserError
+from experiments.expand import resolve
+from experiments.spec import Arm, Row
+from experiments.store import Store
+from experiments.worker import DONE, train_runs
 
 HEADER = "date,HUFL,HULL,MUFL,MULL,LUFL,LULL,OT"
 
@@ -30,6 +37,10 @@ def file_of(rows: np.ndarray) -> bytes:
     return "\n".join([HEADER, *lines, ""]).encode()
 
 
+def pretend(monkeypatch: pytest.MonkeyPatch, **changes: str) -> None:
+    monkeypatch.setattr(ettm2, "FILE", replace(ettm2.FILE, **changes))
+
+
 @pytest.fixture(scope="module")
 def published() -> bytes:
     """Return a file that looks like the published one, with the numbers of the generated series."""
@@ -37,8 +48,9 @@ def published() -> bytes:
 
 
 @pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return where ETTm2 is looked for; nothing is there."""
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published: bytes) -> Path:
+    """Return where ETTm2 is looked for; nothing is there. The digest is that of the file above."""
+    pretend(monkeypatch, digest=f"md5:{hashlib.md5(published).hexdigest()}")
     monkeypatch.setenv("STREAMING_RL_DATA", str(tmp_path / "datasets"))
     return tmp_path / "datasets" / "ETTm2.csv"
 
@@ -52,7 +64,7 @@ def test_channels_are_read_to_the_last_digit(path, published):
     channels = load_series("ETTm2")
     assert channels.dtype == np.float64
     assert (channels == generated.load()).all()
-    assert ettm2.sha256(path) == hashlib.sha256(published).hexdigest()
+    assert ettm2.load(path).sha256 == hashlib.sha256(published).hexdigest()
 
 
 def test_lines_may_end_as_on_windows(published):
@@ -165,6 +177,55 @@ def test_any_bytes_are_refused(content):
         ettm2.parse(content)
 
 
+# Files of another content
+
+
+CHANGED = last_number("30.001")
+
+
+def test_changed_value_is_refused_with_both_remedies(path, published):
+    path.parent.mkdir()
+    path.write_bytes(CHANGED(published))
+    sha256 = hashlib.sha256(CHANGED(published)).hexdigest()
+    with pytest.raises(UserError, match=rf"is not the published ETTm2.csv: its MD5 is .*; remove it .*data_sha256={sha256}"):
+        load_series("ETTm2")
+
+
+def test_file_that_the_configuration_names_is_taken_and_no_other(path, published):
+    path.parent.mkdir()
+    path.write_bytes(CHANGED(published))
+    sha256 = hashlib.sha256(CHANGED(published)).hexdigest()
+    assert load_series("ETTm2", sha256)[1, -1] == 30.001
+    path.write_bytes(published)
+    ettm2._load.cache_clear()
+    with pytest.raises(UserError, match=rf"and not {sha256}, which data_sha256 names"):
+        load_series("ETTm2", sha256)
+    with pytest.raises(UserError, match="ETTm2-generated is read from no file"):
+        load_series("ETTm2-generated", sha256)
+
+
+def test_accepted_file_is_part_of_a_runs_name_and_the_published_one_is_not(path):
+    arm, row = Arm("", "stream_td"), Row("ETTm2", (), steps=100, seeds=1, bin_width=1)
+    usual = resolve(row, arm, 0)
+    accepting = resolve(replace(row, environment={"data_sha256": "a" * 64}), arm, 0)
+    assert "data_sha256" not in dict(usual.environment)
+    assert dict(accepting.environment)["data_sha256"] == "a" * 64
+    assert usual.run_id != accepting.run_id
+    with pytest.raises(UserError, match="64 hexadecimal digits"):
+        SeriesOptions(data_sha256="ab")
+
+
+@pytest.mark.parametrize(("env_id", "named"), [("ETTm2", True), ("ETTm2-generated", False)])
+def test_runs_record_the_files_that_they_read(path, published, tmp_path, env_id, named):
+    path.parent.mkdir()
+    path.write_bytes(published)
+    store = Store(tmp_path / "runs")
+    run = make_run(env_id, steps=40, algorithm="stream_td")
+    assert train_runs([run], store, eager(), lambda: False) == DONE
+    expected = {"ETTm2.csv": hashlib.sha256(published).hexdigest()} if named else None
+    assert store.provenance(run.run_id).get("data") == expected
+
+
 # Downloads
 
 
@@ -185,7 +246,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[http.server.ThreadingHTTPS
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    monkeypatch.setattr(ettm2, "URL", f"http://127.0.0.1:{server.server_port}/ETTm2.csv")
+    pretend(monkeypatch, url=f"http://127.0.0.1:{server.server_port}/ETTm2.csv")
     monkeypatch.setenv("no_proxy", "*")
     yield server
     server.shutdown()
@@ -210,9 +271,12 @@ def test_missing_file_is_fetched_once_and_kept(path, published, site):
         (200, 0.5, 1.0, r"cannot be fetched from http://127.0.0.1"),  # the connection breaks
         (200, 0.5, 0.5, r"what came from http://127.0.0.1.* is not it: it has .* rows instead of 69,680"),
         (200, 0.0, 0.0, r"is not it: its first line is ''"),
+        (200, 1.0, 1.0, r"is not it: its MD5 is .* instead of"),
     ],
 )
 def test_failed_download_says_where_to_put_the_file_and_leaves_none(path, published, site, status, share, claimed, reason):
+    if (status, share) == (200, 1.0):
+        published = CHANGED(published)
     size = len(published)
     site.answer = (status, published[: int(share * size)], int(claimed * size))  # type: ignore[attr-defined]
     with pytest.raises(UserError, match=reason) as error:
@@ -238,7 +302,7 @@ def test_folder_that_cannot_be_made_is_named(path):
 
 
 def test_address_is_the_one_of_the_published_repository():
-    assert ettm2.URL == "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/ETTm2.csv"
+    assert ettm2.FILE.url == "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/ETTm2.csv"
 
 
 # The generated series

@@ -35,11 +35,12 @@ from experiment_support import (
 
 from experiments import checkpoint, run
 from experiments import store as store_module
-from experiments.cli import resolve_request
+from experiments.cli import make_console, resolve_request
 from experiments.spec import Run
 from experiments.store import STALE_AFTER_SECONDS, Owner, Store, process_identity
+from experiments.training import batch
 from experiments.training.context import ClaimLost, Context
-from experiments.worker import DONE, FAILED, STOPPED, STORE_UNWRITABLE, train_runs
+from experiments.worker import DONE, FAILED, HELD, STOPPED, STORE_UNWRITABLE, train_runs
 
 FORK = multiprocessing.get_context("fork")
 PPO = {"hidden": (8, 8), "rollout_steps": 64, "minibatch_size": 32, "epochs": 1}
@@ -373,7 +374,7 @@ def test_of_two_hosts_one_trains_and_when_taken_for_dead_it_stops(store, host, c
     owner = store.claimant(runs[0].run_id)
     first, loser = racing.pop(owner["host"]), *racing.values()
     first.signal(signal.SIGSTOP)
-    assert loser.wait() == (DONE, "")
+    assert loser.wait() == (HELD, "")
     assert [store.claimant(run_.run_id)["owner"] for run_ in runs] == [owner["owner"]] * 2
 
     beat = store.claims_path / f".heartbeat.{owner['owner']}"
@@ -388,7 +389,7 @@ def test_of_two_hosts_one_trains_and_when_taken_for_dead_it_stops(store, host, c
         published = store.provenance(runs[0].run_id)
     first.signal(signal.SIGCONT)
     code, said = first.wait()
-    assert (code, said.count("\n")) == (STOPPED, 1)
+    assert (code, said.count("\n")) == (HELD, 1)
     assert "was taken over" in said
     if comes_back == "while the other trains":
         assert sorted(path.name for path in store.checkpoints_path.rglob("*.ckpt")) == kept
@@ -429,3 +430,175 @@ def test_worker_that_raises_after_it_was_taken_for_dead_does_not_fail_the_run_of
 
     assert train_runs(runs, store, eager(NEVER), stop_after(1, lose_and_raise)) == FAILED
     assert store.failures() == set()
+
+
+# Containers: one host name, other processes
+
+
+CLAIM_AND_BEAT = """
+import sys, time
+from experiments.store import Owner, Store
+store, owner = Store(sys.argv[1]), Owner()
+store.claim("run", owner)
+while True:
+    store.beat(owner, {"step": 64})
+    time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def owner_in_a_container(store: Store) -> Iterator[subprocess.Popen[bytes]]:
+    """Start an owner that has other numbers of processes, under the same host name, and beats."""
+    unshare = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    if subprocess.run([*unshare, "true"], capture_output=True).returncode:
+        pytest.skip("this user may not give a process other numbers of processes (unshare --pid)")
+    process = subprocess.Popen([*unshare, sys.executable, "-c", CLAIM_AND_BEAT, str(store.root)])
+    wait_until(lambda: (store.claimant("run") or {}).get("step"))
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_living_owner_in_another_container_of_the_same_name_is_not_robbed(store, owner_in_a_container):
+    holder = store.claimant("run")
+    assert holder["host"] == socket.gethostname()
+    assert holder["process"] != process_identity(holder["pid"]), "its number of process means something here"
+    assert not store.claim("run", Owner())
+    owner_in_a_container.kill()  # and unshare its child
+    owner_in_a_container.wait()
+    (beat,) = store.claims_path.glob(".heartbeat.*")
+    assert not store.claim("run", Owner()), "it cannot be known yet"
+    os.utime(beat, (time.time() - STALE_AFTER_SECONDS - 1,) * 2)
+    assert store.claim("run", Owner())
+
+
+def rewrite(store: Store, run_id: str, **changes: Any) -> None:
+    path = store.claims_path / run_id
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_owner_that_went_down_with_its_host_is_dead_once_it_has_been_silent_since(store, monkeypatch):
+    owner = Owner()
+    store.claim("run", owner)
+    store.beat(owner, {"step": 64})
+    rewrite(store, "run", boot="before")
+    (beat,) = store.claims_path.glob(".heartbeat.*")
+    os.utime(beat, (time.time() - 200,) * 2)
+    real = Path.read_text
+    for up, alive in ((1000.0, True), (100.0, False)):  # started after it was heard of, or long before: then it is another host
+        text = f"{up} 1.0\n"
+        monkeypatch.setattr(Path, "read_text", lambda self, t=text: t if str(self) == "/proc/uptime" else real(self))
+        assert store.claimant("run")["alive"] is alive
+    os.utime(beat)
+    assert store.claimant("run")["alive"], "a fresh heartbeat is believed"
+
+
+def test_claim_of_before_places_were_recorded_is_judged_by_its_process(store):
+    store.claim("run", Owner())
+    path = store.claims_path / "run"
+    claim = {
+        key: value for key, value in json.loads(path.read_text()).items() if key not in ("boot", "pid_namespace", "parent")
+    }
+    path.write_text(json.dumps(claim))
+    assert store.claimant("run")["alive"]
+    path.write_text(json.dumps({**claim, "process": f"{os.getpid()}@1"}))
+    assert not store.claimant("run")["alive"]
+
+
+# What a person meets
+
+
+@pytest.mark.parametrize("name", ["._episodes.arrow", ".DS_Store", "._config.json"])
+def test_litter_of_another_system_in_a_finished_folder_is_not_read(store, name):
+    (run_,) = KINDS["lanes"][:1]
+    assert train_runs([run_], store, eager(), lambda: False) == DONE
+    (store.finished_path / run_.run_id / name).write_bytes(b"\0\5\26\7 Mac OS X")
+    assert set(store.load(run_.run_id)[2]) == {"episodes"}
+    assert store.damaged(run_.run_id) == []
+
+
+def test_owner_that_wakes_from_a_hung_disk_leaves_its_successors_checkpoints_alone(store):
+    owner, successor = Owner(), Owner()
+    context = Context(store, owner, claimed=["run"])
+    store.claim("run", owner)
+    store.release("run", owner)
+    store.claim("run", successor)  # that took it for dead
+    checkpoint.save(store, "run", 64, {}, {"of": "the successor"})
+    context.discard_checkpoints("run")
+    assert checkpoint.latest_step(store, "run") == 64
+    Context(store, successor, claimed=["run"]).discard_checkpoints("run")
+    assert checkpoint.latest_step(store, "run") == 0
+
+
+def test_batch_learner_that_was_taken_over_before_it_began_leaves_its_successors_checkpoints_alone(store, monkeypatch):
+    (run_,) = KINDS["stable-baselines3"]
+    owner, successor = Owner(), Owner()
+    store.claim(run_.run_id, owner)
+    real = batch.Stream
+
+    def hang_and_wake(run: Run) -> batch.Stream:
+        store.release(run.run_id, owner)
+        store.claim(run.run_id, successor)
+        checkpoint.save(store, run.run_id, 64, {"packages": "of the successor"}, {})
+        return real(run)
+
+    monkeypatch.setattr(batch, "Stream", hang_and_wake)
+    with pytest.raises(ClaimLost):
+        batch.train([run_], Context(store, owner, claimed=[run_.run_id], checkpoint_seconds=ALWAYS))
+    assert checkpoint.latest_step(store, run_.run_id) == 64
+
+
+def test_full_disk_of_results_is_named_and_not_the_store(command, store, tmpfs):
+    runs = resolve_request("stream_barrier", "anchors", SMALL[4::2], 1).runs
+    assert train_runs(runs, store, eager(), lambda: False) == DONE
+    disk = tmpfs("8k")
+    fill(disk)
+    words = [
+        sys.executable,
+        "-m",
+        "experiments.run",
+        *SMALL,
+        "--seeds",
+        "1",
+        "--store",
+        str(store.root),
+        "--results",
+        str(disk),
+    ]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert one_sentence(Answer(done.returncode, done.stdout, done.stderr), f"cannot write to {disk}", "another --results")
+
+
+def test_folder_of_any_name_is_shown_as_it_is(command, tmp_path):
+    store = Store(tmp_path / "a [/z] [red]b[/red]")
+    (run_,) = resolve_request("stream_barrier", "anchors", SMALL[4::2], 1).runs
+    store.fail(run_.run_id, "RuntimeError: [/odd]\n")
+    words = (*SMALL, "--seeds", "1", "--store", str(store.root))
+    answer = command("run", *words)
+    assert answer.code == 1
+    assert f"--store '{store.root}'" in answer.out
+    assert str(store.root) in command("status", *words).out
+    console = make_console(width=200)
+    with console.capture() as shown:
+        console.print(f"in {store.root}")
+    assert shown.get() == f"in {store.root}\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_terminal_without_the_letters_shows_others_instead(store, tmp_path, encoding):
+    runs = resolve_request("stream_barrier", "anchors", SMALL[4::2], 2).runs
+    assert train_runs(runs[:1], store, eager(), lambda: False) == DONE
+    store.fail(runs[1].run_id, "ValueError: \N{GREEK SMALL LETTER LAMDA} \N{IDENTICAL TO} 1\n")
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for module in ("experiments.status", "experiments.run", "analysis.report"):
+        words = [sys.executable, "-m", module, *SMALL, "--seeds", "2", "--store", str(store.root)]
+        done = subprocess.run(words, capture_output=True, env=environment)
+        assert b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
+        assert done.returncode == (1 if module == "experiments.run" else 0)
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.status", "stream_b\N{LATIN SMALL LETTER A WITH DIAERESIS}rrier"],
+        capture_output=True,
+        env=environment,
+    )
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1), done.stderr

@@ -120,7 +120,7 @@ def test_restored_at_any_row_goes_on_the_same(row, decay):
 
 def test_published_series_is_read_from_the_data_folder(monkeypatch):
     rows = np.arange(70.0).reshape(10, 7)
-    monkeypatch.setattr("experiments.environments.series.load_series", {"ETTm2": rows}.__getitem__)
+    monkeypatch.setattr("experiments.environments.series.load_series", lambda name, accepted: {"ETTm2": rows}[name])
     environment = Environment("ETTm2", 0, memory_trace=0.0)
     assert environment.reset()[0].tolist() == rows[0].tolist()
     assert [environment.step(ACTION)[1] for _ in range(8)] == pytest.approx([k / 9 for k in range(2, 10)])

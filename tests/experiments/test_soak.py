@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from experiment_support import ask, make_run, one_sentence
 
-from experiments import soak
-from experiments.fault_injection import MOMENTS, FaultInjector
 from experiments.spec import Arm, Row
 from experiments.store import Store
+from experiments.testing import soak
+from experiments.testing.fault_injection import MOMENTS, FaultInjector
 
 ROWS = (
     Row("Hopper-v4", (Arm("", "stream_ac", {"hidden": ()}),), steps=500, seeds=2, bin_width=1),
@@ -84,8 +84,8 @@ def test_what_is_left_behind_is_a_fault(stores):
 
 def test_soak_refuses_a_folder_with_something_in_it(capfd, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
-    assert one_sentence(ask(capfd, monkeypatch, "soak", "--store", str(tmp_path)), "is not an empty folder", "--store")
-    assert one_sentence(ask(capfd, monkeypatch, "soak", "--kills", "0"), "--kills must be positive")
+    assert one_sentence(ask(capfd, monkeypatch, "testing.soak", "--store", str(tmp_path)), "is not an empty folder", "--store")
+    assert one_sentence(ask(capfd, monkeypatch, "testing.soak", "--kills", "0"), "--kills must be positive")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -97,7 +97,7 @@ def test_faults_decide_the_exit_code_and_what_is_said_is_logged(capfd, monkeypat
 
     monkeypatch.setattr(soak, "soak", pretend)
     log = tmp_path / "new" / "soak.log"
-    answer = ask(capfd, monkeypatch, "soak", "--kills", "7", "--seed", "3", "--log", str(log))
+    answer = ask(capfd, monkeypatch, "testing.soak", "--kills", "7", "--seed", "3", "--log", str(log))
     assert answer.code == code
     assert answer.out == log.read_text() == "7 kills, seed 3\n"
 

@@ -18,9 +18,9 @@ from analysis.report import build
 from experiments import catalog, checkpoint, families, registry
 from experiments.expand import check_spaces, resolve, runs_of
 from experiments.plan import plan, spaces_of
-from experiments.soak import result_bytes
 from experiments.spec import Arm, Experiment, Preset, Row
 from experiments.store import Store
+from experiments.testing.comparing import result_bytes
 from experiments.worker import DONE, Options, train_runs
 
 STEPS = 1500

@@ -15,9 +15,9 @@ from analysis import report
 from experiments import checkpoint, provenance, run
 from experiments.catalog import load_experiment
 from experiments.cli import resolve_request
-from experiments.provenance import git_state, other_versions, version_name
+from experiments.provenance import git_state, other_versions, this_version, version_name
 from experiments.spec import Run
-from experiments.store import Store, code_versions
+from experiments.store import Store, code_versions, same_version
 from experiments.worker import DONE, STOPPED, Options, train_runs
 
 OLD, NEW = {"commit": "1" * 40, "dirty": False}, {"commit": "2" * 40, "dirty": True, "source": "abcdef123456"}
@@ -63,10 +63,14 @@ def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", "-C", str(folder), *identity, *words], check=True, capture_output=True)
 
 
+def sources(folder: Path) -> None:
+    for name in provenance.CODE:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "module.py").write_text("x = 1\n")
+
+
 def test_version_is_the_commit_and_changes_of_code_make_another(tmp_path):
-    for folder in provenance.CODE:
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "module.py").write_text("x = 1\n")
+    sources(tmp_path)
     (tmp_path / "README.md").write_text("one\n")
     alone = git_state(tmp_path)
     assert (alone["commit"], alone["dirty"]) == (None, None)
@@ -76,19 +80,65 @@ def test_version_is_the_commit_and_changes_of_code_make_another(tmp_path):
     git(tmp_path, "commit", "-m", "first")
     clean = git_state(tmp_path)
     assert len(clean["commit"]) == 40
-    assert clean == {"commit": clean["commit"], "dirty": False}
+    assert clean == {"commit": clean["commit"], "dirty": False, "source": alone["source"]}
+    assert same_version(alone, clean), "its sources are the same"
     (tmp_path / "README.md").write_text("two\n")
     assert git_state(tmp_path) == clean, "results do not depend on it"
 
     found = [alone, clean]
-    for text in ("x = 2\n", "x = 3\n"):
-        (tmp_path / "algorithms" / "module.py").write_text(text)
+    for path, text in (("module.py", "x = 2\n"), ("module.py", "x = 3\n"), ("not_added.py", "x = 1\n")):
+        (tmp_path / "algorithms" / path).write_text(text)
         found.append(git_state(tmp_path))
         assert (found[-1]["commit"], found[-1]["dirty"]) == (clean["commit"], True)
     assert git_state(tmp_path) == found[-1]
-    git(tmp_path, "commit", "-a", "-m", "second")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "second")
     found.append(git_state(tmp_path))
     assert len({version_name(version) for version in found}) == len(found)
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_commit_of_the_repository_that_a_wheel_was_installed_into_is_not_ours(tmp_path, tracked):
+    packages = tmp_path / ".venv" / "site-packages"
+    sources(packages)
+    (tmp_path / "theirs.py").write_text("")
+    git(tmp_path, "init")
+    git(tmp_path, "add", *(["."] if tracked else ["theirs.py"]))
+    git(tmp_path, "commit", "-m", "theirs")
+    installed = git_state(packages)
+    assert (installed["commit"], installed["dirty"]) == (None, None)
+    (packages / "algorithms" / "module.py").write_text("x = 2\n")
+    edited = git_state(packages)
+    assert not same_version(installed, edited), "an edited learner goes unnoticed"
+    assert version_name(installed) != version_name(edited) == f"sources {edited['source']}"
+
+
+def test_repository_in_our_own_folder_that_does_not_hold_our_files_is_not_ours(tmp_path):
+    sources(tmp_path)
+    (tmp_path / "notes.txt").write_text("")
+    git(tmp_path, "init")
+    git(tmp_path, "add", "notes.txt")
+    git(tmp_path, "commit", "-m", "notes")
+    assert git_state(tmp_path)["commit"] is None
+
+
+def test_versions_of_before_sources_were_always_recorded_keep_their_names():
+    commit = "1234567" + "0" * 33
+    assert version_name({"commit": commit, "dirty": False}) == "1234567"
+    assert version_name({"commit": commit, "dirty": False, "source": "abc"}) == "1234567"
+    assert version_name({"commit": commit, "dirty": True, "source": "abc"}) == "1234567 with changes abc"
+    assert version_name(None) == version_name({"commit": None, "dirty": None}) == "unknown"
+    assert same_version({"commit": commit, "dirty": False}, {"commit": commit, "dirty": False, "source": "abc"})
+    assert not same_version({"commit": commit, "dirty": False}, {"commit": commit, "dirty": True, "source": "abc"})
+    assert not same_version(None, None), "nobody knows"
+
+
+def test_every_run_records_a_digest_of_our_sources_taken_once(store, monkeypatch):
+    first = this_version()
+    monkeypatch.setattr(provenance, "git_state", lambda root: pytest.fail("taken again"))
+    told = provenance.provenance()["git"]
+    assert told is first
+    assert len(told["source"]) == 12
 
 
 # What is recorded
@@ -148,7 +198,7 @@ def test_worker_records_the_code_that_it_runs_and_not_the_one_its_starter_saw(wo
     run_ = make_run(steps=64)
     assert worker_factory.train(store, [run_], Options(compiled=False, provenance={"git": OLD, "python": "3"})) == DONE
     told = store.provenance(run_.run_id)
-    assert (told["git"], told["python"]) == (git_state(), "3")
+    assert (told["git"], told["python"]) == (this_version(), "3")
 
 
 # What is told
@@ -156,7 +206,7 @@ def test_worker_records_the_code_that_it_runs_and_not_the_one_its_starter_saw(wo
 
 def test_other_versions_of_finished_runs_and_checkpoints_are_told_in_one_sentence(store, monkeypatch):
     runs = [make_run(seed=seed) for seed in range(6)]
-    monkeypatch.setattr(provenance, "git_state", lambda: NEW)
+    monkeypatch.setattr(provenance, "this_version", lambda: NEW)
     assert other_versions(store, runs) is None
     publish(store, runs[0], {"git": NEW})
     train(store, runs[1], NEW, stop=True)
@@ -180,7 +230,7 @@ def test_run_says_at_the_start_that_the_code_has_changed(store, capfd, monkeypat
         publish(store, run_, {"git": OLD})
     answer = ask(capfd, monkeypatch, "run", *SMALL, "--seeds", "2", "--store", str(store.root), *words)
     assert answer.code == 0
-    assert f"Made by other code than this, {version_name(git_state())}: 2 of 2 finished runs (1111111: 2)." in answer.out
+    assert f"Made by other code than this, {version_name(this_version())}: 2 of 2 finished runs (1111111: 2)." in answer.out
 
 
 def test_manifest_counts_the_runs_of_every_version(store, tmp_path):

@@ -1,4 +1,4 @@
-"""Kill workers again and again while they compile, three at once on one folder of kernels; see `experiments.soak --compiling`.
+"""Kill workers again and again while they compile, three at once on one folder of kernels; see `experiments.testing.soak --compiling`.
 
 Between kills the kept kernel is now and then removed, emptied or cut off, so that there is something to compile or to notice. A
 worker that fails by itself is a fault: it has stumbled over what a dead one left.
@@ -22,11 +22,12 @@ from pathlib import Path
 from experiments.arithmetic import Arithmetic, choose
 from experiments.executor import ONE_THREAD, last_line
 from experiments.expand import resolve
-from experiments.fault_injection import Say
 from experiments.kernel_cache import OWNER, WORK, KernelCache
 from experiments.provenance import provenance
 from experiments.spec import Arm, Row, Run
 from experiments.store import Store
+from experiments.testing.comparing import compare
+from experiments.testing.fault_injection import Say
 from experiments.worker import DONE, Options
 
 ROW = Row("InvertedPendulum-v4", (Arm("", "stream_ac", {"hidden": ()}),), steps=300, seeds=2, bin_width=1)
@@ -71,8 +72,6 @@ def soak_kernels(kills: int, seed: int, folder: Path, say: Say) -> list[str]:
         say(f"{moment:12}{number:5}")
     faults += _finish(_runs(ROW, 0), store, arithmetic)
     faults += _left_behind(arithmetic)
-    from experiments.soak import compare
-
     faults += compare(store, alone, _runs(ROW, 0))
     for fault in faults:
         say(f"FAULT: {fault}")

@@ -1,4 +1,4 @@
-"""What a scheduler has been given of a store's runs, for those who submit and those who ask how far an experiment is.
+"""What SLURM's queue holds of a store's runs, for those who submit and those who ask how far an experiment is.
 
     STORE/slurm/queued/JOB_NAME.json    the run ids of every task of one array (`slurm.queue`)
 

@@ -1,6 +1,6 @@
 """Kill training again and again, and compare what it leaves with the same training left alone.
 
-    python -m experiments.soak --kills 100 --log results/soak/soak.log
+    python -m experiments.testing.soak --kills 100 --log results/soak/soak.log
 
 A mixed plan of tiny runs (every family of environments, every kind of learner) is trained by what `experiments.run` is made
 of: a command that plans and starts workers, and the workers. They are killed or asked to stop at random moments, some of them
@@ -25,12 +25,13 @@ from experiments.cli import positive, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.executor import run_inline
 from experiments.expand import resolve
-from experiments.fault_injection import MOMENTS, FaultInjector, Say, subject
 from experiments.plan import plan
 from experiments.provenance import exact_versions, provenance
-from experiments.soak_kernels import soak_kernels
 from experiments.spec import Arm, Row, Run, Value
 from experiments.store import Store
+from experiments.testing.comparing import compare
+from experiments.testing.fault_injection import MOMENTS, FaultInjector, Say, subject
+from experiments.testing.soak_kernels import soak_kernels
 from experiments.worker import DONE, Options
 
 LANES: dict[str, Value] = {"implementation": "lanes", "hidden": (8,)}
@@ -108,32 +109,6 @@ def soak(rows: Sequence[Row], kills: int, seed: int, folder: Path, say: Say) -> 
 
 def _runs(rows: Sequence[Row], round_number: int) -> list[Run]:
     return [resolve(row, arm, round_number * 100 + seed) for row in rows for arm in row.arms for seed in range(row.seeds)]
-
-
-def result_bytes(store: Store, runs: Sequence[Run]) -> dict[str, dict[str, bytes]]:
-    """Return all files of finished runs that are a function of the configuration alone."""
-    return {
-        run.run_id: {
-            path.name: path.read_bytes()
-            for path in sorted((store.finished_path / run.run_id).glob("*"))
-            if path.name != "provenance.json"
-        }
-        for run in runs
-    }
-
-
-def compare(killed: Store, alone: Store, runs: Sequence[Run]) -> list[str]:
-    """Return which runs are missing, not sound, or not byte for byte what they are when left alone."""
-    faults = []
-    got, wanted = result_bytes(killed, runs), result_bytes(alone, runs)
-    for run_id, files in wanted.items():
-        if not got[run_id]:
-            faults.append(f"{run_id} is missing")
-            continue
-        faults += [f"{run_id}: {name} is damaged" for name in killed.damaged(run_id)]
-        different = [name for name in sorted(files.keys() | got[run_id].keys()) if files.get(name) != got[run_id].get(name)]
-        faults += [f"{run_id}: {name} is different" for name in different]
-    return faults
 
 
 def _summarise(injector: FaultInjector, runs: Sequence[Run], faults: Sequence[str], say: Say) -> None:

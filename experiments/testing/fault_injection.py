@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from experiments import checkpoint
-from experiments.cli import Request
+from experiments.cli import Request, make_console
 from experiments.errors import told_plainly
 from experiments.executor import ONE_THREAD, run_local
 from experiments.plan import plan
-from experiments.run import missing_runs
+from experiments.run import missing_runs, wait_for_the_dying
 from experiments.spec import Experiment, Preset, Run
 from experiments.store import Store, process_identity
 from experiments.worker import Options
@@ -260,7 +260,7 @@ def subject(run: Run) -> str:
 
 def _start(store: Store, runs: Sequence[Run], workers: int, lanes: int | None, output: IO[bytes]) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", "from experiments.fault_injection import command; command()"],
+        [sys.executable, "-W", "ignore", "-c", "from experiments.testing.fault_injection import command; command()"],
         stdin=subprocess.PIPE,
         stdout=output,
         stderr=output,
@@ -283,7 +283,9 @@ def command() -> None:
     request = Request(Experiment("soak", "Soak", "ours", {"soak": preset}, figure=""), "soak", preset, runs)
     with told_plainly():
         store = Store(root)
-        todo, _, _ = missing_runs(request, store, retry=True, again=False)
+        todo, _, taken = missing_runs(request, store, retry=True, again=False)
+        if wait_for_the_dying(make_console(), store, taken):
+            todo, _, _ = missing_runs(request, store, retry=True, again=False)
         groups = plan(store, todo, workers, lanes)
         store.check_writable()
         for run in todo:

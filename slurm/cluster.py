@@ -16,7 +16,7 @@ FOLDER = Path(__file__).with_name("profiles")
 
 
 @dataclass(frozen=True)
-class Profile:
+class Cluster:
     """What every array task is given. `slurm/profiles/example.toml` explains each key.
 
     Attributes:
@@ -49,7 +49,7 @@ class Profile:
     allocation_core_hours: float | None = None
 
 
-def load_profile(name: str) -> Profile:
+def load_cluster(name: str) -> Cluster:
     """Read `slurm/profiles/NAME.toml`, or the file itself where a path to a .toml file is given."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     try:
@@ -67,8 +67,8 @@ def load_profile(name: str) -> Profile:
     return _checked(path, content)
 
 
-def _checked(path: Path, content: dict[str, Any]) -> Profile:
-    fields = {field.name: field for field in dataclasses.fields(Profile) if field.name != "name"}
+def _checked(path: Path, content: dict[str, Any]) -> Cluster:
+    fields = {field.name: field for field in dataclasses.fields(Cluster) if field.name != "name"}
     for key in content:
         if key not in fields:
             raise UserError(f"the profile {path} has a key {key!r} that means nothing{closest_names(key, fields)}.")
@@ -76,18 +76,18 @@ def _checked(path: Path, content: dict[str, Any]) -> Profile:
         if key not in content and field.default is dataclasses.MISSING:
             raise UserError(f"the profile {path} lacks {key}; slurm/profiles/example.toml explains it.")
     values = {key: _typed(path, key, value, str(fields[key].type)) for key, value in content.items()}
-    profile = Profile(name=path.stem, **values)
-    if profile.signal_delay_seconds >= 60 * profile.time_minutes:
+    cluster = Cluster(name=path.stem, **values)
+    if cluster.signal_delay_seconds >= 60 * cluster.time_minutes:
         raise UserError(
-            f"the profile {path} warns a task {profile.signal_delay_seconds} s before a limit of {profile.time_minutes} min; "
+            f"the profile {path} warns a task {cluster.signal_delay_seconds} s before a limit of {cluster.time_minutes} min; "
             f"signal_delay_seconds must be less than the time."
         )
-    if profile.instruction_set not in (None, *INSTRUCTION_SETS):
+    if cluster.instruction_set not in (None, *INSTRUCTION_SETS):
         raise UserError(
             f"instruction_set in the profile {path} must be one of {', '.join(INSTRUCTION_SETS)}; "
-            f"{profile.instruction_set!r} is not."
+            f"{cluster.instruction_set!r} is not."
         )
-    return profile
+    return cluster
 
 
 def _typed(path: Path, key: str, value: Any, kind: str) -> Any:

@@ -1,0 +1,1 @@
+"""Programs that put the suite itself to the test, with real processes, kills and disks."""
