@@ -30,6 +30,8 @@ class Family:
             and a seed, and returns a `LabelledStream`, where the family is `labelled`.
         images: learners see pixels, or planes of them.
         labelled: samples with labels instead of an environment to act in.
+        packages: the installed packages that an environment of an id is made of, by the names that pip knows, torch and numpy
+            aside. A checkpoint is continued with the same versions of them.
     """
 
     holds: Callable[[str], bool]
@@ -37,18 +39,39 @@ class Family:
     make: str
     images: bool = False
     labelled: bool = False
+    packages: Callable[[str], tuple[str, ...]] = lambda env_id: ()
+
+
+def _vector_packages(env_id: str) -> tuple[str, ...]:
+    if env_id.startswith("dm_control/"):
+        return ("gymnasium", "mujoco", "dm-control", "shimmy")
+    import gymnasium
+
+    known = gymnasium.registry.get(env_id)
+    module = str(known.entry_point) if known is not None else ""
+    if module.startswith("gymnasium.envs.") and ".mujoco" not in module:
+        return ("gymnasium",)
+    return ("gymnasium", "mujoco")  # or of a package that is not known here, and likely to build on MuJoCo
 
 
 # The first that holds an id has it; the last holds whatever Gymnasium registers.
 FAMILIES: dict[str, Family] = {
     "series": Family(lambda env_id: env_id in SERIES, SeriesOptions, "experiments.environments.series:Series"),
     "minatar": Family(
-        lambda env_id: env_id.startswith("MinAtar/"), ImageOptions, "experiments.environments.minatar:MinAtar", images=True
+        lambda env_id: env_id.startswith("MinAtar/"),
+        ImageOptions,
+        "experiments.environments.minatar:MinAtar",
+        images=True,
+        packages=lambda env_id: ("minatar",),
     ),
     "atari": Family(
-        lambda env_id: env_id.endswith("NoFrameskip-v4"), ImageOptions, "experiments.environments.atari:Atari", images=True
+        lambda env_id: env_id.endswith("NoFrameskip-v4"),
+        ImageOptions,
+        "experiments.environments.atari:Atari",
+        images=True,
+        packages=lambda env_id: ("ale-py", "opencv-python-headless"),
     ),
-    "vector": Family(lambda env_id: True, VectorOptions, "experiments.environments.vector:Vector"),
+    "vector": Family(lambda env_id: True, VectorOptions, "experiments.environments.vector:Vector", packages=_vector_packages),
 }
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from experiments.checkpoint import identities
 from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, positive, resolve_request, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.executor import Job, run_local
@@ -41,6 +44,10 @@ def main(
     lanes: Annotated[int | None, typer.Option(help="Streams per worker; default: what fits the cache.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: steps, env_id, a hyperparameter.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Train runs again that have failed or are damaged.")] = False,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart", help="Begin runs anew whose checkpoints do not fit here, and replace these."),
+    ] = False,
     again: Annotated[bool, typer.Option("--again", help="Take measurements anew (never for training).")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show runs, groups and cost, and do nothing.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.")] = 60.0,
@@ -82,8 +89,10 @@ def main(
                         runs_store.discard(run.run_id)
             for run in todo:
                 runs_store.forgive(run.run_id)
-            jobs = _train(console, groups, runs_store, workers, checkpoint_seconds)
-            failed |= {run.run_id for job in jobs if job.state == "failed" for run in job.group.runs}
+            replaceable = identities(runs_store, (run.run_id for run in todo)) if restart else frozenset()
+            options = Options(checkpoint_seconds=checkpoint_seconds, provenance=provenance(), replaceable=replaceable)
+            jobs = _train(console, groups, runs_store, workers, options)
+            failed |= {run.run_id for job in jobs if job.state == "failed" for run in job.group.runs} - runs_store.finished()
             stopped = any(job.state == "stopped" for job in jobs)
             _, _, taken = missing_runs(request, runs_store, retry=False, again=False)
             if taken:
@@ -94,6 +103,11 @@ def main(
     if stopped:
         console.print("Some runs were asked to stop; the same command goes on from their checkpoints.")
         raise SystemExit(130)
+    refusals = runs_store.refusals()
+    refused = {run.run_id: refusals[run.run_id] for run in request.runs if run.run_id in refusals.keys() - finished}
+    for reason, number in Counter(refused.values()).items():
+        console.print(f"[red]{count(number, 'run')} refused[/]: {escape(reason)}", soft_wrap=True)
+    failed -= refused.keys()
     if failed:
         words = " ".join(shlex.quote(word) for word in sys.argv[1:] if word != "--retry")
         console.print(
@@ -101,13 +115,17 @@ def main(
             f"`python -m experiments.run {words} --retry` tries again.",
             soft_wrap=True,
         )
+    if failed or refused:
         raise SystemExit(1)
 
 
 def missing_runs(request: Request, store: Store, retry: bool, again: bool) -> tuple[list[Run], set[str], set[str]]:
-    """Return the runs to train, the ids of failed ones that are left alone, and of those that others are training."""
+    """Return the runs to train, the ids of failed ones that are left alone, and of those that others are training.
+
+    Refused runs are to be trained: whether they fit shows where they are.
+    """
     finished = set() if again else store.finished()
-    failed, claimed = store.failures(), store.claimed()
+    failed, claimed = store.failures() - store.refusals().keys(), store.claimed()
     todo, left_alone, taken = [], set(), set()
     for run in request.runs:
         if run.run_id in finished and not (retry and store.damaged(run.run_id)):
@@ -186,8 +204,7 @@ def _tell_if_uncompiled(console: Console) -> None:
         )
 
 
-def _train(console: Console, groups: list[Group], store: Store, workers: int, checkpoint_seconds: float) -> list[Job]:
-    options = Options(checkpoint_seconds=checkpoint_seconds, provenance=provenance())
+def _train(console: Console, groups: list[Group], store: Store, workers: int, options: Options) -> list[Job]:
     try:
         with Progress(console, workers) as progress:
             return run_local(groups, store, options, workers, progress)

@@ -2,8 +2,8 @@
 
     python -m experiments.worker STORE    with the group and its options as a pickle on standard input
 
-Exit codes: 0 done, 1 training raised (traceback kept in the store), 74 the store cannot be written, 75 stopped on request
-with its state in a checkpoint, or because another one has taken a run over.
+Exit codes: 0 done, 1 training raised or a run was refused (the store keeps why), 74 the store cannot be written, 75 stopped on
+request with its state in a checkpoint, or because another one has taken a run over.
 """
 
 from __future__ import annotations
@@ -31,11 +31,15 @@ STORE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO
 
 @dataclass(frozen=True)
 class Options:
-    """How to train, none of which changes a result."""
+    """How to train, none of which changes a result.
+
+    `replaceable` are `checkpoint.identities`: where one of these does not fit here, its run begins anew and is not refused.
+    """
 
     checkpoint_seconds: float = 60.0
     compiled: bool | None = None
     provenance: Any = None
+    replaceable: frozenset[str] = frozenset()
 
 
 def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_requested: Callable[[], bool]) -> int:
@@ -51,6 +55,7 @@ def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_request
         stop_requested=stop_requested,
         compiled=options.compiled,
         provenance=options.provenance or {},
+        replaceable=options.replaceable,
     )
     try:
         store.sweep()
@@ -63,6 +68,9 @@ def train_runs(runs: Sequence[Run], store: Store, options: Options, stop_request
             return DONE
         context.beat(0, 0.0, None, force=True)
         loop_of(claimed[0]).function()(claimed, context)
+        if context.refused:
+            print(f"refused {len(context.refused)} of {len(runs)} runs: {[*context.refused.values()][-1]}", file=sys.stderr)
+            return FAILED
         return DONE
     except Interrupted:
         return STOPPED

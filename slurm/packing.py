@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.plan import Group, wall_seconds
+from experiments.plan import Group, memory_bytes, wall_seconds
 
 # A worker imports torch and compiles before its first step: 4 s from a warm cache, 10-25 s the first time on a node.
 STARTUP_SECONDS = 30.0
@@ -18,6 +18,11 @@ class TaskPlan:
 
     groups: tuple[Group, ...]
     cores: int
+
+    @property
+    def memory_bytes(self) -> float:
+        """Return what batch learners need where the largest of them are side by side; 0 where there are none."""
+        return sum(sorted(map(memory_bytes, self.groups), reverse=True)[: self.cores])
 
     @property
     def seconds(self) -> float:

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from experiments.checkpoint import identities
 from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, positive, resolve_request, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.executor import ONE_THREAD
@@ -57,6 +58,9 @@ def main(
     lanes: Annotated[int | None, typer.Option(help="Streams per worker; default: what fits the cache.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: steps, env_id, a hyperparameter.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Train runs again that have failed.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin runs anew whose checkpoints do not fit on the nodes.")
+    ] = False,
     hours: Annotated[float, typer.Option(help="Length of an array task to aim at.")] = TARGET_HOURS,
     allocation: Annotated[float | None, typer.Option(help="Core-hours to set the cost against.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Submit without asking.")] = False,
@@ -108,7 +112,7 @@ def main(
             for run in now:
                 runs_store.forgive(run.run_id)
             for chunk in arrays(tasks, size):
-                _submit(console, chunk, cluster, runs_store, name, checkpoint_seconds)
+                _submit(console, chunk, cluster, runs_store, name, checkpoint_seconds, restart)
         console.print(
             "`experiments.status` and `experiments.run` with the same options show how far it is and draw what is finished. "
             "Submitting again adds only what is missing.",
@@ -149,8 +153,14 @@ def _max_array_size(console: Console, profile: Profile, dry_run: bool) -> int:
         return USUAL_MAX_ARRAY_SIZE
 
 
-def parameters(profile: Profile, cores: int, name: str) -> dict[str, Any]:
-    """Return what an array task asks SLURM for, in submitit's words. Nothing is left to submitit's defaults."""
+def memory_gb(profile: Profile, tasks: Sequence[TaskPlan]) -> float:
+    """Return the memory to ask for: what the profile says of workers, or more where replay buffers need it."""
+    return max(profile.memory_gb_per_core * tasks[0].cores, *(task.memory_bytes / 2**30 for task in tasks))
+
+
+def parameters(profile: Profile, tasks: Sequence[TaskPlan], name: str) -> dict[str, Any]:
+    """Return what the tasks of an array ask SLURM for, in submitit's words. Nothing is left to submitit's defaults."""
+    cores = tasks[0].cores
     optional = {key: getattr(profile, key) for key in ("partition", "account", "qos", "constraint")}
     return {
         "job_name": name,
@@ -158,7 +168,7 @@ def parameters(profile: Profile, cores: int, name: str) -> dict[str, Any]:
         "nodes": 1,
         "ntasks_per_node": 1,
         "cpus_per_task": cores,
-        "mem": f"{math.ceil(1024 * profile.memory_gb_per_core * cores)}M",
+        "mem": f"{math.ceil(1024 * memory_gb(profile, tasks))}M",
         "signal_delay_s": profile.signal_delay_seconds,
         "array_parallelism": profile.array_parallelism,
         **{key: value for key, value in optional.items() if value is not None},
@@ -169,19 +179,30 @@ def parameters(profile: Profile, cores: int, name: str) -> dict[str, Any]:
 
 
 def _submit(
-    console: Console, tasks: Sequence[TaskPlan], profile: Profile, store: Store, experiment: str, checkpoint_seconds: float
+    console: Console,
+    tasks: Sequence[TaskPlan],
+    profile: Profile,
+    store: Store,
+    experiment: str,
+    checkpoint_seconds: float,
+    restart: bool,
 ) -> None:
+    def replaceable(task: TaskPlan) -> frozenset[str]:  # those of today, or a task would begin anew after each requeue
+        return identities(store, (run.run_id for group in task.groups for run in group.runs)) if restart else frozenset()
+
     name = queue.unique_name(experiment)
     try:
         executor = submitit.SlurmExecutor(folder=queue.folder(store) / "logs" / name, max_num_timeout=REQUEUES)
     except RuntimeError:
         raise UserError("srun was not found; submit from a login node of a SLURM cluster.") from None
-    executor.update_parameters(**parameters(profile, tasks[0].cores, name))
+    executor.update_parameters(**parameters(profile, tasks, name))
     queue.remember(store, name, [[run.run_id for group in task.groups for run in group.runs] for task in tasks])
     try:
         with redirect_stderr(StringIO()), executor.batch():  # what sbatch says is told below, in one sentence
             jobs = [
-                executor.submit(Task(str(store.root), task.groups, task.cores, checkpoint_seconds, profile.time_minutes))
+                executor.submit(
+                    Task(str(store.root), task.groups, task.cores, checkpoint_seconds, profile.time_minutes, replaceable(task))
+                )
                 for task in tasks
             ]
     except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError, RuntimeError) as error:
@@ -214,6 +235,13 @@ def _print_cost(
     console.print(
         f"The longest task takes {clock(longest)}{requeues}. {disk_bytes(runs) / 1e6:,.1f} MB of disk.", soft_wrap=True
     )
+    given, needed = profile.memory_gb_per_core * tasks[0].cores, memory_gb(profile, tasks)
+    if needed > given:
+        console.print(
+            f"Batch learners and their buffers need {needed:.1f} GB in a task, which is asked for instead of the profile's "
+            f"{given:.1f} GB.",
+            soft_wrap=True,
+        )
 
 
 def cost_line(total: Cost, cores: int, allocation: float | None) -> str:
@@ -226,7 +254,7 @@ def cost_line(total: Cost, cores: int, allocation: float | None) -> str:
 
 
 def _print_parameters(console: Console, profile: Profile, chunks: Sequence[Sequence[TaskPlan]], name: str) -> None:
-    told = parameters(profile, chunks[0][0].cores, f"{name}-...")
+    told = parameters(profile, max(chunks, key=lambda chunk: memory_gb(profile, chunk)), f"{name}-...")
     console.print("Asked of sbatch:")
     for key, value in told.items():
         console.print(f"  {key} = {value}", markup=False, soft_wrap=True)

@@ -27,12 +27,21 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 class Task(Checkpointable):
     """Trains groups on so many workers; called by submitit on the node."""
 
-    def __init__(self, store: str, groups: Sequence[Group], cores: int, checkpoint_seconds: float, time_minutes: int):
+    def __init__(
+        self,
+        store: str,
+        groups: Sequence[Group],
+        cores: int,
+        checkpoint_seconds: float,
+        time_minutes: int,
+        replaceable: frozenset[str] = frozenset(),
+    ):
         self.store = store
         self.groups = pickle.dumps(tuple(groups))
         self.cores = cores
         self.checkpoint_seconds = checkpoint_seconds
         self.time_minutes = time_minutes
+        self.replaceable = replaceable
 
     def __call__(self) -> None:
         """Train what is neither finished nor failed; exit 0 when nothing is left to do here."""
@@ -58,7 +67,7 @@ class Task(Checkpointable):
         console.print(f"{_restarts()} of job {_job()}: {sum(len(group.runs) for group in groups)} runs to go.")
         if told := other_versions(store, [run for group in given for run in group.runs]):
             console.print(told, soft_wrap=True)
-        options = Options(checkpoint_seconds=self.checkpoint_seconds, provenance=provenance())
+        options = Options(checkpoint_seconds=self.checkpoint_seconds, provenance=provenance(), replaceable=self.replaceable)
         with told_plainly(), Progress(console, self.cores) as progress:
             jobs = run_local(groups, store, options, self.cores, progress, stop_requested=lambda: bool(asked))
         left = _left(store, groups)
@@ -74,10 +83,10 @@ class Task(Checkpointable):
 
 
 def _left(store: Store, groups: Sequence[Group]) -> list[Group]:
-    """Return groups without the runs that are finished or have failed."""
+    """Return groups without the runs that are finished or have failed; one that was refused elsewhere may fit here."""
     import dataclasses
 
-    over = store.finished() | store.failures()
+    over = store.finished() | (store.failures() - store.refusals().keys())
     left = ((group, tuple(run for run in group.runs if run.run_id not in over)) for group in groups)
     return [
         dataclasses.replace(group, runs=runs, steps_left=group.steps_left * len(runs) // len(group.runs))

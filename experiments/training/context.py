@@ -56,6 +56,8 @@ class Context:
         stop_requested: asked at step boundaries; True after SIGTERM, SIGINT, SIGUSR1 or SIGUSR2.
         provenance: what is known of the machine and the code before training starts.
         claimed: ids of the runs that the owner holds.
+        replaceable: `checkpoint.identities` of checkpoints that runs begin anew in place of, where they do not fit here.
+        refused: why runs were not trained, by id.
     """
 
     store: Store
@@ -65,6 +67,8 @@ class Context:
     compiled: bool | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     claimed: list[str] = field(default_factory=list)
+    replaceable: frozenset[str] = frozenset()
+    refused: dict[str, str] = field(default_factory=dict)
     _code: dict[str, list[Any]] = field(default_factory=dict)
     _last_beat: float = 0.0
     _last_checkpoint: float = field(default_factory=time.monotonic)
@@ -93,6 +97,14 @@ class Context:
         if run_id in self.claimed:
             self._check_claim(run_id)
         checkpoint.save(self.store, run_id, step, requires, payload, self._versions(run_id))
+
+    def refuse(self, run_id: str, misfit: checkpoint.Misfit) -> None:
+        """Leave a run and its checkpoint as they are, and say why; others go on without it."""
+        self.refused[run_id] = str(misfit)
+        self.store.refuse(run_id, str(misfit))
+        if run_id in self.claimed:
+            self.claimed.remove(run_id)
+            self.store.release(run_id, self.owner)
 
     def goes_on(self, run_id: str, restored: checkpoint.Checkpoint) -> None:
         """Note that a run goes on from a checkpoint."""

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import reduce
+from functools import cache, reduce
 from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 
-from algorithms.agent import layout
 from algorithms.lanes import Engine
 from experiments import checkpoint
-from experiments.environments import describe
 from experiments.provenance import exact_versions
-from experiments.registry import environment_options, make_learner
+from experiments.registry import packages_of
 from experiments.spec import Run
 from experiments.training.context import Context, Interrupted, Watcher
 
@@ -128,26 +126,41 @@ class Clock:
 def train(kind: type[LaneGroup], runs: Sequence[Run], context: Context, compiled: bool) -> None:
     """Train and publish runs that share structure and budget. Raise `Interrupted` when asked to stop."""
     torch.set_num_threads(1)
-    requires = {"engine": "compiled" if compiled else "eager", **exact_versions()}
-    for group, checkpoints in _groups_at_one_step(runs, context, requires):
+    requires = requirements(runs[0], compiled)
+
+    @cache
+    def fresh() -> dict[str, Any]:
+        group = kind.begin(runs[:1], compiled)
+        payload = _payload(group, 0, [], False)
+        group.close()
+        return payload
+
+    found: dict[Run, list[checkpoint.Checkpoint]] = {}
+    for run in runs:
+        try:
+            found[run] = list(checkpoint.usable(context.store, run.run_id, requires, fresh, context.replaceable))
+        except checkpoint.Misfit as misfit:
+            context.refuse(run.run_id, misfit)
+    for group, checkpoints in _groups_at_one_step(found):
         _train_group(kind, group, checkpoints, compiled, requires, context)
+
+
+def requirements(run: Run, compiled: bool) -> dict[str, Any]:
+    """Return what must be equal for a checkpoint to be continued to the same bytes."""
+    return {"engine": "compiled" if compiled else "eager", **exact_versions(packages_of(run))}
 
 
 Restored = list[checkpoint.Checkpoint | None]
 
 
-def _groups_at_one_step(runs: Sequence[Run], context: Context, requires: dict[str, Any]) -> list[tuple[list[Run], Restored]]:
+def _groups_at_one_step(found: Mapping[Run, Sequence[checkpoint.Checkpoint]]) -> list[tuple[list[Run], Restored]]:
     # A kill while a group was writing its checkpoints leaves some lanes one checkpoint ahead; the older one is common.
-    found = {run: checkpoint.available(context.store, run.run_id, requires) for run in runs}
-    if any(found.values()):  # another version of the code may keep other things in the state of this learner
-        fresh = layout(make_learner(runs[0]).init(torch.Generator(), describe(runs[0].env_id, **environment_options(runs[0]))))
-        found = {run: [c for c in all_ if layout(c.payload["state"]) == fresh] for run, all_ in found.items()}
-    common = reduce(set.intersection, ({c.step for c in checkpoints} for checkpoints in found.values()))
+    common = reduce(set.intersection, ({c.step for c in checkpoints} for checkpoints in found.values())) if found else set()
     if common:
         at = max(common)
-        return [(list(runs), [next(c for c in found[run] if c.step == at) for run in runs])]
+        return [(list(found), [next(c for c in checkpoints if c.step == at) for checkpoints in found.values()])]
     groups: dict[int, tuple[list[Run], Restored]] = {}
-    for run in runs:
+    for run in found:
         newest = next(iter(found[run]), None)
         group, restored = groups.setdefault(newest.step if newest else 0, ([], []))
         group.append(run)
@@ -162,10 +175,10 @@ def _train_group(
     resumed_at: list[int] = []
     restarted = [not begun_at and checkpoint.latest_step(context.store, run.run_id) > 0 for run in runs]
     if begun_at:
-        payloads = [c.payload for c in restored if c is not None]
+        payloads = [c.load() for c in restored if c is not None]
         group = kind.restore(runs, payloads, compiled, begun_at)
         resumed_at = [*payloads[0]["resumed_at"], begun_at]
-        restarted = [payload.get("restarted", False) for payload in payloads]
+        restarted = [payload["restarted"] for payload in payloads]
         for run, found in zip(runs, restored, strict=True):
             if found is not None:
                 context.goes_on(run.run_id, found)
@@ -174,14 +187,7 @@ def _train_group(
 
     def save(step: int) -> None:
         for lane, stream in enumerate(group.streams):
-            payload = {
-                "state": group.lanes.state(lane),
-                **group.payload(lane),
-                "diverged_at": stream.diverged_at,
-                "resumed_at": resumed_at,
-                "restarted": restarted[lane],
-            }
-            context.save(stream.run.run_id, step, requires, payload)
+            context.save(stream.run.run_id, step, requires, _payload(group, lane, resumed_at, restarted[lane]))
 
     began = time.monotonic()
     pace = group.advance(begun_at, runs[0].steps, context, save)
@@ -206,3 +212,13 @@ def _train_group(
         context.store.publish(stream.run, tables, result, provenance)
         checkpoint.discard(context.store, stream.run.run_id)
     group.close()
+
+
+def _payload(group: LaneGroup, lane: int, resumed_at: list[int], restarted: bool) -> dict[str, Any]:
+    return {
+        "state": group.lanes.state(lane),
+        **group.payload(lane),
+        "diverged_at": group.streams[lane].diverged_at,
+        "resumed_at": resumed_at,
+        "restarted": restarted,
+    }

@@ -31,12 +31,18 @@ EAGER_BELOW_STEPS_WITH_IMAGES = 200
 
 def train(runs: Sequence[Run], context: Context) -> None:
     """Train and publish runs that share structure and budget. Raise `Interrupted` when asked to stop."""
-    compiled = context.compiled
-    if compiled is None:
-        images = family_of(runs[0].env_id).images
-        worth_it = runs[0].steps >= (EAGER_BELOW_STEPS_WITH_IMAGES if images else EAGER_BELOW_STEPS)
-        compiled = worth_it and compiler_available()
-    group.train(Agents, runs, context, compiled)
+    group.train(Agents, runs, context, is_compiled(runs[0]) if context.compiled is None else context.compiled)
+
+
+def requirements(run: Run) -> dict[str, Any]:
+    """Return what must be equal for a checkpoint of a run to be continued, as it is here."""
+    return group.requirements(run, is_compiled(run))
+
+
+def is_compiled(run: Run) -> bool:
+    """Return whether a run is trained by compiled lanes here."""
+    images = family_of(run.env_id).images
+    return run.steps >= (EAGER_BELOW_STEPS_WITH_IMAGES if images else EAGER_BELOW_STEPS) and compiler_available()
 
 
 class Stream:
@@ -86,7 +92,8 @@ class Agents(LaneGroup):
         streams = [Stream(run, agent) for run, agent in zip(runs, agents, strict=True)]
         lanes = Lanes(agents[0], streams[0].environment.spaces, [p["state"] for p in payloads], compiled, step)
         for lane, (stream, payload) in enumerate(zip(streams, payloads, strict=True)):
-            stream.episodes.rows, stream.diverged_at = payload["rows"], payload["diverged_at"]
+            stream.episodes.set_state(payload["episodes"])
+            stream.diverged_at = payload["diverged_at"]
             stream.metrics.set_state(payload["metrics"])
             if stream.diverged_at is None:
                 stream.environment.set_state(payload["environment"])
@@ -100,7 +107,7 @@ class Agents(LaneGroup):
             "environment": stream.environment.get_state(),
             "obs": self.lanes.obs[lane].copy(),
             "action": self.lanes.action[lane].copy(),
-            "rows": stream.episodes.rows,
+            "episodes": stream.episodes.get_state(),
             "metrics": stream.metrics.get_state(),
         }
 

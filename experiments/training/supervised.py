@@ -29,10 +29,17 @@ EAGER_BELOW_SAMPLES = 2_000
 
 def train(runs: Sequence[Run], context: Context) -> None:
     """Train and publish runs that share structure and budget. Raise `Interrupted` when asked to stop."""
-    compiled = context.compiled
-    if compiled is None:
-        compiled = runs[0].steps >= EAGER_BELOW_SAMPLES and compiler_available()
-    group.train(LabelledLearners, runs, context, compiled)
+    group.train(LabelledLearners, runs, context, is_compiled(runs[0]) if context.compiled is None else context.compiled)
+
+
+def requirements(run: Run) -> dict[str, Any]:
+    """Return what must be equal for a checkpoint of a run to be continued, as it is here."""
+    return group.requirements(run, is_compiled(run))
+
+
+def is_compiled(run: Run) -> bool:
+    """Return whether a run is trained by compiled lanes here."""
+    return run.steps >= EAGER_BELOW_SAMPLES and compiler_available()
 
 
 class Stream:
