@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from baselines.hyperparameters import used_sizes
 from experiments import checkpoint
 from experiments.families import family_name, family_of
-from experiments.registry import Loop, loop_of, make_learner, requirements
+from experiments.registry import Loop, environment_options, loop_of, make_learner, requirements
 from experiments.spec import Run
 from experiments.store import Store
 
@@ -202,11 +202,12 @@ def memory_bytes(group: Group) -> float:
 
 def buffer_bytes(run: Run) -> int:
     """Return the size of the replay buffer or rollout of a run on stable-baselines3."""
-    sizes, spaces = used_sizes(make_learner(run), run.steps), cast("Spaces", spaces_of(run.env_id, run.environment))
+    sizes = used_sizes(make_learner(run), run.steps)
+    spaces = cast("Spaces", spaces_of(run.env_id, tuple(environment_options(run).items())))
     action = 8 if spaces.discrete else 4 * spaces.action_size
-    if spaces.frames > 1:  # each frame once, a byte for each pixel; reward, end and depth
+    if spaces.frames > 1:  # each frame once, a byte for each pixel; reward, end, time limit, and depth
         slots = sizes["buffer_size"] + spaces.frames - 1
-        return slots * (math.prod(spaces.obs_shape) + action + 4 + 4 + 8)
+        return slots * (math.prod(spaces.obs_shape) + action + 3 * 4 + 8)
     observed = 4 * math.prod(spaces.obs_shape)
     if "buffer_size" in sizes:  # reward, end, time limit
         return sizes["buffer_size"] * (2 * observed + action + 3 * 4)
