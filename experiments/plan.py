@@ -29,7 +29,7 @@ MOST_LANES = 16
 IMAGE_LANES = 2
 
 # A worker's Python, torch, stable-baselines3, simulator and networks.
-WORKER_BYTES = 0.8e9
+WORKER_BYTES = 1e9
 
 # Steps/s of one core for an environment stepped by Stream AC at 8 lanes, and for a learner on HalfCheetah-v4, used until
 # the store holds measured ones. Read off `results/throughput/`, or for images, series and DQN off first runs on a busy machine.

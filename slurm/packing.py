@@ -19,10 +19,10 @@ class TaskPlan:
     groups: tuple[Group, ...]
     cores: int
 
-    @property
-    def memory_bytes(self) -> float:
-        """Return what batch learners need where the largest of them are side by side; 0 where there are none."""
-        return sum(sorted(map(memory_bytes, self.groups), reverse=True)[: self.cores])
+    def memory_bytes(self, least: float) -> float:
+        """Return what workers need where the largest groups are trained side by side; `least` is what each is given anyway."""
+        needs = sorted((max(least, memory_bytes(group)) for group in self.groups), reverse=True)[: self.cores]
+        return sum(needs) + least * (self.cores - len(needs))
 
     @property
     def seconds(self) -> float:

@@ -154,8 +154,8 @@ def _max_array_size(console: Console, profile: Profile, dry_run: bool) -> int:
 
 
 def memory_gb(profile: Profile, tasks: Sequence[TaskPlan]) -> float:
-    """Return the memory to ask for: what the profile says of workers, or more where replay buffers need it."""
-    return max(profile.memory_gb_per_core * tasks[0].cores, *(task.memory_bytes / 2**30 for task in tasks))
+    """Return the memory to ask for in an array: what the profile gives each worker, or more where replay buffers need it."""
+    return max(task.memory_bytes(profile.memory_gb_per_core * 2**30) for task in tasks) / 2**30
 
 
 def parameters(profile: Profile, tasks: Sequence[TaskPlan], name: str) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.environments import DM_CONTROL_EPISODE_STEPS, Environment, describe
+from experiments.environments import Environment, describe
+from experiments.environments.vector import DM_CONTROL_EPISODE_STEPS
 from experiments.errors import UserError
 from experiments.randomness import derive
 
