@@ -193,11 +193,6 @@ def leaves(state: State) -> list[Tensor]:
     return found
 
 
-def layout(state: State) -> dict[str, Any]:
-    """Return names, shapes and types of what a state holds."""
-    return {key: layout(value) if isinstance(value, dict) else (value.shape, value.dtype) for key, value in state.items()}
-
-
 def state_bytes(state: State) -> int:
     """Return the size of a state in bytes."""
     return sum(leaf.numel() * leaf.element_size() for leaf in leaves(state))

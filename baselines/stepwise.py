@@ -84,16 +84,16 @@ class Stepwise(BaseAlgorithm):
             raise Diverged("parameter")
 
     def get_state(self) -> dict[str, Any]:
-        """Return all that the rest of the run depends on, the environment inside the wrappers excepted.
+        """Return all that the rest of the run depends on, as plain data, the environment inside the wrappers excepted.
 
-        The arrays are the model's own: to be written before the next step.
+        Arrays and tensors are the model's own: to be written before the next step.
         """
-        buffer, names = self._buffer()
+        buffer, _ = self._buffer()
         return {
             "counters": {name: getattr(self, name) for name in COUNTERS},
-            "vectors": {name: vector.detach().numpy() for name, vector in self.vectors.items()},
+            "vectors": {name: vector.detach() for name, vector in self.vectors.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
-            "buffer": {name: getattr(buffer, name)[: buffer.size()] for name in names},
+            "buffer": {name: array[: buffer.size()] for name, array in self.buffer_arrays().items()},
             "position": (buffer.pos, buffer.full),
             "statistics": [{name: getattr(part, name) for name in names} for part, names in self._statistics()],
             "generators": {
@@ -105,25 +105,33 @@ class Stepwise(BaseAlgorithm):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go to where `get_state` was called, in a model built from the same arguments."""
+        """Go to where `get_state` was called, in a model built from the same arguments.
+
+        What of the buffer has been read into `buffer_arrays` already is not copied.
+        """
         buffer, _ = self._buffer()
         buffer.pos, buffer.full = state["position"]
-        for name, value in state["buffer"].items():
-            getattr(buffer, name)[: len(value)] = value
-        for name, value in state["counters"].items():
-            setattr(self, name, value)
+        for name, array in self.buffer_arrays().items():
+            array[: len(state["buffer"][name])] = state["buffer"][name]  # NumPy copies nothing onto itself
+        for name in COUNTERS:
+            setattr(self, name, state["counters"][name])
         for name, vector in self.vectors.items():
-            vector.data.copy_(torch.from_numpy(state["vectors"][name]))
+            vector.data.copy_(state["vectors"][name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
-        for (part, _), values in zip(self._statistics(), state["statistics"], strict=True):
-            for name, value in values.items():
-                setattr(part, name, value)
+        for (part, names), values in zip(self._statistics(), state["statistics"], strict=True):
+            for name in names:
+                setattr(part, name, values[name])
         generators = state["generators"]
         random.setstate(generators["python"])
         np.random.set_state(generators["numpy"])
         torch.set_rng_state(torch.from_numpy(generators["torch"]))
         self.action_space.np_random.bit_generator.state = generators["action_space"]
+
+    def buffer_arrays(self) -> dict[str, np.ndarray]:
+        """Return the arrays of the buffer by name, first axis = slot; the first `size()` slots hold something."""
+        buffer, names = self._buffer()
+        return {name: getattr(buffer, name) for name in names}
 
     def _buffer(self) -> tuple[Any, tuple[str, ...]]:
         raise NotImplementedError

@@ -32,6 +32,8 @@ class Family:
         labelled: samples with labels instead of an environment to act in.
         files: what names the files that it reads, as module:name; empty: it reads none. It is called with an id and options and
             returns the SHA-256 of each file by its name, which is recorded with every run.
+        packages: the installed packages that an environment of an id is made of, by the names that pip knows, torch and numpy
+            aside. A checkpoint is continued with the same versions of them.
     """
 
     holds: Callable[[str], bool]
@@ -40,6 +42,19 @@ class Family:
     images: bool = False
     labelled: bool = False
     files: str = ""
+    packages: Callable[[str], tuple[str, ...]] = lambda env_id: ()
+
+
+def _vector_packages(env_id: str) -> tuple[str, ...]:
+    if env_id.startswith("dm_control/"):
+        return ("gymnasium", "mujoco", "dm-control", "shimmy")
+    import gymnasium
+
+    known = gymnasium.registry.get(env_id)
+    module = str(known.entry_point) if known is not None else ""
+    if module.startswith("gymnasium.envs.") and ".mujoco" not in module:
+        return ("gymnasium",)
+    return ("gymnasium", "mujoco")  # or of a package that is not known here, and likely to build on MuJoCo
 
 
 # The first that holds an id has it; the last holds whatever Gymnasium registers.
@@ -51,12 +66,20 @@ FAMILIES: dict[str, Family] = {
         files="experiments.environments.series:files",
     ),
     "minatar": Family(
-        lambda env_id: env_id.startswith("MinAtar/"), ImageOptions, "experiments.environments.minatar:MinAtar", images=True
+        lambda env_id: env_id.startswith("MinAtar/"),
+        ImageOptions,
+        "experiments.environments.minatar:MinAtar",
+        images=True,
+        packages=lambda env_id: ("minatar",),
     ),
     "atari": Family(
-        lambda env_id: env_id.endswith("NoFrameskip-v4"), AtariOptions, "experiments.environments.atari:Atari", images=True
+        lambda env_id: env_id.endswith("NoFrameskip-v4"),
+        AtariOptions,
+        "experiments.environments.atari:Atari",
+        images=True,
+        packages=lambda env_id: ("ale-py", "opencv-python-headless"),
     ),
-    "vector": Family(lambda env_id: True, VectorOptions, "experiments.environments.vector:Vector"),
+    "vector": Family(lambda env_id: True, VectorOptions, "experiments.environments.vector:Vector", packages=_vector_packages),
 }
 
 

@@ -5,16 +5,17 @@ Learners and simulators are imported where runs are packed: where nothing is mis
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from baselines.settings import used_sizes
 from experiments import checkpoint
 from experiments.families import family_name, family_of
-from experiments.registry import Loop, loop_of, make_learner
+from experiments.registry import Loop, environment_options, loop_of, make_learner, requirements
 from experiments.spec import Run
 from experiments.store import Store
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 LANE_BYTES = 5 * 2**20
 MOST_LANES = 16
 IMAGE_LANES = 2
+
+# A worker's Python, torch, stable-baselines3, simulator and networks.
+WORKER_BYTES = 1e9
 
 # Steps/s of one core for an environment stepped by Stream AC at 8 lanes, and for a learner on HalfCheetah-v4, used until
 # the store holds measured ones. Read off `results/throughput/`, or for images, series and DQN off first runs on a busy machine.
@@ -101,8 +105,13 @@ def _split(store: Store, runs: list[Run], most: int, begun: set[str]) -> Iterabl
     for number in range(count):
         size = len(runs) // count + (number < len(runs) % count)  # groups of nearly equal size
         members = tuple(islice(rest, size))
-        left = sum(run.steps - (checkpoint.latest_step(store, run.run_id) if run.run_id in begun else 0) for run in members)
+        left = sum(run.steps - (_usable_step(store, run) if run.run_id in begun else 0) for run in members)
         yield Group(members, speed, left)
+
+
+def _usable_step(store: Store, run: Run) -> int:
+    """Return how far a run has come that has checkpoints, as far as it can go on from there here."""
+    return checkpoint.usable_step(store, run.run_id, requirements(run))
 
 
 @cache
@@ -180,6 +189,29 @@ def wall_seconds(groups: Sequence[Group], workers: int) -> float:
         first = busy_until.index(min(busy_until))
         busy_until[first] += group.seconds
     return max(busy_until)
+
+
+def memory_bytes(group: Group) -> float:
+    """Return the estimated memory of a worker that trains a group of batch learners, saving and resuming included; else 0.
+
+    Streaming learners keep no samples: what their lanes take is less than what Python and torch do.
+    """
+    run = group.runs[0]
+    return 0.0 if group.loop.lanes or group.loop.measures else WORKER_BYTES + buffer_bytes(run)
+
+
+def buffer_bytes(run: Run) -> int:
+    """Return the size of the replay buffer or rollout of a run on stable-baselines3."""
+    sizes = used_sizes(make_learner(run), run.steps)
+    spaces = cast("Spaces", spaces_of(run.env_id, tuple(environment_options(run).items())))
+    action = 8 if spaces.discrete else 4 * spaces.action_size
+    if spaces.frames > 1:  # each frame once, a byte for each pixel; reward, end, time limit, and depth
+        slots = sizes["buffer_size"] + spaces.frames - 1
+        return slots * (math.prod(spaces.obs_shape) + action + 3 * 4 + 8)
+    observed = 4 * math.prod(spaces.obs_shape)
+    if "buffer_size" in sizes:  # reward, end, time limit
+        return sizes["buffer_size"] * (2 * observed + action + 3 * 4)
+    return sizes["rollout_steps"] * (observed + action + 6 * 4)
 
 
 def disk_bytes(runs: Iterable[Run]) -> int:

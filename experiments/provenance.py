@@ -12,7 +12,7 @@ import platform
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
@@ -44,7 +44,7 @@ def provenance() -> dict[str, Any]:
     """Return git commit and dirty flag, versions, processor, and the time."""
     return {
         "git": this_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": exact_versions(),
         "python": platform.python_version(),
         "machine": {
             "processor": _processor(),
@@ -145,9 +145,9 @@ def _processor() -> str:
     return platform.processor() or "unknown"
 
 
-def exact_versions() -> dict[str, str | None]:
-    """Return the versions that must be equal for a checkpoint to be continued to the same bytes."""
-    return {name: _version(name) for name in PACKAGES}
+def exact_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str | None]:
+    """Return the installed versions of packages, None for one that is not installed."""
+    return {name: _version(name) for name in packages}
 
 
 def available_cores() -> int:

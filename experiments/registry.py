@@ -27,8 +27,9 @@ from baselines.settings import (
     ClassicTDSettings,
 )
 from experiments.errors import UserError, closest_names
-from experiments.families import options_class
+from experiments.families import family_of, options_class
 from experiments.measurements import ArithmeticSpeed, PeakMemory, Throughput, UpdateTime
+from experiments.provenance import exact_versions
 from experiments.spec import Run, Value
 
 
@@ -72,6 +73,8 @@ class Algorithm:
         gives: what it can give an environment, its main use first; nothing for a measurement.
         learner: the learner of one stream, as module:class, where that is another class than `settings`.
         lanes: the same for a batch learner that also has a form in lanes, used where `implementation` is "lanes".
+        packages: the installed packages that it is made of where it does not run in lanes, torch and numpy aside. A checkpoint
+            is continued with the same versions of them.
     """
 
     label: str
@@ -80,7 +83,11 @@ class Algorithm:
     gives: tuple[Wanted, ...] = ()
     learner: str = ""
     lanes: str = ""
+    packages: tuple[str, ...] = ()
 
+
+# Gymnasium beside it: for its wrappers, and for the random actions of its spaces.
+SB3 = ("stable-baselines3", "gymnasium")
 
 ALGORITHMS: dict[str, Algorithm] = {
     "stream_ac": Algorithm("Stream AC", StreamACSettings, REINFORCEMENT, ("vector", "choice"), "algorithms.stream_ac:StreamAC"),
@@ -97,14 +104,14 @@ ALGORITHMS: dict[str, Algorithm] = {
         "Classic SARSA", ClassicSARSASettings, REINFORCEMENT, ("choice",), "baselines.classic:ClassicSARSA"
     ),
     "classic_td": Algorithm("Classic TD", ClassicTDSettings, REINFORCEMENT, ("prediction",), "baselines.classic:ClassicTD"),
-    "ppo": Algorithm("PPO", PPO, BATCH, ("vector",)),
-    "sac": Algorithm("SAC", SAC, BATCH, ("vector",)),
-    "td3": Algorithm("TD3", TD3, BATCH, ("vector",)),
-    "dqn": Algorithm("DQN", DQN, BATCH, ("choice",)),
-    "ppo1": Algorithm("PPO1", PPO1, BATCH, ("vector",), lanes="baselines.incremental_ppo:IncrementalPPO"),
-    "sac1": Algorithm("SAC1", SAC1, BATCH, ("vector",), lanes="baselines.incremental_sac:IncrementalSAC"),
-    "td3_1": Algorithm("TD3-1", TD3_1, BATCH, ("vector",), lanes="baselines.incremental_td3:IncrementalTD3"),
-    "dqn1": Algorithm("DQN1", DQN1, BATCH, ("choice",), lanes="baselines.incremental_dqn:IncrementalDQN"),
+    "ppo": Algorithm("PPO", PPO, BATCH, ("vector",), packages=SB3),
+    "sac": Algorithm("SAC", SAC, BATCH, ("vector",), packages=SB3),
+    "td3": Algorithm("TD3", TD3, BATCH, ("vector",), packages=SB3),
+    "dqn": Algorithm("DQN", DQN, BATCH, ("choice",), packages=SB3),
+    "ppo1": Algorithm("PPO1", PPO1, BATCH, ("vector",), lanes="baselines.incremental_ppo:IncrementalPPO", packages=SB3),
+    "sac1": Algorithm("SAC1", SAC1, BATCH, ("vector",), lanes="baselines.incremental_sac:IncrementalSAC", packages=SB3),
+    "td3_1": Algorithm("TD3-1", TD3_1, BATCH, ("vector",), lanes="baselines.incremental_td3:IncrementalTD3", packages=SB3),
+    "dqn1": Algorithm("DQN1", DQN1, BATCH, ("choice",), lanes="baselines.incremental_dqn:IncrementalDQN", packages=SB3),
     "throughput": Algorithm("throughput", Throughput, THROUGHPUT),
     "arithmetic": Algorithm("arithmetic", ArithmeticSpeed, RESOURCES),
     "update_time": Algorithm("update time", UpdateTime, RESOURCES),
@@ -140,6 +147,19 @@ def make_learner(run: Run) -> Any:
     path = record.lanes if in_lanes(run) else record.learner
     learner = (pkgutil.resolve_name(path) if path else record.settings)(**dict(run.hyperparameters))
     return replace(learner, run_steps=float(run.steps)) if hasattr(learner, "run_steps") else learner
+
+
+def requirements(run: Run) -> dict[str, Any]:
+    """Return what must be equal where a run is continued, as it is here. For lanes it imports what trains them."""
+    loop = loop_of(run)
+    module = pkgutil.resolve_name(loop.train.partition(":")[0]) if loop.lanes else None
+    return dict(exact_versions(packages_of(run)) if module is None else module.requirements(run))
+
+
+def packages_of(run: Run) -> tuple[str, ...]:
+    """Return the installed packages whose versions decide the bytes of a run."""
+    learner = () if in_lanes(run) else algorithm(run.algorithm).packages
+    return tuple(dict.fromkeys(("torch", "numpy", *family_of(run.env_id).packages(run.env_id), *learner)))
 
 
 def hyperparameter_defaults(name: str) -> dict[str, Value]:

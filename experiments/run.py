@@ -9,16 +9,19 @@ import shlex
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from experiments.arithmetic import INSTRUCTION_SET_HELP, KERNELS_HELP, Arithmetic, choose
+from experiments.checkpoint import identities
 from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, make_console, positive, resolve_request, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.executor import PATIENCE_SECONDS, Job, run_local
@@ -45,6 +48,10 @@ def main(
     lanes: Annotated[int | None, typer.Option(help="Streams per worker; default: what fits the cache.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: steps, env_id, a hyperparameter.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Train runs again that have failed or are damaged.")] = False,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart", help="Begin runs anew whose checkpoints do not fit here, and replace these."),
+    ] = False,
     again: Annotated[bool, typer.Option("--again", help="Take measurements anew (never for training).")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show runs, groups and cost, and do nothing.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.")] = 60.0,
@@ -80,7 +87,8 @@ def main(
             runs_store.check_writable()
             for run in todo:
                 runs_store.forgive(run.run_id)
-            options = Options(checkpoint_seconds, None, arithmetic, provenance(), again)
+            replaceable = identities(runs_store, (run.run_id for run in todo)) if restart else frozenset()
+            options = Options(checkpoint_seconds, None, arithmetic, provenance(), again, replaceable)
             jobs = _train(console, groups, runs_store, workers, options)
             stopped = any(job.state == "stopped" for job in jobs)
             over = set() if again else runs_store.finished()
@@ -104,6 +112,11 @@ def main(
     if stopped:
         console.print("Some runs were asked to stop; the same command goes on from their checkpoints.")
         raise SystemExit(130)
+    refusals = runs_store.refusals()
+    refused = {run.run_id: refusals[run.run_id] for run in request.runs if run.run_id in refusals.keys() - finished}
+    for reason, number in Counter(refused.values()).items():
+        console.print(f"[red]{count(number, 'run')} refused[/]: {escape(reason)}", soft_wrap=True)
+    failed -= refused.keys()
     if failed:
         words = " ".join(shlex.quote(word) for word in sys.argv[1:] if word != "--retry")
         console.print(
@@ -114,6 +127,7 @@ def main(
             ),
             soft_wrap=True,
         )
+    if failed or refused:
         raise SystemExit(1)
 
 
@@ -147,9 +161,12 @@ def wait_for_the_dying(console: Console, store: Store, run_ids: set[str]) -> boo
 
 
 def missing_runs(request: Request, store: Store, retry: bool, again: bool) -> tuple[list[Run], set[str], set[str]]:
-    """Return the runs to train, the ids of failed ones that are left alone, and of those that others are training."""
+    """Return the runs to train, the ids of failed ones that are left alone, and of those that others are training.
+
+    Refused runs are to be trained: whether they fit shows where they are.
+    """
     finished = set() if again else store.finished()
-    failed, claimed = store.failures(), store.claimed()
+    failed, claimed = store.failures() - store.refusals().keys(), store.claimed()
     todo, left_alone, taken = [], set(), set()
     for run in request.runs:
         if run.run_id in finished and not (retry and store.damaged(run.run_id)):

@@ -52,8 +52,14 @@ class Run:
     @cached_property
     def run_id(self) -> str:
         """Return a name that a person can read and that no other configuration has."""
-        digest = hashlib.sha256(json.dumps(self.config(), sort_keys=True).encode()).hexdigest()[:16]
-        return f"{self.algorithm}-{self.env_id.replace('/', '.')}-{_short(self.steps)}-s{self.seed}-{digest}"
+        return run_id_of(self.config())
+
+
+def run_id_of(config: Mapping[str, Any]) -> str:
+    """Return the name of the run that a configuration is of, as `Run.config` returns it or as it is read from JSON."""
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+    env_id = config["env_id"].replace("/", ".")
+    return f"{config['algorithm']}-{env_id}-{_short(config['steps'])}-s{config['seed']}-{digest}"
 
 
 def _short(number: int) -> str:

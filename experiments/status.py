@@ -63,8 +63,12 @@ def main(
         for holder, titles in owners.values():
             console.print(_running_line(holder, titles), soft_wrap=True)
         messages: dict[str, list[str]] = {}
+        refusals = runs_store.refusals() if failed else {}
+        refused = refusals.keys() - finished
+        for reason, number in Counter(refusals[run.run_id] for run in request.runs if run.run_id in refused).items():
+            console.print(f"{number} refused: {reason}", soft_wrap=True, markup=False)
         for run in request.runs:
-            if run.run_id in failed:  # or finished all the same: a measurement that could not be taken anew
+            if run.run_id in failed - refusals.keys():  # or finished all the same: a measurement that could not be taken anew
                 messages.setdefault(last_line(runs_store.failure(run.run_id)), []).append(run.run_id)
         for message, run_ids in messages.items():
             path = runs_store.failures_path / run_ids[0]

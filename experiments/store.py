@@ -3,7 +3,7 @@
     STORE/finished/RUN_ID/   config.json result.json TABLE.arrow ... provenance.json
     STORE/claims/RUN_ID      who trains the run now, and the heartbeat of that owner
     STORE/checkpoints/RUN_ID/
-    STORE/failures/RUN_ID    traceback of a run that raised
+    STORE/failures/RUN_ID    traceback of a run that raised, or why one was refused
 
 A directory under `finished` is a finished run; nothing else is. It appears by one rename. A measurement that is taken anew is
 moved to `finished/.RUN_ID.replaced` until the new one stands in its place. `config.json`, `result.json` and
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from experiments.errors import UserError
-from experiments.spec import Run
+from experiments.spec import Run, run_id_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # An owner on another machine that has been silent for so long is taken for dead.
 STALE_AFTER_SECONDS = 600.0
+# How the message begins of a run whose checkpoint did not fit where it was tried. It has not failed: it is tried again unasked.
+REFUSED = "refused: "
 # Heartbeats that nobody removed, because their owner was killed.
 FORGET_AFTER_SECONDS = 86_400.0
 # An owner of this host's name that was heard of before this host started, and not for so long, went down with it.
@@ -141,7 +143,7 @@ class Store:
 
     def damaged(self, run_id: str) -> list[str]:
         """Return which files of a finished run are gone or are not what was published."""
-        return _damaged(_contents(self.finished_path / run_id))
+        return _damaged(run_id, _contents(self.finished_path / run_id))
 
     def load(self, run_id: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, pa.Table]]:
         """Return result, provenance and tables of a finished run, checked against their checksums."""
@@ -150,7 +152,7 @@ class Store:
 
         path = self.finished_path / run_id
         contents = _contents(path)
-        if damaged := _damaged(contents):
+        if damaged := _damaged(run_id, contents):
             raise UserError(f"{path / damaged[0]} is damaged; the same experiments.run with --retry trains this run again.")
         # Without pyarrow's threads: they cost more than they save on tables so small.
         tables = {
@@ -302,7 +304,7 @@ class Store:
     # Failures
 
     def failures(self) -> set[str]:
-        """Return the ids of all runs whose last attempt raised an exception."""
+        """Return the ids of all runs whose last attempt raised an exception or was refused."""
         return _names(self.failures_path)
 
     def fail(self, run_id: str, traceback: str) -> None:
@@ -311,6 +313,20 @@ class Store:
         temporary = self.failures_path / f".{run_id}.{_unique()}"
         temporary.write_text(traceback, encoding="utf-8", errors="replace")
         os.replace(temporary, self.failures_path / run_id)
+
+    def refuse(self, run_id: str, reason: str) -> None:
+        """Keep why a run was not trained although nothing is wrong with it; where the reason is gone it is trained unasked."""
+        self.fail(run_id, f"{REFUSED}{reason}\n")
+
+    def refusals(self) -> dict[str, str]:
+        """Return why runs were refused when they were last tried, by id."""
+        found = {}
+        for run_id in self.failures():
+            with suppress(FileNotFoundError):  # forgiven meanwhile
+                message = self.failure(run_id)
+                if message.startswith(REFUSED):
+                    found[run_id] = message.removeprefix(REFUSED).strip()
+        return found
 
     def failure(self, run_id: str) -> str:
         """Return the traceback of a failed run."""
@@ -484,14 +500,29 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return contents
 
 
-def _damaged(contents: Mapping[str, bytes]) -> list[str]:
-    """Return the names of files that are gone or are not what was published; that of the checksums, if there are none."""
+def _damaged(run_id: str, contents: Mapping[str, bytes]) -> list[str]:
+    """Return the names of files that are gone or are not what was published; that of the checksums, if there are none.
+
+    The configuration is not what was published either where it is another run's: folders were swapped or renamed.
+    """
     try:
         checksums: dict[str, str] = dict(json.loads(contents["provenance.json"])["sha256"])
     except (KeyError, ValueError, TypeError):
         return ["provenance.json"]
     wrong = [name for name, sha256 in checksums.items() if name not in contents or _sha256(contents[name]) != sha256]
-    return wrong if checksums else ["provenance.json"]
+    if not checksums:
+        return ["provenance.json"]
+    if "config.json" not in wrong and _run_id(contents.get("config.json", b"")) != run_id:
+        return [*wrong, "config.json"]
+    return wrong
+
+
+def _run_id(config: bytes) -> str | None:
+    """Return the id of the run that a configuration is of, None if it is of none."""
+    try:
+        return run_id_of(json.loads(config))
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None
 
 
 def _sha256(content: bytes) -> str:

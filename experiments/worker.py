@@ -2,8 +2,8 @@
 
     python -m experiments.worker STORE PARENT    with the group and its options as a pickle on standard input
 
-Exit codes: 0 all runs are finished, 1 training raised (traceback kept in the store), 74 the store cannot be written, 75 stopped
-on request with its state in a checkpoint, 76 what is not finished was in the hands of another worker.
+Exit codes: 0 all runs are finished, 1 training raised or a run was refused (the store keeps why), 74 the store cannot be
+written, 75 stopped on request with its state in a checkpoint, 76 what is not finished was in the hands of another worker.
 """
 
 from __future__ import annotations
@@ -32,13 +32,17 @@ STORE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO
 
 @dataclass(frozen=True)
 class Options:
-    """How to train. None of it changes what a result means; `compiled` and `arithmetic` change its last bits."""
+    """How to train. None of it changes what a result means; `compiled` and `arithmetic` change its last bits.
+
+    `replaceable` are `checkpoint.identities`: where one of these does not fit here, its run begins anew and is not refused.
+    """
 
     checkpoint_seconds: float = 60.0
     compiled: bool | None = None
     arithmetic: Arithmetic | None = None
     provenance: Any = None
     again: bool = False  # measure what is finished anew
+    replaceable: frozenset[str] = frozenset()
 
 
 def train_runs(
@@ -61,6 +65,7 @@ def train_runs(
         arithmetic=options.arithmetic,
         provenance=options.provenance or {},
         again=options.again,
+        replaceable=options.replaceable,
     )
     try:
         store.sweep()
@@ -77,6 +82,9 @@ def train_runs(
         if context.failed:
             others = f"{len(context.failed)} of {len(runs)} runs failed, the first with " if len(runs) > 1 else ""
             print(others + last_line(next(iter(context.failed.values()))), file=sys.stderr)
+            return FAILED
+        if context.refused:
+            print(f"refused {len(context.refused)} of {len(runs)} runs: {[*context.refused.values()][-1]}", file=sys.stderr)
             return FAILED
         finished = set() if options.again else store.finished()
         return DONE if all(run in claimed or run.run_id in finished for run in runs) else HELD

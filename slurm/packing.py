@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.plan import Group, wall_seconds
+from experiments.plan import Group, memory_bytes, wall_seconds
 
 # A worker imports torch and compiles before its first step: 4 s from a warm cache, 10-25 s the first time on a node.
 STARTUP_SECONDS = 30.0
@@ -18,6 +18,11 @@ class TaskPlan:
 
     groups: tuple[Group, ...]
     cores: int
+
+    def memory_bytes(self, least: float) -> float:
+        """Return what workers need where the largest groups are trained side by side; `least` is what each is given anyway."""
+        needs = sorted((max(least, memory_bytes(group)) for group in self.groups), reverse=True)[: self.cores]
+        return sum(needs) + least * (self.cores - len(needs))
 
     @property
     def seconds(self) -> float:

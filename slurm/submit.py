@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from experiments.checkpoint import identities
 from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, make_console, positive, resolve_request, run_app
 from experiments.errors import UserError, told_plainly
 from experiments.executor import ONE_THREAD
@@ -58,6 +59,9 @@ def main(
     lanes: Annotated[int | None, typer.Option(help="Streams per worker; default: what fits the cache.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: steps, env_id, a hyperparameter.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Train runs again that have failed.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin runs anew whose checkpoints do not fit on the nodes.")
+    ] = False,
     hours: Annotated[float, typer.Option(help="Length of an array task to aim at.")] = TARGET_HOURS,
     allocation: Annotated[float | None, typer.Option(help="Core-hours to set the cost against.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Submit without asking.")] = False,
@@ -111,7 +115,7 @@ def main(
             for run in now:
                 runs_store.forgive(run.run_id)
             for chunk in arrays(tasks, size):
-                _submit(console, chunk, cluster, runs_store, name, checkpoint_seconds)
+                _submit(console, chunk, cluster, runs_store, name, checkpoint_seconds, restart)
         console.print(
             "`experiments.status` and `experiments.run` with the same options show how far it is and draw what is finished. "
             "Submitting again adds only what is missing.",
@@ -152,11 +156,17 @@ def _max_array_size(console: Console, cluster: Cluster, dry_run: bool) -> int:
         return USUAL_MAX_ARRAY_SIZE
 
 
-def parameters(cluster: Cluster, cores: int, name: str, folder: Path) -> dict[str, Any]:
-    """Return what an array task asks SLURM for, in submitit's words. Nothing is left to submitit's defaults.
+def memory_gb(cluster: Cluster, tasks: Sequence[TaskPlan]) -> float:
+    """Return the memory to ask for in an array: what the profile gives each worker, or more where replay buffers need it."""
+    return max(task.memory_bytes(cluster.memory_gb_per_core * 2**30) for task in tasks) / 2**30
 
-    `folder` is where its output goes.
+
+def parameters(cluster: Cluster, tasks: Sequence[TaskPlan], name: str, folder: Path) -> dict[str, Any]:
+    """Return what the tasks of an array ask SLURM for, in submitit's words. Nothing is left to submitit's defaults.
+
+    `folder` is where their output goes.
     """
+    cores = tasks[0].cores
     # In the path that submitit gives, SLURM would put job numbers for a % of the folder's own name.
     stem = f"{str(folder.absolute()).replace('%', '%%')}/%A_%a"
     output, error = f"{stem}_0_log.out", f"{stem}_0_log.err"
@@ -167,7 +177,7 @@ def parameters(cluster: Cluster, cores: int, name: str, folder: Path) -> dict[st
         "nodes": 1,
         "ntasks_per_node": 1,
         "cpus_per_task": cores,
-        "mem": f"{math.ceil(1024 * cluster.memory_gb_per_core * cores)}M",
+        "mem": f"{math.ceil(1024 * memory_gb(cluster, tasks))}M",
         "signal_delay_s": cluster.signal_delay_seconds,
         "array_parallelism": cluster.array_parallelism,
         **{key: value for key, value in optional.items() if value is not None},
@@ -184,14 +194,23 @@ def _logs(store: Store, name: str) -> Path:
 
 
 def _submit(
-    console: Console, tasks: Sequence[TaskPlan], cluster: Cluster, store: Store, experiment: str, checkpoint_seconds: float
+    console: Console,
+    tasks: Sequence[TaskPlan],
+    cluster: Cluster,
+    store: Store,
+    experiment: str,
+    checkpoint_seconds: float,
+    restart: bool,
 ) -> None:
+    def replaceable(task: TaskPlan) -> frozenset[str]:  # those of today, or a task would begin anew after each requeue
+        return identities(store, (run.run_id for group in task.groups for run in group.runs)) if restart else frozenset()
+
     name = queue.unique_name(experiment)
     try:
         executor = submitit.SlurmExecutor(folder=_logs(store, name), max_num_timeout=REQUEUES)
     except RuntimeError:
         raise UserError("srun was not found; submit from a login node of a SLURM cluster.") from None
-    executor.update_parameters(**parameters(cluster, tasks[0].cores, name, executor.folder))
+    executor.update_parameters(**parameters(cluster, tasks, name, executor.folder))
     queue.remember(store, name, [[run.run_id for group in task.groups for run in group.runs] for task in tasks])
     try:
         with redirect_stderr(StringIO()), executor.batch():  # what sbatch says is told below, in one sentence
@@ -205,6 +224,7 @@ def _submit(
                         cluster.time_minutes,
                         cluster.instruction_set,
                         None if cluster.kernels is None else Path(cluster.kernels).expanduser().absolute(),
+                        replaceable(task),
                     )
                 )
                 for task in tasks
@@ -239,6 +259,13 @@ def _print_cost(
     console.print(
         f"The longest task takes {clock(longest)}{requeues}. {disk_bytes(runs) / 1e6:,.1f} MB of disk.", soft_wrap=True
     )
+    given, needed = cluster.memory_gb_per_core * tasks[0].cores, memory_gb(cluster, tasks)
+    if needed > given:
+        console.print(
+            f"Batch learners and their buffers need {needed:.1f} GB in a task, which is asked for instead of the profile's "
+            f"{given:.1f} GB.",
+            soft_wrap=True,
+        )
 
 
 def cost_line(total: Cost, cores: int, allocation: float | None) -> str:
@@ -254,7 +281,8 @@ def _print_parameters(
     console: Console, cluster: Cluster, chunks: Sequence[Sequence[TaskPlan]], name: str, store: Store
 ) -> None:
     name = f"{name}-..."
-    told = parameters(cluster, chunks[0][0].cores, name, _logs(store, name))
+    largest = max(chunks, key=lambda chunk: memory_gb(cluster, chunk))
+    told = parameters(cluster, largest, name, _logs(store, name))
     console.print("Asked of sbatch:")
     for key, value in told.items():
         console.print(f"  {key} = {value}", soft_wrap=True)

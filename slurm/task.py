@@ -33,6 +33,7 @@ class Task(Checkpointable):
     # Here for tasks that were in the queue before there were these.
     instruction_set: str | None = None
     kernels: Path | None = None
+    replaceable: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Task(Checkpointable):
         time_minutes: int,
         instruction_set: str | None = None,
         kernels: Path | None = None,
+        replaceable: frozenset[str] = frozenset(),
     ):
         self.store = store
         self.groups = pickle.dumps(tuple(groups))
@@ -51,6 +53,7 @@ class Task(Checkpointable):
         self.time_minutes = time_minutes
         self.instruction_set = instruction_set
         self.kernels = kernels
+        self.replaceable = replaceable
 
     def __call__(self) -> None:
         """Train what is neither finished nor failed.
@@ -81,7 +84,7 @@ class Task(Checkpointable):
             if told := other_versions(store, [run for group in given for run in group.runs]):
                 console.print(told, soft_wrap=True)
             arithmetic = chosen_arithmetic(console, groups, self.instruction_set, self.kernels)
-            options = Options(self.checkpoint_seconds, None, arithmetic, provenance())
+            options = Options(self.checkpoint_seconds, None, arithmetic, provenance(), replaceable=self.replaceable)
             with Progress(console, self.cores) as progress:
                 jobs = run_local(groups, store, options, self.cores, progress, stop_requested=lambda: bool(asked))
         left = [run for group in _left(store, groups) for run in group.runs]
@@ -106,10 +109,10 @@ class Task(Checkpointable):
 
 
 def _left(store: Store, groups: Sequence[Group]) -> list[Group]:
-    """Return groups without the runs that are finished or have failed."""
+    """Return groups without the runs that are finished or have failed; one that was refused elsewhere may fit here."""
     import dataclasses
 
-    over = store.finished() | store.failures()
+    over = store.finished() | (store.failures() - store.refusals().keys())
     left = ((group, tuple(run for run in group.runs if run.run_id not in over)) for group in groups)
     return [
         dataclasses.replace(group, runs=runs, steps_left=group.steps_left * len(runs) // len(group.runs))

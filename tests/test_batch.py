@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -83,7 +84,7 @@ def published(context: Context, run: Run) -> tuple[bytes, bytes]:
 def left_alone(algorithm: str) -> tuple[bytes, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         context = make_context(Path(folder))
-        train(small_run(algorithm), context)
+        train([small_run(algorithm)], context)
         return published(context, small_run(algorithm))
 
 
@@ -369,7 +370,7 @@ def test_a_run_takes_exactly_its_steps(algorithm: str, tmp_path: Path, monkeypat
     monkeypatch.setattr(Environment, "step", counted)
     run = make_run(algorithm, 301, **SMALL[algorithm][1])
     context = make_context(tmp_path)
-    train(run, context)
+    train([run], context)
     result, provenance, tables = context.store.load(run.run_id)
     assert taken == 301
     assert result == {"status": "finished", "steps": 301, "diverged_at": None}
@@ -396,7 +397,7 @@ def test_a_run_stopped_again_and_again_ends_in_the_same_bytes(algorithm: str, tm
 
         context = make_context(tmp_path, stop)
         try:
-            train(run, context)
+            train([run], context)
             break
         except Interrupted:
             stops += 1
@@ -421,7 +422,7 @@ def dawdle():  # so as not to be done before it is killed
     step = next(asked)
     time.sleep(60 if step > 0.9 * run.steps else 0.002 if step > run.steps // 3 else 0)
     return False
-train(run, make_context(Path(sys.argv[3]), dawdle, checkpoint_seconds=0.0))
+train([run], make_context(Path(sys.argv[3]), dawdle, checkpoint_seconds=0.0))
 """
 
 
@@ -439,7 +440,7 @@ def test_a_killed_run_ends_in_the_same_bytes(algorithm: str, tmp_path: Path) -> 
     os.kill(child.pid, signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
     assert run.run_id not in context.store.finished()
-    train(run, context)
+    train([run], context)
     assert published(context, run) == left_alone(algorithm)
     (resumed_at,) = context.store.load(run.run_id)[1]["resumed_at"]
     assert run.steps // 3 <= resumed_at < run.steps
@@ -457,7 +458,7 @@ def test_a_killed_run_ends_in_the_same_bytes(algorithm: str, tmp_path: Path) -> 
 def test_a_diverged_run_is_a_result(algorithm: str, rates: dict[str, Any], tmp_path: Path) -> None:
     run = make_run(algorithm, 200, **rates)
     context = make_context(tmp_path)
-    train(run, context)
+    train([run], context)
     result, _, tables = context.store.load(run.run_id)
     assert result["status"] == "diverged"
     assert result["diverged_at"] == result["steps"] < 200
@@ -474,18 +475,22 @@ def test_parameters_lost_by_the_last_update_are_noticed(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(StepwisePPO, "step", lose)
     context, run = make_context(tmp_path), make_run("ppo1", 5)
-    train(run, context)
+    train([run], context)
     assert context.store.load(run.run_id)[0] == {"status": "diverged", "steps": 5, "diverged_at": 5}
 
 
-def test_a_checkpoint_of_other_versions_is_not_continued(tmp_path: Path) -> None:
-    run, asked = make_run("ppo1", 50), iter(range(1, 100))
-    context = make_context(tmp_path, lambda: next(asked) == 11)
-    for step in (20, 40):
-        checkpoint.save(context.store, run.run_id, step, {"torch": "0.1"}, {})
+def test_a_replay_buffer_is_read_into_the_one_that_the_model_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, asked, filled = small_run("sac"), count(1), []
+    context = make_context(tmp_path, lambda: next(asked) == 101)
     with pytest.raises(Interrupted):
-        train(run, context)
-    train(run, context)
-    _, provenance, _ = context.store.load(run.run_id)
-    assert provenance["resume"].startswith("restarted from the beginning")
-    assert provenance["resumed_at"] == [10]
+        train([run], context)
+    set_state = Stream.set_state
+
+    def look(self: Stream, state: dict[str, Any]) -> None:
+        filled.extend(self.model.replay_buffer.observations[:100].any((1, 2)))
+        set_state(self, state)
+
+    monkeypatch.setattr(Stream, "set_state", look)
+    train([run], context)
+    assert len(filled) == 100
+    assert all(filled)

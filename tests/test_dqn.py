@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import stable_baselines3 as sb3
 import torch
+from experiment_support import kept
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.logger import configure
@@ -445,13 +446,12 @@ def test_state_goes_on_to_the_same_bits(learner: DQN, shape: tuple[int, ...], fr
     model = build(learner, game, 60, 0)
     for _ in range(stop):
         model.step()
-    saved = pickle.dumps((model.get_state(), vars(game)))
+    state, memory = kept(model.get_state()), copy.deepcopy(vars(game))
     for _ in range(60 - stop):
         model.step()
 
     other_game = Game(shape, frames)
     other = build(learner, other_game, 60, 99)
-    state, memory = pickle.loads(saved)
     vars(other_game).update({name: memory[name] for name in ("game", "steps", "needs_reset")})
     other.set_state(state)
     for _ in range(60 - stop):
@@ -473,11 +473,11 @@ def test_a_run_on_images_goes_on_to_the_same_bits(algorithm: str, env_id: str, s
     left_alone = Stream(run)
     for step in range(steps):
         if step == steps // 2:
-            saved = pickle.dumps(left_alone.get_state())
+            saved = kept(left_alone.get_state())
         left_alone.step()
     expected = left_alone.get_state()
     resumed = Stream(run)
-    resumed.set_state(pickle.loads(saved))
+    resumed.set_state(saved)
     for _ in range(steps - steps // 2):
         resumed.step()
     assert resumed.resumed_at == [steps // 2]

@@ -33,15 +33,16 @@ from hypothesis import strategies as st
 from experiments import checkpoint
 from experiments.cli import resolve_request, run_app
 from experiments.executor import Job, run_local
-from experiments.plan import Group, wall_seconds
-from experiments.spec import Run
+from experiments.expand import resolve
+from experiments.plan import Group, memory_bytes, wall_seconds
+from experiments.spec import Arm, Row, Run
 from experiments.store import Owner, Store, process_identity
 from experiments.worker import Options
 from slurm import queue
 from slurm import task as slurm_task
 from slurm.cluster import FOLDER, load_cluster
 from slurm.packing import STARTUP_SECONDS, TaskPlan, arrays, cost, pack
-from slurm.submit import app, cost_line
+from slurm.submit import app, cost_line, memory_gb
 from slurm.task import Task
 
 CLUSTER = ROOT / "slurm" / "local_cluster.sh"
@@ -165,6 +166,27 @@ def test_arrays_split_tasks_in_order_and_are_no_larger_than_allowed(count, size)
     assert [task for array in split for task in array] == tasks
     assert all(0 < len(array) <= max(size, 1) for array in split)
     assert len(split) == -(-count // max(size, 1))
+
+
+def test_memory_is_asked_for_where_replay_buffers_need_more_than_the_profile_gives(profile):
+    def sac(size: int) -> Group:
+        arm = Arm("arm", "sac", {"buffer_size": size})
+        return Group((resolve(Row("Humanoid-v4", (), 2_000_000, 1, 1), arm, 0),), 1.0, 1)
+
+    cluster = load_cluster(profile(memory_gb_per_core=1.5))
+    large = memory_bytes(sac(1_000_000)) / 2**30
+    assert 3.5 < large < 4.5
+    assert memory_gb(cluster, [TaskPlan((group(1), sac(1)), 2)]) == 3
+    assert memory_gb(cluster, [TaskPlan((group(1, 0), group(1, 1), sac(1_000_000)), 2)]) == pytest.approx(1.5 + large)
+    assert memory_gb(cluster, [TaskPlan((sac(1_000_000),), 3), TaskPlan((group(1),), 3)]) == pytest.approx(3 + large)
+
+
+def test_submission_says_that_it_asks_for_more_memory(submit, profile, store):
+    words = ("replay_buffer_size", "--preset", "paper", "--set", "env_id=Hopper-v4", "--seeds", "1", "--dry-run")
+    answer = submit(*words, "--profile", profile(cores=2), "--store", str(store.root))
+    assert answer.code == 0
+    assert "need 2.0 GB in a task, which is asked for instead of the profile's 1.0 GB" in answer.out
+    assert re.search(r"mem = 20\d\dM", answer.out)
 
 
 def test_cost_counts_idle_cores_and_start_up():
@@ -445,6 +467,18 @@ def test_task_whose_worker_alone_was_stopped_asks_to_be_requeued(store, stand_in
     monkeypatch.setattr("experiments.executor.run_local", lambda groups, *_, **__: [Job(groups[0], "stopped")])
     assert ended(task_of(store, [run])) == code
     assert said in capfd.readouterr().out
+
+
+def test_refused_run_is_tried_again_by_a_task_and_replaced_where_that_was_submitted(store, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    (run,) = small_runs(1)
+    checkpoint.save(store, run.run_id, 64, {"torch": "0.1"}, {})
+    assert in_child(task_of(store, [run])) == 1
+    assert "made with" in store.refusals()[run.run_id]
+    replaceable = checkpoint.identities(store, [run.run_id])
+    task = Task(str(store.root), [Group((run,), 1000.0, 1)], 1, 60, 10, replaceable=replaceable)
+    assert in_child(task) == 0
+    assert store.provenance(run.run_id)["resume"] == checkpoint.RESTARTED
 
 
 def test_claim_of_a_job_before_it_was_requeued_to_another_node_is_dead(store, monkeypatch):

@@ -89,14 +89,15 @@ class Environment(gymnasium.Env[np.ndarray, Any]):
             **self._simulator.get_state(),
             "episode": self.episode,
             "needs_reset": self.needs_reset,
-            "last_episode": self.last_episode,
+            "last_episode": None if self.last_episode is None else tuple(self.last_episode),
             "return": self._return,
             "length": self._length,
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go to where `get_state` was called."""
-        self.episode, self.needs_reset, self.last_episode = state["episode"], state["needs_reset"], state["last_episode"]
+        self.episode, self.needs_reset, last = state["episode"], state["needs_reset"], state["last_episode"]
+        self.last_episode = None if last is None else EpisodeEnd(*last)
         self._return, self._length = state["return"], state["length"]
         if self.episode >= 0:
             self._simulator.set_state(state, self._episode_seed())

@@ -9,8 +9,8 @@ Deviation: in the package the action that may stick is carried over to the next 
 
 from __future__ import annotations
 
+import copy
 import importlib.util
-import pickle
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,6 +33,9 @@ GAMES = {
     "MinAtar/Seaquest-v1": "seaquest",
     "MinAtar/SpaceInvaders-v1": "space_invaders",
 }
+
+# Attributes of a game that never change, and its generator, which has a state of its own.
+FIXED = ("channels", "action_map", "ramping", "random")
 
 
 class MinAtar:
@@ -66,11 +69,14 @@ class MinAtar:
 
     def get_state(self) -> dict[str, Any]:
         """Return the whole game, its generator included."""
-        return {"game": pickle.dumps(vars(self._game)), "last_action": self._last_action}
+        game = {name: value for name, value in vars(self._game).items() if name not in FIXED}
+        return {"game": copy.deepcopy(game), "random": self._game.random.get_state(), "last_action": self._last_action}
 
     def set_state(self, state: dict[str, Any], seed: int) -> None:
         """Put the game back; the seed is not needed."""
-        vars(self._game).update(pickle.loads(state["game"]))
+        # No two of its attributes share a list or an array, so that copies of each are the whole game.
+        vars(self._game).update(copy.deepcopy(state["game"]))
+        self._game.random.set_state(state["random"])
         self._last_action = state["last_action"]
 
     def close(self) -> None:

@@ -44,7 +44,7 @@ class Simulator(Protocol):
         ...
 
     def get_state(self) -> dict[str, Any]:
-        """Return what `set_state` needs, as plain data that does not change any more."""
+        """Return what `set_state` needs, as plain data (`experiments.plain_data`) that does not change any more."""
         ...
 
     def set_state(self, state: dict[str, Any], seed: int) -> None:

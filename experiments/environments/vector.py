@@ -93,7 +93,9 @@ class Vector:
 
     def get_state(self) -> dict[str, Any]:
         """Return the actions taken in this episode, as the simulator was given them."""
-        return {"actions": [np.array(action) for action in self._actions]}
+        # Two types in one episode: of dm_control's actions random ones have 64 bits, and those of a network 32.
+        types = {np.asarray(action).dtype for action in self._actions}
+        return {"actions": np.array(self._actions) if len(types) == 1 else [np.array(action) for action in self._actions]}
 
     def set_state(self, state: dict[str, Any], seed: int) -> None:
         """Replay the episode."""

@@ -29,7 +29,7 @@ from experiments.plan import plan
 from experiments.provenance import exact_versions, provenance
 from experiments.spec import Arm, Row, Run, Value
 from experiments.store import Store
-from experiments.testing.comparing import compare
+from experiments.testing.comparing import compare, result_bytes
 from experiments.testing.fault_injection import MOMENTS, FaultInjector, Say, subject
 from experiments.testing.soak_kernels import soak_kernels
 from experiments.worker import DONE, Options

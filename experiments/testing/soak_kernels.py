@@ -1,4 +1,4 @@
-"""Kill workers again and again while they compile, three at once on one folder of kernels; see `experiments.testing.soak --compiling`.
+"""Kill workers again and again while they compile, three at once on one folder of kernels; see `soak --compiling`.
 
 Between kills the kept kernel is now and then removed, emptied or cut off, so that there is something to compile or to notice. A
 worker that fails by itself is a fault: it has stumbled over what a dead one left.

@@ -11,12 +11,10 @@ import torch
 from baselines.batch import build
 from baselines.settings import used_sizes
 from baselines.stepwise import Diverged
-from experiments import checkpoint
-from experiments.arithmetic import requirements
+from experiments import arithmetic, checkpoint
 from experiments.environments import Environment, SimulationDivergedError
 from experiments.errors import UserError
-from experiments.provenance import exact_versions
-from experiments.registry import environment_options, make_learner
+from experiments.registry import environment_options, make_learner, requirements
 from experiments.spec import Run
 from experiments.training.context import Context, Interrupted, Watcher
 from experiments.training.episodes import EpisodeLog
@@ -57,11 +55,11 @@ class Stream:
             self.episodes.record(self.steps, self.environment.last_episode)
 
     def get_state(self) -> dict[str, Any]:
-        """Return what the rest of the run depends on."""
+        """Return what the rest of the run depends on, as plain data; arrays are its own, to be written before the next step."""
         return {
             "model": self.model.get_state(),
             "environment": self.environment.get_state(),
-            "rows": self.episodes.rows,
+            "episodes": self.episodes.get_state(),
             "seconds": self.seconds,
             "resumed_at": self.resumed_at,
             "restarted": self.restarted,
@@ -71,7 +69,8 @@ class Stream:
         """Go to where `get_state` was called."""
         self.environment.set_state(state["environment"])
         self.model.set_state(state["model"])
-        self.episodes.rows, self.seconds, self.restarted = state["rows"], state["seconds"], state["restarted"]
+        self.episodes.set_state(state["episodes"])
+        self.seconds, self.restarted = state["seconds"], state["restarted"]
         self.resumed_at = [*state["resumed_at"], self.steps]
 
 
@@ -84,15 +83,20 @@ def train(runs: Sequence[Run], context: Context) -> None:
 def _train(run: Run, context: Context) -> None:
     """Train and publish a run. Raise `Interrupted` when asked to stop, with the state in a checkpoint."""
     torch.set_num_threads(1)
-    requires = {**exact_versions(), **requirements(None)}
-    restored = checkpoint.latest(context.store, run.run_id, requires)
+    requires = {**requirements(run), **arithmetic.requirements(None)}
     stream = Stream(run)
-    if restored is not None:
-        stream.set_state(restored.payload)
+    try:
+        usable = checkpoint.usable(context.store, run.run_id, requires, stream.get_state, context.replaceable)
+        restored = next(usable, None)
+    except checkpoint.Misfit as misfit:
+        stream.environment.close()
+        context.refuse(run.run_id, misfit)
+        return
+    if restored is not None:  # one at a time, and a replay buffer goes where the model has room for it
+        stream.set_state(restored.load(into={"model": {"buffer": stream.model.buffer_arrays()}}))
         context.goes_on(run.run_id, restored)
-    elif checkpoint.latest_step(context.store, run.run_id) > 0:
-        stream.restarted = True
-        context.discard_checkpoints(run.run_id)  # being of later steps they would outlast the new ones
+    else:
+        stream.restarted = checkpoint.latest_step(context.store, run.run_id) > 0
 
     advance(
         stream,

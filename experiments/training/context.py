@@ -89,6 +89,8 @@ class Context:
         claimed: ids of the runs that the owner holds.
         again: finished runs are measured anew, and replaced once they have been.
         failed: what is kept of the runs that have failed by themselves while others went on, by id.
+        replaceable: `checkpoint.identities` of checkpoints that runs begin anew in place of, where they do not fit here.
+        refused: why runs were not trained, by id.
     """
 
     store: Store
@@ -101,6 +103,8 @@ class Context:
     claimed: list[str] = field(default_factory=list)
     again: bool = False
     failed: dict[str, str] = field(default_factory=dict)
+    replaceable: frozenset[str] = frozenset()
+    refused: dict[str, str] = field(default_factory=dict)
     _code: dict[str, list[Any]] = field(default_factory=dict)
     _last_beat: float = 0.0
     _last_checkpoint: float = field(default_factory=time.monotonic)
@@ -155,6 +159,14 @@ class Context:
         """Remove the checkpoints of a run, unless it has been taken over and they are another's."""
         if run_id not in self.claimed or self.store.holds(run_id, self.owner):
             checkpoint.discard(self.store, run_id)
+
+    def refuse(self, run_id: str, misfit: checkpoint.Misfit) -> None:
+        """Leave a run and its checkpoint as they are, and say why; others go on without it."""
+        self.refused[run_id] = str(misfit)
+        self.store.refuse(run_id, str(misfit))
+        if run_id in self.claimed:
+            self.claimed.remove(run_id)
+            self.store.release(run_id, self.owner)
 
     def goes_on(self, run_id: str, restored: checkpoint.Checkpoint) -> None:
         """Note that a run goes on from a checkpoint."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from experiments.environments import EpisodeEnd
@@ -32,3 +35,12 @@ class EpisodeLog:
             "episodic_return": np.array(episodic_return, np.float64),
             "length": np.array(length, np.int32),
         }
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what restores the log exactly, as plain data."""
+        return {**self.table(), "length": np.array([length for *_, length in self.rows], np.int64)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go to where `get_state` was called."""
+        columns = (state[name].tolist() for name in ("step", "episodic_return", "length"))
+        self.rows = list(zip(*columns, strict=True))

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import reduce
+from functools import cache, reduce
 from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 
-from algorithms.agent import layout
 from algorithms.kernels import Compiler
 from algorithms.lanes import Engine
-from experiments import checkpoint
-from experiments.arithmetic import ARITHMETIC, requirements
-from experiments.environments import describe
+from experiments import arithmetic, checkpoint
 from experiments.provenance import exact_versions
-from experiments.registry import environment_options, make_learner
+from experiments.registry import packages_of
 from experiments.spec import Run
 from experiments.training.context import Context, Interrupted, RunFailed, Watcher, blamed_on
 
@@ -146,9 +143,23 @@ def train(kind: type[LaneGroup], runs: Sequence[Run], context: Context, eager_be
     compiled: Compiler | bool = bool(context.compiled)
     if compiled or (context.compiled is None and runs[0].steps >= eager_below):
         compiled = context.lane_compiler() or compiled
-    arithmetic = requirements(context.arithmetic if compiled else None)
-    requires = {"engine": "compiled" if compiled else "eager", **exact_versions(), **arithmetic}
-    for group, checkpoints in _groups_at_one_step(runs, context, requires):
+    how = arithmetic.requirements(context.arithmetic if compiled else None)
+    requires = {**requirements(runs[0], bool(compiled)), **how}
+
+    @cache
+    def fresh() -> dict[str, Any]:
+        group = kind.begin(runs[:1], compiled)
+        payload = _payload(group, 0, [], False)
+        group.close()
+        return payload
+
+    found: dict[Run, list[checkpoint.Checkpoint]] = {}
+    for run in runs:
+        try:
+            found[run] = list(checkpoint.usable(context.store, run.run_id, requires, fresh, context.replaceable))
+        except checkpoint.Misfit as misfit:
+            context.refuse(run.run_id, misfit)
+    for group, checkpoints in _groups_at_one_step(found):
         while group:
             try:
                 _train_group(kind, group, checkpoints, compiled, requires, context)
@@ -159,21 +170,22 @@ def train(kind: type[LaneGroup], runs: Sequence[Run], context: Context, eager_be
                 del group[place], checkpoints[place]
 
 
+def requirements(run: Run, compiled: bool) -> dict[str, Any]:
+    """Return what must be equal for a checkpoint to be continued to the same bytes."""
+    return {"engine": "compiled" if compiled else "eager", **exact_versions(packages_of(run))}
+
+
 Restored = list[checkpoint.Checkpoint | None]
 
 
-def _groups_at_one_step(runs: Sequence[Run], context: Context, requires: dict[str, Any]) -> list[tuple[list[Run], Restored]]:
+def _groups_at_one_step(found: Mapping[Run, Sequence[checkpoint.Checkpoint]]) -> list[tuple[list[Run], Restored]]:
     # A kill while a group was writing its checkpoints leaves some lanes one checkpoint ahead; the older one is common.
-    found = {run: checkpoint.available(context.store, run.run_id, requires) for run in runs}
-    if any(found.values()):  # another version of the code may keep other things in the state of this learner
-        fresh = layout(make_learner(runs[0]).init(torch.Generator(), describe(runs[0].env_id, **environment_options(runs[0]))))
-        found = {run: [c for c in all_ if layout(c.payload["state"]) == fresh] for run, all_ in found.items()}
-    common = reduce(set.intersection, ({c.step for c in checkpoints} for checkpoints in found.values()))
+    common = reduce(set.intersection, ({c.step for c in checkpoints} for checkpoints in found.values())) if found else set()
     if common:
         at = max(common)
-        return [(list(runs), [next(c for c in found[run] if c.step == at) for run in runs])]
+        return [(list(found), [next(c for c in checkpoints if c.step == at) for checkpoints in found.values()])]
     groups: dict[int, tuple[list[Run], Restored]] = {}
-    for run in runs:
+    for run in found:
         newest = next(iter(found[run]), None)
         group, restored = groups.setdefault(newest.step if newest else 0, ([], []))
         group.append(run)
@@ -193,10 +205,10 @@ def _train_group(
     resumed_at: list[int] = []
     restarted = [not begun_at and checkpoint.latest_step(context.store, run.run_id) > 0 for run in runs]
     if begun_at:
-        payloads = [c.payload for c in restored if c is not None]
+        payloads = [c.load() for c in restored if c is not None]
         group = kind.restore(runs, payloads, compiled, begun_at)
         resumed_at = [*payloads[0]["resumed_at"], begun_at]
-        restarted = [payload.get("restarted", False) for payload in payloads]
+        restarted = [payload["restarted"] for payload in payloads]
         for run, found in zip(runs, restored, strict=True):
             if found is not None:
                 context.goes_on(run.run_id, found)
@@ -209,18 +221,11 @@ def _train_group(
                 continue
             try:
                 with blamed_on(stream.run):
-                    kept = group.payload(lane)
+                    payload = _payload(group, lane, resumed_at, restarted[lane])
             except RunFailed as failure:
                 stream.failed = True
                 context.fail(stream.run, failure.__cause__ or failure)
                 continue
-            payload = {
-                "state": group.lanes.state(lane),
-                **kept,
-                "diverged_at": stream.diverged_at,
-                "resumed_at": resumed_at,
-                "restarted": restarted[lane],
-            }
             context.save(stream.run.run_id, step, requires, payload)
 
     began = time.monotonic()
@@ -235,7 +240,7 @@ def _train_group(
             "steps": stream.run.steps if stream.diverged_at is None else stream.diverged_at,
         }
         provenance = {
-            **{key: requires[key] for key in ("engine", *ARITHMETIC) if key in requires},
+            **{key: requires[key] for key in ("engine", *arithmetic.ARITHMETIC) if key in requires},
             "lanes": len(runs),
             "threads": 1,
             "steps_per_second": pace,
@@ -246,3 +251,13 @@ def _train_group(
         tables = {name: table for name, table in group.tables(lane).items() if table}
         context.publish(stream.run, tables, result, provenance)
     group.close()
+
+
+def _payload(group: LaneGroup, lane: int, resumed_at: list[int], restarted: bool) -> dict[str, Any]:
+    return {
+        "state": group.lanes.state(lane),
+        **group.payload(lane),
+        "diverged_at": group.streams[lane].diverged_at,
+        "resumed_at": resumed_at,
+        "restarted": restarted,
+    }

@@ -74,11 +74,12 @@ class MetricsLog:
         return {"step": columns[0].astype(np.int64), **dict(zip(names, columns[1:], strict=True))}
 
     def get_state(self) -> dict[str, Any]:
-        """Return what restores the log exactly."""
-        kept = {"names": self.names, "rows": list(self._rows), "count": self._count}
+        """Return what restores the log exactly, as plain data."""
+        kept = {"names": list(self.names), "rows": np.array(self._rows, np.float64), "count": self._count}
         return {**kept, "sum": self._sum.copy(), "max": self._max.copy()}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go to where `get_state` was called."""
-        self.names, self._rows, self._count = list(state["names"]), list(state["rows"]), state["count"]
+        self.names, self._count = list(state["names"]), state["count"]
+        self._rows = [tuple(row) for row in state["rows"].tolist()]
         self._sum, self._max = state["sum"].copy(), state["max"].copy()

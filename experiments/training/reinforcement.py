@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from algorithms.agent import Agent
-from algorithms.kernels import Compiler
+from algorithms.kernels import Compiler, compiler_available
 from algorithms.lanes import Lanes
 from experiments.environments import Environment, SimulationDivergedError
 from experiments.families import family_of
@@ -32,8 +32,16 @@ EAGER_BELOW_STEPS_WITH_IMAGES = 200
 
 def train(runs: Sequence[Run], context: Context) -> None:
     """Train and publish runs that share structure and budget. Raise `Interrupted` when asked to stop."""
-    images = family_of(runs[0].env_id).images
-    group.train(Agents, runs, context, EAGER_BELOW_STEPS_WITH_IMAGES if images else EAGER_BELOW_STEPS)
+    group.train(Agents, runs, context, _eager_below(runs[0]))
+
+
+def requirements(run: Run) -> dict[str, Any]:
+    """Return what must be equal for a checkpoint of a run to be continued, as it is here; how it is calculated left out."""
+    return group.requirements(run, run.steps >= _eager_below(run) and compiler_available())
+
+
+def _eager_below(run: Run) -> int:
+    return EAGER_BELOW_STEPS_WITH_IMAGES if family_of(run.env_id).images else EAGER_BELOW_STEPS
 
 
 class Stream:
@@ -91,7 +99,8 @@ class Agents(LaneGroup):
         streams = [Stream.of(run, agent) for run, agent in zip(runs, agents, strict=True)]
         lanes = Lanes(agents[0], streams[0].environment.spaces, [p["state"] for p in payloads], compiled, step)
         for lane, (stream, payload) in enumerate(zip(streams, payloads, strict=True)):
-            stream.episodes.rows, stream.diverged_at = payload["rows"], payload["diverged_at"]
+            stream.episodes.set_state(payload["episodes"])
+            stream.diverged_at = payload["diverged_at"]
             stream.metrics.set_state(payload["metrics"])
             if stream.diverged_at is None:
                 with blamed_on(stream.run):
@@ -106,7 +115,7 @@ class Agents(LaneGroup):
             "environment": stream.environment.get_state(),
             "obs": self.lanes.obs[lane].copy(),
             "action": self.lanes.action[lane].copy(),
-            "rows": stream.episodes.rows,
+            "episodes": stream.episodes.get_state(),
             "metrics": stream.metrics.get_state(),
         }
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from algorithms.agent import LabelledLearner
-from algorithms.kernels import Compiler
+from algorithms.kernels import Compiler, compiler_available
 from algorithms.lanes import LabelledLanes
 from experiments import families
 from experiments.datasets.labelled import LabelledStream
@@ -31,6 +31,11 @@ EAGER_BELOW_SAMPLES = 2_000
 def train(runs: Sequence[Run], context: Context) -> None:
     """Train and publish runs that share structure and budget. Raise `Interrupted` when asked to stop."""
     group.train(LabelledLearners, runs, context, EAGER_BELOW_SAMPLES)
+
+
+def requirements(run: Run) -> dict[str, Any]:
+    """Return what must be equal for a checkpoint of a run to be continued, as it is here; how it is calculated left out."""
+    return group.requirements(run, run.steps >= EAGER_BELOW_SAMPLES and compiler_available())
 
 
 class Stream:

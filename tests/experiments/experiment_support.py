@@ -19,6 +19,7 @@ from typing import IO, Any, NamedTuple
 
 import pytest
 
+from experiments import checkpoint
 from experiments.cli import run_app
 from experiments.expand import resolve
 from experiments.spec import Arm, Row, Run
@@ -57,6 +58,15 @@ def bytes_alone(runs: tuple[Run, ...]) -> dict[str, dict[str, bytes]]:
         store = Store(folder)
         assert train_runs(runs, store, eager(), lambda: False) == DONE
         return result_bytes(store, runs)
+
+
+def kept(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a state as it comes back from a checkpoint."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint.save(Store(folder), "run", 1, {}, state)
+        found = checkpoint.latest(Store(folder), "run", {})
+        assert found is not None
+        return found.load()
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes | None]]:

@@ -206,7 +206,7 @@ def test_folder_in_place_of_a_checkpoint_is_replaced_by_the_next_of_that_step(st
     checkpoint.save(store, "run", 64, {}, {})
     make_folder(store.checkpoints_path / "run" / "000000000064.ckpt")
     checkpoint.save(store, "run", 64, {}, {"saved": "again"})
-    assert checkpoint.latest(store, "run", {}).payload == {"saved": "again"}
+    assert checkpoint.latest(store, "run", {}).load() == {"saved": "again"}
 
 
 # Damaged results

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from experiment_support import eager, make_run
 from hypothesis import given, settings
@@ -16,9 +17,12 @@ from experiments.expand import resolve
 from experiments.plan import (
     LANE_BYTES,
     MOST_LANES,
+    WORKER_BYTES,
     Group,
+    buffer_bytes,
     disk_bytes,
     expected_speed,
+    memory_bytes,
     most_lanes,
     plan,
     spaces_of,
@@ -27,6 +31,7 @@ from experiments.plan import (
 from experiments.registry import make_learner
 from experiments.spec import Arm, Row, Run
 from experiments.store import Store
+from experiments.training.batch import Stream
 from experiments.worker import DONE, STOPPED, train_runs
 
 
@@ -135,6 +140,26 @@ def test_steps_that_a_checkpoint_holds_are_not_counted_again(store):
     assert train_runs(runs[:1], store, eager(), lambda: next(asked)) == STOPPED
     (group,) = plan(store, runs, workers=1)
     assert group.steps_left == 200 + (200 - 128)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "algorithm", "hyperparameters", "steps"),
+    [
+        ("Hopper-v4", "sac", {"buffer_size": 500}, 1000),
+        ("dm_control/cheetah-run-v0", "td3", {"buffer_size": 500}, 200),
+        ("MinAtar/Breakout-v1", "dqn", {"buffer_size": 300}, 1000),
+        ("PongNoFrameskip-v4", "dqn", {"buffer_size": 100}, 1000),
+        ("Hopper-v4", "ppo", {"rollout_steps": 128}, 1000),
+    ],
+)
+def test_memory_is_that_of_the_buffer_and_of_a_worker(env_id, algorithm, hyperparameters, steps):
+    run = resolve(Row(env_id, (), steps, 1, 1), Arm("arm", algorithm, hyperparameters), 0)
+    buffer = Stream(run).model._buffer()[0]
+    arrays = {name: value.nbytes for name, value in vars(buffer).items() if isinstance(value, np.ndarray)}
+    assert buffer_bytes(run) == sum(arrays.values()), arrays
+    group = Group((run,), 1.0, 1)
+    assert memory_bytes(group) == WORKER_BYTES + buffer_bytes(run)
+    assert memory_bytes(Group((make_run(),), 1.0, 1)) == 0
 
 
 def test_speed_is_measured_where_the_store_has_runs_of_the_kind(store):

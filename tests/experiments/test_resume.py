@@ -243,16 +243,6 @@ def test_compiled_run_killed_and_grouped_in_another_way_ends_in_the_same_bytes(w
     assert result_bytes(store, runs[:2]) == result_bytes(alone, runs[:2])
 
 
-def test_checkpoint_of_the_compiled_engine_is_not_continued_by_the_other(store, monkeypatch):
-    (run,) = runs_of("Hopper-v4", [0], 130)
-    assert train(store, [run], eager(), until_step=64) == STOPPED
-    (path,) = (store.checkpoints_path / run.run_id).iterdir()
-    path.write_bytes(path.read_bytes().replace(b'"eager"', b'"compiled"', 1))
-    assert train(store, [run], eager()) == DONE
-    assert store.provenance(run.run_id)["resumed_at"] == []
-    assert result_bytes(store, [run]) == bytes_alone((run,))
-
-
 def test_result_does_not_depend_on_how_many_lanes_there_were(store, tmp_path, monkeypatch):
     # A group of many short runs is compiled; what a kill leaves of it is not. Smaller numbers here, to be quick.
     monkeypatch.setattr(reinforcement, "EAGER_BELOW_STEPS", 1000)

@@ -29,7 +29,7 @@ from experiment_support import (
 
 from experiments import store as store_module
 from experiments.errors import UserError
-from experiments.spec import Run
+from experiments.spec import Run, run_id_of
 from experiments.store import STALE_AFTER_SECONDS, Owner, Store, process_identity
 from experiments.worker import DONE, STORE_UNWRITABLE, train_runs
 
@@ -152,6 +152,42 @@ def test_damaged_provenance_is_noticed_and_the_remedy_named(store, content):
     (store.finished_path / RUN.run_id / "provenance.json").write_text(content, errors="surrogateescape")
     with pytest.raises(UserError, match=r"provenance.json is damaged"):
         store.load(RUN.run_id)
+
+
+def test_folders_that_were_swapped_or_renamed_are_noticed(store):
+    runs = [make_run(seed=seed) for seed in range(3)]
+    for run in runs[:2]:
+        publish(store, run)
+    one, other, third = (store.finished_path / run.run_id for run in runs)
+    one.rename(third)
+    other.rename(one)
+    for run in (runs[0], runs[2]):
+        assert store.damaged(run.run_id) == ["config.json"]
+        with pytest.raises(UserError, match=rf"{run.run_id}/config.json is damaged; .* --retry"):
+            store.load(run.run_id)
+    third.rename(other)
+    one.rename(third)
+    other.rename(one)
+    third.rename(other)
+    assert store.damaged(runs[0].run_id) == store.damaged(runs[1].run_id) == []
+
+
+@pytest.mark.parametrize("environment", [{}, {"time_limit": 7}])
+@pytest.mark.parametrize("changes", [{}, {"hidden": (3, 4)}, {"alpha_value": 1e30, "optimizer": "adam"}])
+def test_configuration_as_it_is_stored_names_its_run(store, environment, changes):
+    run = make_run("dm_control/cheetah-run-v0", 5, 3000, environment=environment, **changes)
+    publish(store, run)
+    assert run_id_of(json.loads((store.finished_path / run.run_id / "config.json").read_text())) == run.run_id
+    assert store.damaged(run.run_id) == []
+
+
+def test_refusal_is_told_apart_from_a_failure(store):
+    store.fail("failed", "Traceback\nValueError: no\n")
+    store.refuse("refused", "install it.")
+    assert store.failures() == {"failed", "refused"}
+    assert store.refusals() == {"refused": "install it."}
+    store.forgive("refused")
+    assert store.refusals() == {}
 
 
 def test_discarded_measurement_is_gone(store):
