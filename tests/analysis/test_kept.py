@@ -189,6 +189,20 @@ def test_two_panels_of_one_environment_and_seeds_that_begin_late_are_kept_apart(
     assert set(merged.summary["env_id"]) == {"Hopper-v4"}
 
 
+def test_arm_with_fewer_steps_is_kept_by_its_own_budget(tmp_path: Path) -> None:
+    row = Row("Hopper-v4", (CLASSIC, STREAM), 200_000, 2, 50_000, fewer_steps={"Classic AC": 100_000})
+    experiment = Experiment("own", "Own", "ours", {"quick": Preset("", (row,))}, "learning_curves")
+    train(Store(tmp_path / "a"), experiment, (0,))
+    train(Store(tmp_path / "b"), experiment, (1,))
+    built(experiment, tmp_path / "a", tmp_path / "results")
+    merged = built(experiment, tmp_path / "b", tmp_path / "results")
+    assert merged.summary[["algorithm", "steps", "seeds"]].values.tolist() == [
+        ["Classic AC", 100_000, 2],
+        ["Stream AC", 200_000, 2],
+    ]
+    assert len(merged.manifest["kept"]) == 2
+
+
 def metrics_table(run: Run) -> dict[str, np.ndarray]:
     step = np.array([1_000, 2_000, 3_000, 4_000])
     norm = np.random.default_rng([run.seed, len(run.algorithm)]).normal(5, 1, 4)
