@@ -21,13 +21,13 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-
-from experiments import plain_data
 from experiments.errors import UserError
 from experiments.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
 
 KEEP = 2
 # Changes when what is in a file means something else. The first had no number, and pickled the state.
@@ -63,6 +63,8 @@ class Checkpoint:
 
     def load(self, into: Any = None) -> dict[str, Any]:
         """Read what the training loop had put in; arrays `into` those that are there (`experiments.plain_data.restore`)."""
+        from experiments import plain_data  # with NumPy, which planning and status do without
+
         with open(self.path, "rb") as file:
             begin = len(file.readline(HEADER_BYTES))
             end = os.fstat(file.fileno()).st_size - CHECKSUM_BYTES
@@ -84,6 +86,8 @@ def save(
     `payload` is plain data. `requires` names what must be equal where the run goes on (engine, package versions); see `usable`.
     `code` lists the versions of the code that the run has come here under. Nothing of the payload is copied to be written.
     """
+    from experiments import plain_data
+
     folder = store.checkpoints_path / run_id
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".*"):  # by a process that was killed while it wrote; of a replay buffer it can be gigabytes
@@ -204,6 +208,8 @@ def discard(store: Store, run_id: str) -> None:
 
 def _misfit(found: Checkpoint, requires: Mapping[str, Any], like: Callable[[], dict[str, Any]] | None) -> str | None:
     """Return why a checkpoint cannot be continued here and what would let it, or None if it can."""
+    from experiments import plain_data
+
     commit = dict(found.code[-1] or {}).get("commit") if found.code else None
     code = f"the code that made it (commit {commit[:7]})" if isinstance(commit, str) else "the code that made it"
     if found.requires is None:
@@ -233,6 +239,8 @@ def _told(value: Any) -> str:
 
 def _sound(path: Path, run_id: str) -> Checkpoint | None:
     """Return a checkpoint that is what was written, and was written for this run and step; None if it is not."""
+    from experiments import plain_data
+
     try:
         about = _about(path)
         if "format" not in about:
