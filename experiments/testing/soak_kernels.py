@@ -56,7 +56,7 @@ def soak_kernels(kills: int, seed: int, folder: Path, say: Say) -> list[str]:
         delays = [dice.uniform(0.0, longest) for _ in range(AT_ONCE)]
         runs, seeds = _runs(ENDLESS, seeds, AT_ONCE), seeds + AT_ONCE
         workers = [_Worker(run, store, arithmetic, delay) for run, delay in zip(runs, delays, strict=True)]
-        while any(worker.dies() for worker in workers):
+        while sum(worker.dies() for worker in workers):  # not `any`: a place to compile is soon gone, so all are looked at
             time.sleep(0.002)
         for worker in workers:
             if worker.fault:
