@@ -14,7 +14,9 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from experiments import checkpoint
@@ -113,8 +115,21 @@ def train_runs(
             pass  # a store that cannot be written keeps the claims; they are stale once this process is gone
 
 
+def keep_niceness() -> None:
+    """Let a worker be as nice to the whole machine as the command that started it was asked to be.
+
+    A worker is a session of its own, and Linux shares processors out among sessions first ("autogroup"): the niceness of a
+    process counts only within its session.
+    """
+    niceness = os.nice(0)
+    if niceness > 0:
+        with suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(niceness))
+
+
 def main() -> None:
     """Train the group on standard input."""
+    keep_niceness()
     asked_to_stop: list[int] = []
     # SLURM sends the warning of a job, SIGUSR2, to every process of it.
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from experiment_support import ALWAYS, ROOT, Answer, ask, bytes_alone, eager, make_run, result_bytes, wait_until
+from experiment_support import ALWAYS, ROOT, Answer, ask, bytes_alone, eager, make_run, python, result_bytes, wait_until
 from rich.console import Console
 
 from experiments import checkpoint, run
@@ -289,3 +289,15 @@ def test_two_starters_train_each_run_once(starters):
 def test_of_two_starters_at_once_the_one_without_work_says_so_and_exits_with_0(starters):
     assert [answer.code for answer in starters.together] == [0, 0]
     assert any("being trained by process" in answer.out for answer in starters.together)
+
+
+def test_worker_is_as_nice_to_the_machine_as_its_command_was():
+    """Linux shares processors among sessions first, and a worker is a session of its own."""
+    try:
+        Path("/proc/self/autogroup").read_text()
+    except OSError:
+        pytest.skip("this system does not share processors out by sessions")
+    program = "import os; os.setsid(); os.nice(7); from experiments.worker import keep_niceness; keep_niceness()"
+    done = python("-c", f"{program}; print(open('/proc/self/autogroup').read())")
+    assert done.code == 0, done.err
+    assert done.out.split()[-1] == "7"
