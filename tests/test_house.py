@@ -42,6 +42,51 @@ def test_imports_point_one_way(package):
     assert wrong == []
 
 
+def is_for_types_only(node):
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def modules_needed(tree, known):
+    """Return which of the known modules a module imports when it runs, inside functions too."""
+    found, left = set(), [tree]
+    while left:
+        for node in ast.iter_child_nodes(left.pop()):
+            if is_for_types_only(node):
+                continue
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                full = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= full & known or {node.module}
+            left.append(node)
+    return found & known
+
+
+def circles(needed):
+    """Return the modules that lead back to themselves, by repeatedly taking out those that need no other."""
+    left = {module: set(others) - {module} for module, others in needed.items()}
+    while free := {module for module, others in left.items() if not others}:
+        left = {module: others - free for module, others in left.items() if module not in free}
+    return left
+
+
+def test_circles_are_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == {}
+    assert set(circles({"a": {"b"}, "b": {"a"}, "c": set()})) == {"a", "b"}
+
+
+def test_no_module_leads_back_to_itself():
+    paths = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for package in OURS
+        for path in (ROOT / package).rglob("*.py")
+    }
+    assert len(paths) > 100
+    needed = {name: modules_needed(ast.parse(path.read_text()), set(paths)) for name, path in paths.items()}
+    assert needed["experiments.expand"] >= {"experiments.registry", "experiments.spec"}
+    assert circles(needed) == {}
+
+
 def test_no_spec_imports_another_specs_constants():
     """What specs share stands in a module of its own, which has no experiment."""
     specs = {path: path.read_text() for path in (ROOT / "experiments" / "specs").rglob("*.py")}
