@@ -1,6 +1,6 @@
 """Batch baselines on stable-baselines3: PPO, SAC and TD3, their one-sample forms, and how to build these and DQN.
 
-DQN and DQN1, with their source and choices, are described in `baselines.dqn`; what follows is about the others.
+DQN and DQN1, with their source and choices, are described in `baselines.dqn_settings`; what follows is about the others.
 
 Source: CleanRL's `ppo_continuous_action`, `sac_continuous_action` and `td3_continuous_action`. Stream-X (arXiv:2410.14606,
 appendix F.4) names CleanRL for PPO, and AVG (arXiv:2411.15370) for PPO and TD3; for SAC nothing was published, so CleanRL's is
@@ -42,7 +42,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.utils import LinearSchedule
 
 from algorithms.agent import Spaces
-from baselines.dqn import DQN
+from baselines.dqn_settings import DQN
 from baselines.frames import FrameBuffer
 from baselines.settings import PPO, SAC, TD3, Learner, used_sizes, with_sizes
 from baselines.stepwise import StepwisePPO, StepwiseSAC

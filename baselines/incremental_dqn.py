@@ -22,7 +22,7 @@ from algorithms.networks import Convolution, Linear
 from algorithms.perception import init_perception, see, see_acting
 from algorithms.policies import pick
 from algorithms.targets import follow
-from baselines.dqn import DQN1
+from baselines.dqn_settings import DQN1
 from baselines.incremental import Form, OneTransition, nothing_learnt
 
 # By height and width: (units, kernel, stride) of the convolutions, the layer after them, and the activation.

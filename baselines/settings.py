@@ -1,7 +1,7 @@
 """The hyperparameters of the batch baselines PPO, SAC and TD3, of their one-sample forms, and of the classic learners.
 
-Their sources, and what is our choice in them, stand in `baselines.batch` and `baselines.classic`; DQN has `baselines.dqn`. They
-are apart from what learns by them for the reason given in `algorithms.settings`.
+Their sources, and what is our choice in them, stand in `baselines.batch` and `baselines.classic`; DQN's are in
+`baselines.dqn_settings`. They are apart from what learns by them for the reason given in `algorithms.settings`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from algorithms import settings
 from algorithms.settings import OptimizerName
-from baselines.dqn import DQN, Implementation, Sizes
+from baselines.dqn_settings import DQN, Implementation, Sizes
 
 # Those that a buffer or a rollout may decide.
 SIZES = ("rollout_steps", "minibatch_size", "epochs", "normalize_advantage", "buffer_size", "batch_size", "learning_starts")

@@ -2,7 +2,7 @@
 
 From stable-baselines3 come the networks with their initial weights, the replay buffer and the seeding. stable-baselines3's own
 update differs from CleanRL's: Huber loss, gradients no longer than 10, and only random actions before learning starts.
-Hyperparameters, choices and deviations: `baselines.dqn`.
+Hyperparameters, choices and deviations: `baselines.dqn_settings`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from baselines.frames import FrameBuffer
 from baselines.stepwise import Stepwise, adam, as_vector, descend
 
 if TYPE_CHECKING:
-    from baselines.dqn import DQN
+    from baselines.dqn_settings import DQN
 
 ATARI_FRAME = (84, 84)
 MINATAR_GRID = (10, 10)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from algorithms.settings import StreamACSettings, StreamQSettings, StreamSARSASettings, StreamTDSettings
-from baselines.dqn import DQN, DQN1
+from baselines.dqn_settings import DQN, DQN1
 from baselines.settings import (
     PPO,
     PPO1,

@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from baselines.dqn import ATARI
+from baselines.dqn_settings import ATARI
 from experiments import registry
 from experiments.spec import Arm, Value
 

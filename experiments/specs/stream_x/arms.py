@@ -6,7 +6,7 @@ on MinAtar was not published either; the same torso, dense and without LayerNorm
 
 from dataclasses import replace
 
-from baselines.dqn import ATARI1
+from baselines.dqn_settings import ATARI1
 from experiments.spec import Arm
 
 STREAM_AC = Arm("Stream AC(0.8)", "stream_ac", emphasised=True)

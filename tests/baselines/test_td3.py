@@ -19,7 +19,7 @@ from test_batch import Corridor, hopper, make_context, make_run
 from torch.nn import functional as F
 
 from baselines.batch import build
-from baselines.dqn import DQN, DQN1
+from baselines.dqn_settings import DQN, DQN1
 from baselines.settings import PPO, PPO1, SAC, SAC1, TD3, TD3_1, used_sizes, with_sizes
 from experiments import expand
 from experiments.training.batch import train

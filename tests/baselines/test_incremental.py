@@ -14,7 +14,7 @@ from torch import Tensor
 from algorithms.agent import State, Transition, leaves
 from algorithms.lanes import Lanes
 from baselines.batch import build
-from baselines.dqn import ATARI1, DQN1
+from baselines.dqn_settings import ATARI1, DQN1
 from baselines.incremental_dqn import IncrementalDQN
 from baselines.incremental_ppo import IncrementalPPO
 from baselines.incremental_sac import IncrementalSAC

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from algorithms.agent import Spaces
 from baselines.batch import build
-from baselines.dqn import ATARI, ATARI1, DQN, DQN1
+from baselines.dqn_settings import ATARI, ATARI1, DQN, DQN1
 from baselines.frames import FrameBuffer
 from baselines.stepwise_dqn import StepwiseDQN, evaluate
 from experiments.catalog import experiment_names, load_experiment
