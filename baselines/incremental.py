@@ -1,7 +1,8 @@
 """The one-sample forms of PPO, SAC, TD3 and DQN as learners of one stream, which run in lanes.
 
 Each takes its hyperparameters and update rule from the form on stable-baselines3 (`baselines.batch`): from the same parameters,
-transition and random numbers it makes the same update, up to rounding, and it begins to learn at the same step. What differs is how random numbers and initial weights are drawn (from the same laws): equal seeds are not equal runs.
+transition and random numbers it makes the same update, up to rounding, and it begins to learn at the same step. What differs is
+how random numbers and initial weights are drawn (from the same laws): equal seeds are not equal runs.
 
 This module holds what the four share; `incremental_ppo`, `incremental_sac`, `incremental_td3` and `incremental_dqn` are theirs.
 """

@@ -212,8 +212,7 @@ def test_a_run_tells_the_sizes_it_used(tmp_path: Path) -> None:
         make_run("sac", 60, hidden=(8, 8)),
         make_run("ppo", 60, rollout_steps=10, sizes="derived"),
     ]
-    for run in runs:
-        train(run, context)
+    train(runs, context)
     told = [context.store.load(run.run_id)[1]["sizes"] for run in runs]
     assert told == [
         {"buffer_size": 20, "batch_size": 20, "learning_starts": 20},
