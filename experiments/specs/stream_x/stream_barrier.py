@@ -56,6 +56,23 @@ EXPERIMENT = Experiment(
                 *(Row(env_id, ATARI_ARMS, steps=200_000, seeds=2, bin_width=50_000) for env_id in ATARI),
             ),
         ),
+        "million": Preset(
+            "all algorithms at 1M steps on three tasks; SAC, the slowest, for 200k steps",
+            as_published(
+                *(
+                    Row(
+                        env_id,
+                        ARMS,
+                        steps=1_000_000,
+                        seeds=8,
+                        bin_width=50_000,
+                        fewer_seeds={"SAC1": 4, "PPO": 3, "SAC": 1},
+                        fewer_steps={"SAC": 200_000},
+                    )
+                    for env_id in ("Walker2d-v4", "Hopper-v4", "dm_control/cheetah-run-v0")
+                )
+            ),
+        ),
         "quick": Preset(
             "the message in minutes: the learners without a batch on one task, 120k steps",
             (first_figure(100),),
