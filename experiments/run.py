@@ -16,7 +16,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -115,7 +114,7 @@ def main(
     refusals = runs_store.refusals()
     refused = {run.run_id: refusals[run.run_id] for run in request.runs if run.run_id in refusals.keys() - finished}
     for reason, number in Counter(refused.values()).items():
-        console.print(f"[red]{count(number, 'run')} refused[/]: {escape(reason)}", soft_wrap=True)
+        console.print(Text.assemble((f"{count(number, 'run')} refused", "red"), f": {reason}"), soft_wrap=True)
     failed -= refused.keys()
     if failed:
         words = " ".join(shlex.quote(word) for word in sys.argv[1:] if word != "--retry")

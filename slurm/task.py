@@ -102,7 +102,7 @@ class Task(Checkpointable):
         alive = {run.run_id for run in left if (holder := store.claimant(run.run_id)) is not None and holder["alive"]}
         if alive:
             console.print(f"{len(alive)} runs are being trained by {holders(store, alive)}.")
-        failed = store.failures().intersection(run.run_id for group in given for run in group.runs)
+        failed = {run.run_id for group in given for run in group.runs} & store.failures() - store.finished()
         if failed or len(alive) < len(left):
             print(f"error: {len(failed)} runs failed, {len(left) - len(alive)} are left over.", file=sys.stderr)
             sys.exit(1)

@@ -162,6 +162,8 @@ class Context:
 
     def refuse(self, run_id: str, misfit: checkpoint.Misfit) -> None:
         """Leave a run and its checkpoint as they are, and say why; others go on without it."""
+        if run_id in self.claimed:
+            self._check_claim(run_id)
         self.refused[run_id] = str(misfit)
         self.store.refuse(run_id, str(misfit))
         if run_id in self.claimed:

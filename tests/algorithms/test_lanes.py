@@ -339,7 +339,7 @@ def test_arrays_have_one_row_per_lane_and_show_the_next_moment(compiled):
         assert set(lanes.info) == {"td_error"}
         assert lanes.info["td_error"].shape == (3,)
     assert all(getattr(lanes, name) is view for name, view in views.items()), "a loop may hold on to the arrays"
-    assert lanes.lanes == 3
+    assert lanes.count == 3
     assert (lanes.action.dtype, lanes.action.shape) == (np.float32, (3, 3))
     assert (lanes.obs.dtype, lanes.obs.shape) == (np.float64, (3, 5))
     assert (lanes.noise.dtype, lanes.noise.shape) == (np.float32, (3, 3))

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from experiment_support import ALWAYS, NEVER, Answer, ask, in_child, make_run, one_sentence, python, wait_until
+from experiment_support import ALWAYS, NEVER, Answer, ask, in_child, make_run, one_sentence, python, snapshot, wait_until
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from algorithms import kernels
 from algorithms.kernels import Compiler
-from experiments import arithmetic, executor
+from experiments import arithmetic, checkpoint, executor
 from experiments.arithmetic import Arithmetic, requirements
 from experiments.errors import UserError
 from experiments.kernel_cache import OWNER, KernelCache, check_private
@@ -28,7 +28,7 @@ from experiments.libraries import libraries
 from experiments.plan import Group
 from experiments.progress import Progress
 from experiments.store import Store
-from experiments.worker import DONE, STOPPED, Options, train_runs
+from experiments.worker import DONE, FAILED, STOPPED, Options, train_runs
 
 needs_compiler = pytest.mark.skipif(not kernels.compiler_available(), reason="no C++ compiler to compile kernels with")
 BEST = kernels.best_instruction_set()
@@ -393,7 +393,13 @@ def test_checkpoint_of_another_instruction_set_or_compiler_is_not_continued(tmp_
     there = here if changed is None else replace(here, **{changed: "another"})
     store, run = Store(tmp_path / "runs"), make_run(steps=130)
     assert train_runs([run], store, Options(ALWAYS, True, here), lambda: True) == STOPPED
-    assert train_runs([run], store, Options(NEVER, True, there), lambda: False) == DONE
+    kept = snapshot(store.checkpoints_path)
+    if changed:
+        assert train_runs([run], store, Options(NEVER, True, there), lambda: False) == FAILED
+        assert f"made with {changed} " in store.refusals()[run.run_id]
+        assert snapshot(store.checkpoints_path) == kept
+    replaceable = checkpoint.identities(store, [run.run_id]) if changed else frozenset()
+    assert train_runs([run], store, Options(NEVER, True, there, replaceable=replaceable), lambda: False) == DONE
     provenance = store.provenance(run.run_id)
     assert provenance["resumed_at"] == ([] if changed else [1])
     told = {key: provenance[key] for key in arithmetic.ARITHMETIC}
@@ -412,6 +418,9 @@ def test_checkpoint_of_libraries_that_calculate_otherwise_is_not_continued(tmp_p
     options = Options(ALWAYS, False)
     assert train_runs([run], store, options, stop_after_a_while) == STOPPED
     monkeypatch.setattr("experiments.libraries.libraries", lambda: "AVX2 0123456789ab")
+    assert train_runs([run], store, options, lambda: False) == FAILED
+    assert "libraries AVX" in store.refusals()[run.run_id]
+    options = replace(options, replaceable=checkpoint.identities(store, [run.run_id]))
     assert train_runs([run], store, options, lambda: False) == DONE
     provenance = store.provenance(run.run_id)
     assert (provenance["resumed_at"], provenance["libraries"]) == ([], "AVX2 0123456789ab")
@@ -428,7 +437,7 @@ def test_what_a_worker_notes_is_shown_though_nothing_failed(tmp_path):
         job = executor.Job(Group((make_run(),), 1.0, 1), state="running", errors=errors)
         job.process = subprocess.Popen([sys.executable, "-c", program], stderr=errors)
         job.process.wait()
-        executor._look_after(job, Store(tmp_path / "runs"))
+        executor._look_after(job, Store(tmp_path / "runs"), Options(again=True))
         console = Console(record=True, width=200, file=nothing)
         Progress(console, 1)([job])
         shown = console.export_text()

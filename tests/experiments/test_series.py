@@ -57,7 +57,7 @@ def test_observation_is_the_average_of_all_rows_so_far_with_weights_that_decay(d
 def test_average_without_bias_correction_begins_near_zero(monkeypatch):
     # By hand, with a decay of 1/2: 8/2 = 4, 4/2 + 4/2 = 4, 4/2 + 10/2 = 7, 7/2 + 1/2 = 4. With correction: 8, 4 / (3/4), ...
     rows = np.array([8.0, 4.0, 10.0, 1.0, 0.0, 0.0])[:, None] * np.ones(7)
-    monkeypatch.setattr("experiments.environments.series.load_series", {"ETTm2": rows}.__getitem__)
+    monkeypatch.setattr("experiments.environments.series.load_series", lambda name, sha256="": rows)
     plain, corrected = (Environment("ETTm2", 0, memory_trace=0.5, trace_bias_correction=on) for on in (False, True))
     seen = [[e.reset()[0], *(e.step(ACTION)[0] for _ in range(3))] for e in (plain, corrected)]
     assert [obs.tolist() for obs in seen[0]] == [[x] * 7 for x in (4.0, 4.0, 7.0, 4.0)]

@@ -104,5 +104,7 @@ def test_faults_decide_the_exit_code_and_what_is_said_is_logged(capfd, monkeypat
 
 def test_soak_of_compiling_is_another_one(capfd, monkeypatch, tmp_path):
     monkeypatch.setattr(soak, "soak_kernels", lambda kills, seed, folder, say: say("compiling") or ["a fault"])
-    answer = ask(capfd, monkeypatch, "soak", "--compiling", "--log", str(tmp_path / "log"), "--store", str(tmp_path / "new"))
+    answer = ask(
+        capfd, monkeypatch, "testing.soak", "--compiling", "--log", str(tmp_path / "log"), "--store", str(tmp_path / "new")
+    )
     assert (answer.code, answer.out) == (1, "compiling\n")
