@@ -13,11 +13,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 OptimizerName = Literal["obgd", "adaptive_obgd", "adam", "sgd"]
+TorsoName = Literal["feedforward", "rtu", "gru", "lstm"]
+Activation = Literal["linear", "tanh", "relu"]
+
+# Options that existing learners got later: runs from before they existed keep their names.
+LATER = {"added_later": True}
 
 
 @dataclass(frozen=True)
-class StreamLearner:
-    """Hyperparameters of every stream-x learner; the defaults are those of the official code."""
+class Learner:
+    """Hyperparameters of every streaming learner; the defaults are those of the official code of Stream-X."""
 
     gamma: float = 0.99
     """Discount."""
@@ -33,8 +38,6 @@ class StreamLearner:
     """Standardise observations with running statistics."""
     normalize_reward: bool = True
     """Divide rewards by the running standard deviation of their discounted sum."""
-    optimizer: OptimizerName = "obgd"
-    """What turns trace and TD error into a change of the parameters."""
     bootstrap_on_truncation: bool = False
     """Keep the value of S' in the target when a time limit ended the episode."""
     reset_trace_on_truncation: bool = True
@@ -45,14 +48,57 @@ class StreamLearner:
     """Subtract the running mean in the reward scaler's variance."""
     same_inputs_for_all_units: bool = False
     """SparseInit drops one set of inputs per layer instead of one per unit."""
-    adaptive_bias_correction: bool = True
-    """AdaptiveObGD divides its second moment by 1 - beta2^t; the paper's box does not."""
     diagnostics: bool = False
     """Tell with every update how far it went (`algorithms.diagnostics`)."""
 
 
 @dataclass(frozen=True)
-class StreamAC(StreamLearner):
+class StreamLearner(Learner):
+    """Hyperparameters of every stream-x learner: those that an eligibility trace and its optimiser bring."""
+
+    optimizer: OptimizerName = "obgd"
+    """What turns trace and TD error into a change of the parameters."""
+    adaptive_bias_correction: bool = True
+    """AdaptiveObGD divides its second moment by 1 - beta2^t; the paper's box does not."""
+
+
+@dataclass(frozen=True)
+class Torso:
+    """What lies between the hidden layers and the heads of a network: nothing, or a recurrent cell (`algorithms.recurrent`).
+
+    Source: recurrent trace units (arXiv:2409.01449) and streaming with real-time recurrent learning (arXiv:2605.24709).
+    """
+
+    torso: TorsoName = field(default="feedforward", metadata=LATER)
+    """Recurrent cell behind the hidden layers; `feedforward` has none, and ignores the options below."""
+    units: int = field(default=192, metadata=LATER)
+    """Units of the cell; an RTU gives two features for each."""
+    gradient: Literal["rtrl", "tbptt1"] = field(default="rtrl", metadata=LATER)
+    """Gradient of the cell: exact and through the whole past, or through the present step alone."""
+    rtu_recurrence: Activation = field(default="linear", metadata=LATER)
+    """Activation inside the recurrence of an RTU."""
+    rtu_output: Activation = field(default="tanh", metadata=LATER)
+    """Activation of what an RTU gives."""
+    rtu_radius: tuple[float, ...] = field(default=(0.0, 1.0), metadata=LATER)
+    """Least and greatest decay r that an RTU starts with."""
+    rtu_fan: Literal["units", "inputs"] = field(default="units", metadata=LATER)
+    """What the variance of an RTU's input weights starts as one over: the streaming paper's code has it so, or LeCun's."""
+    taylor_correction: bool = field(default=False, metadata=LATER)
+    """Move an RTU's sensitivities along with its parameters, to first order; without it they are stale."""
+    readout: tuple[int, ...] = field(default=(), metadata=LATER)
+    """Width of each hidden layer between the cell and the heads."""
+
+    def __post_init__(self) -> None:
+        if self.units < 1:
+            raise ValueError(f"units must be a positive number; {self.units} is not")
+        if not (len(self.rtu_radius) == 2 and 0 <= self.rtu_radius[0] < self.rtu_radius[1] <= 1):
+            raise ValueError(f"rtu_radius must be two numbers with 0 <= least < greatest <= 1; {self.rtu_radius} is not")
+        if any(type(width) is not int or width < 1 for width in self.readout):
+            raise ValueError(f"readout must be a list of positive widths, like [64]; {self.readout} is not")
+
+
+@dataclass(frozen=True)
+class StreamAC(Torso, StreamLearner):
     """Hyperparameters of Stream AC(lambda), one set for all tasks (Stream-X, section 3 and appendix F.4)."""
 
     alpha_policy: float = 1.0
@@ -70,17 +116,23 @@ class StreamAC(StreamLearner):
 
 
 @dataclass(frozen=True)
-class ActionValueLearner(StreamLearner):
-    """Hyperparameters of Stream Q(lambda) and Stream SARSA(lambda), one set for all tasks (Stream-X, appendices F.2, F.3).
-
-    The exploration schedule is linear from `epsilon_start` to `epsilon_end` over the first `exploration_fraction` of
-    `schedule_steps` choices of an action, counted from 1. A run may be shorter than its schedule.
-    """
+class BoundedStep:
+    """The step of a learner with one network."""
 
     alpha: float = 1.0
     """Step size before the bound."""
     kappa: float = 2.0
     """How cautious the bound is: a change has an L1 norm of at most 1 / kappa."""
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """Epsilon-greedy exploration.
+
+    The schedule is linear from `epsilon_start` to `epsilon_end` over the first `exploration_fraction` of `schedule_steps`
+    choices of an action, counted from 1. A run may be shorter than its schedule.
+    """
+
     epsilon_start: float = 1.0
     """Probability of a random action at the beginning."""
     epsilon_end: float = 0.01
@@ -89,12 +141,18 @@ class ActionValueLearner(StreamLearner):
     """Share of the schedule over which epsilon falls."""
     schedule_steps: float = 500_000.0
     """Length of the schedule in steps: that of the published run, also where a run is cut short."""
+
+
+@dataclass(frozen=True)
+class ActionValueLearner(Exploration, BoundedStep, StreamLearner):
+    """Hyperparameters of Stream Q(lambda) and Stream SARSA(lambda), one set for all tasks (Stream-X, appendices F.2, F.3)."""
+
     hidden: tuple[int, ...] = (32, 32)
     """Width of each hidden layer for vector observations; images bring their own torso (`algorithms.networks`)."""
 
 
 @dataclass(frozen=True)
-class StreamQ(ActionValueLearner):
+class StreamQ(Torso, ActionValueLearner):
     """Hyperparameters of Stream Q(lambda)."""
 
     cut: Literal["after_update", "before_accumulation"] = "after_update"
@@ -110,10 +168,5 @@ class StreamSARSA(ActionValueLearner):
 
 
 @dataclass(frozen=True)
-class StreamTD(StreamLearner):
+class StreamTD(BoundedStep, StreamLearner):
     """Hyperparameters of Stream TD(lambda) (Stream-X, appendix F.1)."""
-
-    alpha: float = 1.0
-    """Step size before the bound."""
-    kappa: float = 2.0
-    """How cautious the bound is: a change has an L1 norm of at most 1 / kappa."""

@@ -43,12 +43,17 @@ class MLP(nn.Module):
         self.heads = nn.ModuleDict({name: Linear(sizes[-1], size) for name, size in heads.items()})
         self.layer_norm = layer_norm
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
+    def features(self, x: Tensor) -> Tensor:
+        """Return what the heads see."""
         for layer in self.hidden:
             x = layer(x)
             if self.layer_norm:
                 x = F.layer_norm(x, x.shape)
             x = F.leaky_relu(x)
+        return x
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = self.features(x)
         return {name: head(x) for name, head in self.heads.items()}
 
 
