@@ -50,6 +50,10 @@ class Learner:
     """SparseInit drops one set of inputs per layer instead of one per unit."""
     diagnostics: bool = False
     """Tell with every update how far it went (`algorithms.diagnostics`)."""
+    activation: Literal["leaky_relu", "tanh"] = field(default="leaky_relu", metadata=LATER)
+    """Activation of the hidden layers."""
+    one_sample_prior: bool = field(default=False, metadata=LATER)
+    """Begin running statistics with one sample of mean 0 and variance 1, as in the code of arXiv:2605.24709."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +115,10 @@ class StreamAC(Torso, StreamLearner):
     """How cautious the critic's bound is."""
     entropy: float = 0.01
     """Weight tau of the entropy in the actor's trace."""
-    diagnostics: bool = field(default=False, metadata={"added_later": True})
+    diagnostics: bool = field(default=False, metadata=LATER)
     """Tell with every update how far it went (`algorithms.diagnostics`). Runs from before it existed keep their names."""
+    free_std: bool = field(default=False, metadata=LATER)
+    """The logarithm of a Gaussian's standard deviation is a parameter, the same whatever is seen, that starts at 0."""
 
 
 @dataclass(frozen=True)
@@ -170,3 +176,27 @@ class StreamSARSA(ActionValueLearner):
 @dataclass(frozen=True)
 class StreamTD(BoundedStep, StreamLearner):
     """Hyperparameters of Stream TD(lambda) (Stream-X, appendix F.1)."""
+
+
+@dataclass(frozen=True)
+class QRC(Torso, Exploration, Learner):
+    """Hyperparameters of QRC(lambda); the defaults are those of the official code for MemoryChain (arXiv:2605.24709)."""
+
+    alpha: float = 1e-4
+    """Step size of the action values."""
+    alpha_h: float = 1e-5
+    """Step size of the expected TD error."""
+    beta: float = 1.0
+    """Weight of the regularisation of the expected TD error's parameters."""
+    max_norm: float = 0.0
+    """Longest change of a network before the step size, in the L2 norm over all its parameters; 0: any length."""
+    gradient_correction: bool = True
+    """Subtract the two correction terms from the change of the action values."""
+    exploration_fraction: float = 0.1
+    """Share of the schedule over which epsilon falls."""
+    hidden: tuple[int, ...] = (128,)
+    """Width of each hidden layer before the torso."""
+    one_sample_prior: bool = True
+    """Begin running statistics with one sample of mean 0 and variance 1."""
+    torso: TorsoName = "rtu"
+    """Recurrent cell behind the hidden layers; `feedforward` has none, and ignores the options about it."""

@@ -31,16 +31,17 @@ class Learner(hyperparameters.Learner):
 
     def _begin(self, spaces: Spaces) -> State:
         """Return the part of a fresh state that all learners have: nothing seen, nothing scaled."""
-        state: State = {"hyper": agent.hyperparameters(self), **init_perception(spaces, self.normalize_obs)}
+        perception = init_perception(spaces, self.normalize_obs, self.one_sample_prior)
+        state: State = {"hyper": agent.hyperparameters(self), **perception}
         if self.normalize_reward:
-            state["reward_scaler"] = init_reward_scaler()
+            state["reward_scaler"] = init_reward_scaler(self.one_sample_prior)
         return state
 
     def _add_network(self, state: State, name: str, generator: torch.Generator, heads: Mapping[str, int]) -> State:
         """Return the state with fresh parameters of a network that sees what the learner sees, and with its carry."""
         net = self._recurrent(state["obs"], heads)
         if net is None:
-            feedforward = network(tuple(state["obs"].shape), self.hidden, heads, self.layer_norm)
+            feedforward = network(tuple(state["obs"].shape), self.hidden, heads, self.layer_norm, self.activation)
             parameters = init_parameters(feedforward, generator, self.sparsity, self.same_inputs_for_all_units)
             return {**state, name: parameters}
         parameters = net.init_parameters(generator, self.sparsity, self.same_inputs_for_all_units)
@@ -60,14 +61,16 @@ class Learner(hyperparameters.Learner):
         """
         net = self._recurrent(obs, heads)
         if net is None:
-            return apply(network(tuple(obs.shape), self.hidden, heads, self.layer_norm), parameters, obs), carry
+            return apply(
+                network(tuple(obs.shape), self.hidden, heads, self.layer_norm, self.activation), parameters, obs
+            ), carry
         return net.evaluate(parameters, carry, obs, track)
 
     def _recurrent(self, obs: Tensor, heads: Mapping[str, int]) -> RecurrentNetwork | None:
         """Return the network if its torso is recurrent."""
         if not isinstance(self, Torso) or self.torso == "feedforward":
             return None
-        return recurrent_network(tuple(obs.shape), self.hidden, heads, self.layer_norm, self)
+        return recurrent_network(tuple(obs.shape), self.hidden, heads, self.layer_norm, self.activation, self)
 
     def _carry(self, state: State, name: str) -> State:
         """Return what a network carries."""

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from algorithms.agent import State, map_state
 from algorithms.hyperparameters import Activation, Torso
-from algorithms.networks import MLP, apply, init_parameters
+from algorithms.networks import MLP, ActivationName, apply, init_parameters
 
 Parameters = dict[str, Tensor]
 
@@ -44,17 +44,21 @@ class Cell(Protocol):
 
     The hidden state is one tensor [parts, units], such as real and imaginary part. The sensitivities are a dict with the names
     of the parameters; their form is the cell's own affair.
-
-    Attributes:
-        inputs: size of what it sees.
-        features: size of what it gives.
     """
 
     @property
-    def inputs(self) -> int: ...
+    def inputs(self) -> int:
+        """Return the size of what it sees."""
+        ...
 
     @property
-    def features(self) -> int: ...
+    def features(self) -> int:
+        """Return the size of what it gives."""
+        ...
+
+    def __hash__(self) -> int:
+        """Return the same for cells of one form."""
+        ...
 
     def init_parameters(self, generator: torch.Generator) -> Parameters:
         """Return fresh parameters, float32."""
@@ -96,7 +100,7 @@ class _Attached(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(pull_back: Callable[[Tensor, Tensor], Tensor], hidden: Tensor, *pairs: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(pull_back: Callable[[Tensor, Tensor], Tensor], hidden: Tensor, *pairs: Tensor) -> Tensor:
         return hidden.clone()
 
     @staticmethod
@@ -106,7 +110,7 @@ class _Attached(torch.autograd.Function):
         ctx.save_for_backward(*pairs[len(pairs) // 2 :])
 
     @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, cotangent: Tensor) -> Any:
         gradients = [ctx.pull_back(cotangent, sensitivity) for sensitivity in ctx.saved_tensors]
         return (None, cotangent, *gradients, *(None for _ in gradients))
 
@@ -193,16 +197,19 @@ def reset_carry(carry: State, reset: Tensor) -> State:
 
 
 def recurrent_network(
-    obs_shape: tuple[int, ...], hidden: tuple[int, ...], heads: Mapping[str, int], layer_norm: bool, torso: Torso
+    obs_shape: tuple[int, ...],
+    hidden: tuple[int, ...],
+    heads: Mapping[str, int],
+    layer_norm: bool,
+    activation: ActivationName,
+    torso: Torso,
 ) -> RecurrentNetwork:
     """Return the network of a learner whose torso is recurrent; it sees a vector."""
     if len(obs_shape) != 1:
         raise ValueError(f"a recurrent torso sees vectors; observations of shape {obs_shape} want torso=feedforward")
-    inputs = hidden[-1] if hidden else obs_shape[0]
-    cell = make_cell(torso, inputs)
-    return _recurrent_network(
-        obs_shape[0], hidden, cell, torso.readout, tuple(heads.items()), layer_norm, torso.gradient == "rtrl"
-    )
+    cell = make_cell(torso, inputs=hidden[-1] if hidden else obs_shape[0])
+    form = (layer_norm, activation)
+    return _recurrent_network(obs_shape[0], hidden, cell, torso.readout, tuple(heads.items()), form, torso.gradient == "rtrl")
 
 
 def make_cell(torso: Torso, inputs: int) -> Cell:
@@ -215,7 +222,7 @@ def make_cell(torso: Torso, inputs: int) -> Cell:
         return RTU(
             inputs, torso.units, torso.rtu_recurrence, torso.rtu_output, low, high, torso.rtu_fan, torso.taylor_correction
         )
-    return {"gru": GRU, "lstm": LSTM}[torso.torso](inputs, torso.units)
+    return GRU(inputs, torso.units) if torso.torso == "gru" else LSTM(inputs, torso.units)
 
 
 @lru_cache(maxsize=64)
@@ -225,12 +232,12 @@ def _recurrent_network(
     cell: Cell,
     readout: tuple[int, ...],
     heads: tuple[tuple[str, int], ...],
-    layer_norm: bool,
+    form: tuple[bool, ActivationName],
     exact: bool,
 ) -> RecurrentNetwork:
     with torch.device("meta"):
-        encoder = _Encoder(inputs, hidden, {}, layer_norm)
-        return RecurrentNetwork(encoder, cell, MLP(cell.features, readout, dict(heads), layer_norm), exact)
+        encoder = _Encoder(inputs, hidden, {}, *form)
+        return RecurrentNetwork(encoder, cell, MLP(cell.features, readout, dict(heads), *form), exact)
 
 
 def _named(prefix: str, parameters: Parameters) -> Parameters:

@@ -37,8 +37,14 @@ class StreamAC(StreamLearner, hyperparameters.StreamAC):
     def init(self, generator: torch.Generator, spaces: Spaces) -> State:
         """Make a learner that has seen nothing: sparse networks, empty traces, empty statistics."""
         state = self._begin(spaces)
-        for name, heads in (("actor", policy_for(spaces.discrete).heads(spaces.action_size)), ("critic", {"value": 1})):
+        actor_heads = policy_for(spaces.discrete).heads(spaces.action_size)
+        free_std = self.free_std and not spaces.discrete
+        if free_std:
+            del actor_heads["std"]
+        for name, heads in (("actor", actor_heads), ("critic", {"value": 1})):
             state = self._add_network(state, name, generator, heads)
+            if free_std and name == "actor":
+                state[name]["log_std"] = torch.zeros(spaces.action_size)
             state[f"{name}_optimizer"] = self._optimizer().init(state[name])
         return state
 
@@ -93,7 +99,9 @@ class StreamAC(StreamLearner, hyperparameters.StreamAC):
     def _policy(self, actor: Parameters, carry: State, obs: Tensor, track: bool = False) -> tuple[Policy, Parameters, State]:
         """Return the kind of policy that the actor's heads are made for, its parameters at an observation, and the carry."""
         sizes = {name.split(".")[1]: p.shape[0] for name, p in actor.items() if name.startswith("heads.") and "bias" in name}
-        heads, carry = self._evaluate(actor, carry, obs, sizes, track)
+        own = {name: actor[name] for name in ("log_std",) if name in actor}
+        heads, carry = self._evaluate({n: p for n, p in actor.items() if n not in own}, carry, obs, sizes, track)
+        heads |= own
         policy = policy_for(discrete="logits" in heads)
         return policy, policy.parameters(heads), carry
 

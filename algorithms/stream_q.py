@@ -72,7 +72,7 @@ class StreamQ(ActionValueLearner, hyperparameters.StreamQ):
         evaluation together. What is carried is carried on at once, too.
         """
         obs, carry = state["obs"], self._carry(state, "q")
-        values, pull_back, new_carry = vjp(
+        values, pull_back, new_carry = vjp(  # type: ignore[misc]  # annotated without the third
             lambda parameters: self._values(parameters, carry, obs, track=True), state["q"], has_aux=True
         )
         state, action, exploring = self._choose(state, values, noise)
