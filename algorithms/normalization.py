@@ -9,7 +9,8 @@ Where paper and official code differ:
    mean; read as "the mean is 0", which we do, the squares themselves are summed.
 3. One counter for observations and rewards in the paper, one each in the code; here one each.
 
-The code of arXiv:2605.24709 begins with one sample of mean 0 and variance 1 and divides by the number of samples (`prior`).
+The code of arXiv:2605.24709 begins with one sample of mean 0 and variance 1 and divides by the number of samples (`prior`). It
+carries nothing of u into the next episode.
 """
 
 from __future__ import annotations
@@ -78,4 +79,6 @@ def scale_reward(
     """
     trace = gamma * torch.where(done, 0.0, scaler["trace"]) + reward
     statistics = update_statistics({k: x for k, x in scaler.items() if k != "trace"}, trace, centered)
+    if "prior" in statistics:
+        trace = torch.where(done, 0.0, trace)
     return {**statistics, "trace": trace}, reward / torch.sqrt(variance(statistics) + EPSILON)

@@ -12,10 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.environment_options import ImageOptions, SeriesOptions, VectorOptions
+from experiments.environment_options import (
+    ImageOptions,
+    KMemoryChainOptions,
+    MaskedOptions,
+    MemoryChainOptions,
+    PopgymOptions,
+    SeriesOptions,
+    VectorOptions,
+)
 from experiments.errors import UserError
 
 SERIES = ("ETTm2", "ETTm2-generated")
+MEMORY_CHAIN, K_MEMORY_CHAIN = "memory/MemoryChain-v0", "memory/KMemoryChain-v0"
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,16 @@ FAMILIES: dict[str, Family] = {
     "atari": Family(
         lambda env_id: env_id.endswith("NoFrameskip-v4"), ImageOptions, "experiments.environments.atari:Atari", images=True
     ),
+    "memory_chain": Family(
+        lambda env_id: env_id == MEMORY_CHAIN, MemoryChainOptions, "experiments.environments.memory_chain:MemoryChain"
+    ),
+    "k_memory_chain": Family(
+        lambda env_id: env_id == K_MEMORY_CHAIN, KMemoryChainOptions, "experiments.environments.memory_chain:KMemoryChain"
+    ),
+    "masked": Family(
+        lambda env_id: env_id.startswith("masked/"), MaskedOptions, "experiments.environments.masked_mujoco:Masked"
+    ),
+    "popgym": Family(lambda env_id: env_id.startswith("popgym-"), PopgymOptions, "experiments.environments.popgym:Popgym"),
     "vector": Family(lambda env_id: True, VectorOptions, "experiments.environments.vector:Vector"),
 }
 

@@ -195,9 +195,9 @@ class WholeLayerNorm(nn.Module):
 
 
 class ReferenceNetwork(nn.Module):
-    """Hidden layers Linear (or Conv2d) - LayerNorm without affine - LeakyReLU, then linear heads."""
+    """Hidden layers Linear (or Conv2d) - LayerNorm without affine - LeakyReLU or tanh, then linear heads."""
 
-    def __init__(self, parameters, layer_norm):
+    def __init__(self, parameters, layer_norm, activation="leaky_relu"):
         super().__init__()
         convolutions, layers = [], []
         while f"convolutions.{len(convolutions)}.weight" in parameters:
@@ -215,21 +215,25 @@ class ReferenceNetwork(nn.Module):
             body.append(layer)
             if layer_norm:
                 body.append(WholeLayerNorm())
-            body.append(nn.LeakyReLU())
+            body.append(nn.Tanh() if activation == "tanh" else nn.LeakyReLU())
         self.body = nn.Sequential(*body)
         names = sorted({name.split(".")[1] for name in parameters if name.startswith("heads.")})
         self.heads = nn.ModuleDict({name: _linear(parameters, f"heads.{name}") for name in names})
+        if "log_std" in parameters:
+            self.log_std = nn.Parameter(parameters["log_std"].double())
         self.names = convolutions + [f"hidden.{i}" for i in range(len(layers))] + [f"heads.{name}" for name in names]
         self.linears = images + layers + [self.heads[name] for name in names]
 
     def forward(self, x):
         x = self.body(x)
-        return {name: head(x) for name, head in self.heads.items()}
+        free = {"log_std": self.log_std} if hasattr(self, "log_std") else {}
+        return {name: head(x) for name, head in self.heads.items()} | free
 
     def named(self):
         """Return {name in the agent's state: own parameter}."""
         layers = zip(self.names, self.linears, strict=True)
-        return {f"{name}.{part}": getattr(layer, part) for name, layer in layers for part in ("weight", "bias")}
+        named = {f"{name}.{part}": getattr(layer, part) for name, layer in layers for part in ("weight", "bias")}
+        return named | ({"log_std": self.log_std} if hasattr(self, "log_std") else {})
 
 
 def _linear(parameters, name):
@@ -319,9 +323,10 @@ class ReferenceSenses:
     The statistics keep every sample and ask NumPy for mean and variance: slow, and hard to get wrong.
     """
 
-    def __init__(self, time_feature, frames, gamma, normalize_obs, normalize_reward, centered):
+    def __init__(self, time_feature, frames, gamma, normalize_obs, normalize_reward, centered, prior=False):
         self.time_feature, self.frames, self.gamma = time_feature, frames, gamma
         self.normalize_obs, self.normalize_reward, self.centered = normalize_obs, normalize_reward, centered
+        self.prior, self.emptied = prior, False
         self.seen, self.shown, self.reward_traces = [], [], []
 
     def look(self, obs, first=False):
@@ -331,7 +336,10 @@ class ReferenceSenses:
             size = len(obs) - self.time_feature
             self.seen.append(obs[:size])
             variance = np.var(self.seen, axis=0, ddof=1) if len(self.seen) > 1 else np.ones(obs[:size].shape)
-            standard = (obs[:size] - np.mean(self.seen, axis=0)) / np.sqrt(variance + 1e-8)
+            mean = np.mean(self.seen, axis=0)
+            if self.prior:
+                mean, variance = with_one_more(self.seen)
+            standard = (obs[:size] - mean) / np.sqrt(variance + 1e-8)
             obs = np.concatenate([standard, obs[size:]])
         self.shown = [obs] * self.frames if first else [*self.shown[1:], obs]
         view = np.stack(self.shown) if self.frames > 1 else obs
@@ -341,8 +349,9 @@ class ReferenceSenses:
         """Take a reward in; return what is learnt from."""
         if not self.normalize_reward:
             return reward
-        before = self.reward_traces[-1] if self.reward_traces and not cut else 0.0
+        before = self.reward_traces[-1] if self.reward_traces and not cut and not self.emptied else 0.0
         self.reward_traces.append(self.gamma * before + reward)
+        self.emptied = self.prior and cut
         return reward / self.deviation()
 
     def deviation(self):
@@ -351,7 +360,17 @@ class ReferenceSenses:
         traces, variance = np.array(self.reward_traces), 1.0
         if n > 1:
             variance = np.var(traces, ddof=1) if self.centered else np.sum(traces**2) / (n - 1)
+        if self.prior:
+            variance = with_one_more(self.reward_traces)[1]
         return math.sqrt(variance + 1e-8)
+
+
+def with_one_more(samples):
+    """Return mean and variance of samples together with one more that has mean 0 and variance 1: half of it at +1 and at -1."""
+    samples = np.asarray(samples, np.float64)
+    count = len(samples) + 1
+    mean = samples.sum(0) / count
+    return mean, (((samples - mean) ** 2).sum(0) + 0.5 * (1 - mean) ** 2 + 0.5 * (-1 - mean) ** 2) / count
 
 
 class ReferenceStreamAC:
@@ -377,14 +396,17 @@ class ReferenceStreamAC:
         cut_reward_trace_on_truncation=True,
         centered_reward_variance=True,
         adaptive_bias_correction=True,
+        activation="leaky_relu",
+        one_sample_prior=False,
         frames=1,
     ):
-        self.actor = ReferenceNetwork(state["actor"], layer_norm)
-        self.critic = ReferenceNetwork(state["critic"], layer_norm)
+        self.actor = ReferenceNetwork(state["actor"], layer_norm, activation)
+        self.critic = ReferenceNetwork(state["critic"], layer_norm, activation)
         self.gamma, self.entropy = gamma, entropy
         self.bootstrap_on_truncation, self.reset_trace_on_truncation = bootstrap_on_truncation, reset_trace_on_truncation
         self.cut_reward_trace_on_truncation = cut_reward_trace_on_truncation
-        self.senses = ReferenceSenses(time_feature, frames, gamma, normalize_obs, normalize_reward, centered_reward_variance)
+        scaling = (normalize_obs, normalize_reward, centered_reward_variance, one_sample_prior)
+        self.senses = ReferenceSenses(time_feature, frames, gamma, *scaling)
         decay = gamma * lamda
         self.actor_optimizer, self.critic_optimizer = (
             ReferenceOptimizer(network, optimizer, alpha, kappa, decay, adaptive_bias_correction)
@@ -431,7 +453,8 @@ class ReferenceStreamAC:
         heads = self.actor(obs)
         if "logits" in heads:
             return torch.distributions.Categorical(logits=heads["logits"])
-        return torch.distributions.Normal(heads["mean"], nn.functional.softplus(heads["std"]))
+        std = heads["log_std"].exp() if "log_std" in heads else nn.functional.softplus(heads["std"])
+        return torch.distributions.Normal(heads["mean"], std)
 
     def _act(self, noise):
         with torch.no_grad():

@@ -22,6 +22,8 @@ from probes import (
     start_lanes,
 )
 
+from algorithms.hyperparameters import Torso
+
 
 class ReferenceActionValues:
     """Stream Q(lambda) (`rule` "q") and Stream SARSA(lambda) ("sarsa") for one stream."""
@@ -48,18 +50,19 @@ class ReferenceActionValues:
         cut_reward_trace_on_truncation=True,
         centered_reward_variance=True,
         adaptive_bias_correction=True,
+        activation="leaky_relu",
+        one_sample_prior=False,
         cut="after_update",
         first_action="from_terminal_obs",
     ):
         self.rule, self.gamma, self.cut, self.first_action = rule, gamma, cut, first_action
-        self.network = ReferenceNetwork(state["q"], layer_norm)
+        self.network = ReferenceNetwork(state["q"], layer_norm, activation)
         self.optimizer = ReferenceOptimizer(self.network, optimizer, alpha, kappa, gamma * lamda, adaptive_bias_correction)
         self.epsilons = (epsilon_start, epsilon_end, exploration_fraction * schedule_steps)
         self.bootstrap_on_truncation, self.reset_trace_on_truncation = bootstrap_on_truncation, reset_trace_on_truncation
         self.cut_reward_trace_on_truncation = cut_reward_trace_on_truncation
-        self.senses = ReferenceSenses(
-            spaces.time_feature, spaces.frames, gamma, normalize_obs, normalize_reward, centered_reward_variance
-        )
+        scaling = (normalize_obs, normalize_reward, centered_reward_variance, one_sample_prior)
+        self.senses = ReferenceSenses(spaces.time_feature, spaces.frames, gamma, *scaling)
         self.choices, self.obs, self.greedy = 0, None, True
 
     def take_over(self, state):
@@ -140,15 +143,16 @@ class ReferenceTD:
         cut_reward_trace_on_truncation=True,
         centered_reward_variance=True,
         adaptive_bias_correction=True,
+        activation="leaky_relu",
+        one_sample_prior=False,
     ):
         self.gamma = gamma
         self.bootstrap_on_truncation, self.reset_trace_on_truncation = bootstrap_on_truncation, reset_trace_on_truncation
         self.cut_reward_trace_on_truncation = cut_reward_trace_on_truncation
-        self.network = ReferenceNetwork(state["v"], layer_norm)
+        self.network = ReferenceNetwork(state["v"], layer_norm, activation)
         self.optimizer = ReferenceOptimizer(self.network, optimizer, alpha, kappa, gamma * lamda, adaptive_bias_correction)
-        self.senses = ReferenceSenses(
-            spaces.time_feature, spaces.frames, gamma, normalize_obs, normalize_reward, centered_reward_variance
-        )
+        scaling = (normalize_obs, normalize_reward, centered_reward_variance, one_sample_prior)
+        self.senses = ReferenceSenses(spaces.time_feature, spaces.frames, gamma, *scaling)
         self.obs = None
 
     def take_over(self, state):
@@ -321,8 +325,9 @@ def option_id(options):
 
 
 def assert_all_fields_are_among(agent_class, options):
-    """Check that a list of options leaves out none that the agent has."""
-    assert {name for tried in options for name in tried} == {f.name for f in dataclasses.fields(agent_class)}
+    """Check that a list of options leaves out none that the agent has; those about recurrence have tests of their own."""
+    recurrence = {f.name for f in dataclasses.fields(Torso)} if issubclass(agent_class, Torso) else set()
+    assert {name for tried in options for name in tried} == {f.name for f in dataclasses.fields(agent_class)} - recurrence
 
 
 def linear_state(agent, spaces, weights):

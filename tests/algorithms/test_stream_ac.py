@@ -25,6 +25,7 @@ from probes import (
     transition,
     value_of,
 )
+from references import assert_all_fields_are_among
 
 from algorithms.agent import Agent, Spaces, hyperparameters, leaves, map_state, structure
 from algorithms.policies import gaussian_entropy, gaussian_log_prob
@@ -111,6 +112,9 @@ OPTIONS = [
     {"gamma": 0.7, "lamda": 0.5, "kappa_policy": 5.0, "kappa_value": 1.3, "entropy": 0.3},
     {"alpha_policy": 0.003, "alpha_value": 0.01},
     {"diagnostics": True},
+    {"activation": "tanh"},
+    {"one_sample_prior": True},
+    {"free_std": True},
 ]
 
 
@@ -124,8 +128,7 @@ def test_agent_equals_reference_without_time_feature():
 
 
 def test_every_option_is_compared_with_the_reference():
-    tried = {name for options in OPTIONS for name in options}
-    assert tried == {f.name for f in dataclasses.fields(StreamAC)}
+    assert_all_fields_are_among(StreamAC, OPTIONS)
 
 
 # Single statements ----------------------------------------------------------------------------------------------------

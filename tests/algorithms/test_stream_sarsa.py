@@ -65,6 +65,8 @@ OPTIONS = [
     {"gamma": 0.7, "lamda": 0.5, "alpha": 0.02, "kappa": 1.3},
     {"epsilon_start": 0.8, "epsilon_end": 0.3, "exploration_fraction": 0.4, "schedule_steps": 60.0},
     {"diagnostics": True},
+    {"activation": "tanh"},
+    {"one_sample_prior": True},
 ]
 
 

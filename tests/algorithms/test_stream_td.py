@@ -46,6 +46,8 @@ OPTIONS = [
     {"gamma": 0.9, "lamda": 0.0},
     {"gamma": 0.7, "lamda": 0.5, "alpha": 0.02, "kappa": 1.3},
     {"diagnostics": True},
+    {"activation": "tanh"},
+    {"one_sample_prior": True},
 ]
 
 
