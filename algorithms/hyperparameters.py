@@ -95,7 +95,8 @@ class Torso:
     def __post_init__(self) -> None:
         if self.units < 1:
             raise ValueError(f"units must be a positive number; {self.units} is not")
-        if not (len(self.rtu_radius) == 2 and 0 <= self.rtu_radius[0] < self.rtu_radius[1] <= 1):
+        numbers = [x for x in self.rtu_radius if type(x) in (int, float)]
+        if not (len(self.rtu_radius) == len(numbers) == 2 and 0 <= numbers[0] < numbers[1] <= 1):
             raise ValueError(f"rtu_radius must be two numbers with 0 <= least < greatest <= 1; {self.rtu_radius} is not")
         if any(type(width) is not int or width < 1 for width in self.readout):
             raise ValueError(f"readout must be a list of positive widths, like [64]; {self.readout} is not")

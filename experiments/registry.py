@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
-from algorithms.hyperparameters import StreamAC, StreamQ, StreamSARSA, StreamTD
+from algorithms.hyperparameters import QRC, StreamAC, StreamQ, StreamSARSA, StreamTD
 from baselines.dqn import DQN, DQN1
 from baselines.hyperparameters import PPO, PPO1, SAC, SAC1, TD3, TD3_1, ClassicAC, ClassicQ, ClassicSARSA, ClassicTD
 from experiments.errors import UserError, closest_names
@@ -76,6 +76,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "stream_q": Algorithm("Stream Q", StreamQ, REINFORCEMENT, ("choice",), "algorithms.stream_q:StreamQ"),
     "stream_sarsa": Algorithm("Stream SARSA", StreamSARSA, REINFORCEMENT, ("choice",), "algorithms.stream_sarsa:StreamSARSA"),
     "stream_td": Algorithm("Stream TD", StreamTD, REINFORCEMENT, ("prediction",), "algorithms.stream_td:StreamTD"),
+    "qrc": Algorithm("QRC", QRC, REINFORCEMENT, ("choice",), "algorithms.qrc:QRC"),
     "classic_ac": Algorithm("Classic AC", ClassicAC, REINFORCEMENT, ("vector", "choice"), "baselines.classic:ClassicAC"),
     "classic_q": Algorithm("Classic Q", ClassicQ, REINFORCEMENT, ("choice",), "baselines.classic:ClassicQ"),
     "classic_sarsa": Algorithm("Classic SARSA", ClassicSARSA, REINFORCEMENT, ("choice",), "baselines.classic:ClassicSARSA"),

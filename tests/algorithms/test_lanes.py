@@ -13,6 +13,7 @@ from torch._inductor.exc import InvalidCxxCompiler
 from algorithms.agent import NoiseSpec, Spaces, leaves, map_state
 from algorithms.lanes import Lanes, compiler_available
 from algorithms.networks import TORSOS
+from algorithms.qrc import QRC
 from algorithms.stream_ac import StreamAC
 from algorithms.stream_q import StreamQ
 from algorithms.stream_sarsa import StreamSARSA
@@ -160,6 +161,7 @@ MINATAR = Spaces((4, 10, 10), 6, discrete=True)
 # Small for the sake of the eager engine, which steps 32 lanes whatever their number.
 FRAMES = Spaces((6, 6), 3, discrete=True, frames=2, obs_dtype="uint8")
 EXPLORING = {"exploration_fraction": 1.0, "schedule_steps": 60.0}
+RECURRENT = {"units": 5, "sparsity": 0.0, "readout": (7,)}
 LEARNERS = {
     "q": (StreamQ, EXPLORING, CHOICE),
     "q_frames": (StreamQ, EXPLORING | {"cut": "before_accumulation"}, FRAMES),
@@ -167,10 +169,15 @@ LEARNERS = {
     "sarsa": (StreamSARSA, EXPLORING | {"first_action": "from_first_obs"}, CHOICE),
     "td": (StreamTD, {}, Spaces((5,), 1, prediction=True)),
     "ac": (StreamAC, {"diagnostics": True}, CHOICE),
+    "qrc": (QRC, EXPLORING | RECURRENT | {"max_norm": 1.0}, CHOICE),
+    "rtu_ac": (StreamAC, RECURRENT | {"torso": "rtu", "free_std": True, "activation": "tanh"}, Spaces((5,), 1)),
+    "rtu_q": (StreamQ, EXPLORING | RECURRENT | {"torso": "rtu", "diagnostics": True, "taylor_correction": True}, CHOICE),
+    "gru_ac": (StreamAC, RECURRENT | {"torso": "gru", "gradient": "tbptt1"}, CHOICE),
+    "lstm_q": (StreamQ, EXPLORING | RECURRENT | {"torso": "lstm"}, CHOICE),
 }
 GROUPS = [
-    *(pytest.param(name, False, id=f"{name}-eager") for name in ("q", "q_frames", "sarsa", "td", "ac")),
-    *(pytest.param(name, True, id=f"{name}-compiled", marks=needs_compiler) for name in ("q_image", "ac")),
+    *(pytest.param(name, False, id=f"{name}-eager") for name in LEARNERS if name != "q_image"),
+    *(pytest.param(name, True, id=f"{name}-compiled", marks=needs_compiler) for name in ("q_image", "ac", "qrc", "rtu_ac")),
 ]
 
 
