@@ -17,6 +17,7 @@ import sysconfig
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache, partial
 from typing import Any, ClassVar, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -244,6 +245,8 @@ def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[
     from torch._guards import TracingContext, tracing
     from torch._inductor import compile as inductor_compile
     from torch._inductor import config
+    from torch._inductor.codegen.cpp import CppScheduling
+    from torch._inductor.exc import InductorError
     from torch._subclasses import FakeTensorMode
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
@@ -258,9 +261,17 @@ def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[
         realize_reads_threshold=1,
         realize_opcount_threshold=10,
     )
-    with tracing(context), settings:
-        kernel: Callable[..., Any] = inductor_compile(graph, list(inputs))
-        return kernel
+    # Loops fused around an outer one can be too much for Inductor: of PyTorch 2.13, it fails where one of them writes the state
+    # that another has read (KeyError in `get_read_expr`). Then they stay apart. What compiles at once keeps its bits.
+    apart = patch.object(CppScheduling, "can_fuse_vertical_outer_loop", lambda *_: False)
+    kernel: Callable[..., Any]
+    try:
+        with tracing(context), settings:
+            kernel = inductor_compile(graph, list(inputs))
+    except InductorError:
+        with tracing(context), settings, apart:
+            kernel = inductor_compile(graph, list(inputs))
+    return kernel
 
 
 @cache

@@ -8,8 +8,9 @@ expected. With delta = R + gamma max_a q(S', a) - q(S, A) and traces that decay 
     w     <- w     + alpha   (delta z_q - h grad q - z_b grad delta)
     theta <- theta + alpha_h (delta z_h - h grad h - beta theta)
 
-where grad delta goes through q(S', .) as well. All three traces are emptied after the update from an episode's end or from an
-action that was not the greedy one; what a recurrent torso carries is forgotten at an episode's end alone.
+where grad delta goes through q(S', .) as well. All three traces are cut after the update from an episode's end or from an
+action that was not the greedy one: the state says so in `cut`, and the next update begins them anew. What a recurrent torso
+carries is forgotten at an episode's end alone.
 
 Deviations of the paper's text from the official code, which is what stands here:
 1. With `gradient="tbptt1"` grad delta spans two steps: q(S', .) is differentiated through what was carried from S.
@@ -26,7 +27,7 @@ from torch.func import vjp
 from algorithms import hyperparameters
 from algorithms.action_values import ActionValues
 from algorithms.agent import Info, Spaces, State, Transition, as_float32, map_state
-from algorithms.obgd import Parameters, accumulate_trace, reset_trace
+from algorithms.obgd import Parameters, accumulate_trace
 from algorithms.perception import see
 from algorithms.policies import pick
 
@@ -43,6 +44,7 @@ class QRC(ActionValues, hyperparameters.QRC):
         state["bias_trace"] = torch.zeros(())
         state["choices"] = torch.zeros((), dtype=torch.float64)
         state["exploring"] = torch.zeros((), dtype=torch.bool)
+        state["cut"] = torch.zeros((), dtype=torch.bool)
         return state
 
     def start(self, state: State, obs: Tensor, noise: Tensor) -> tuple[State, Tensor]:
@@ -60,7 +62,7 @@ class QRC(ActionValues, hyperparameters.QRC):
 
         def value_and_delta(w: Parameters) -> tuple[tuple[Tensor, Tensor], State]:
             values, new_carry = self._values(w, carries["q"], obs, track=True)
-            next_values, _ = self._values(w, new_carry, next_obs, track=self.gradient_correction)
+            next_values, _ = self._values(w, new_carry, next_obs)
             value = pick(values, action)
             delta = reward + hyper["gamma"] * torch.where(no_bootstrap, 0.0, next_values.max()) - value
             return (value, delta), new_carry
@@ -75,7 +77,8 @@ class QRC(ActionValues, hyperparameters.QRC):
         h, pull_back_h, h_carry = vjp(expected_delta, state["h"], has_aux=True)  # type: ignore[misc]
         (h_gradient,) = pull_back_h(one)
 
-        decay = self._trace_decay(state)
+        # A trace that was cut decays to nothing at once; writing zeros over it would cost another pass over all of it.
+        decay = torch.where(state["cut"], 0.0, self._trace_decay(state))
         q_trace = accumulate_trace(state["q_trace"], q_gradient, decay)
         h_trace = accumulate_trace(state["h_trace"], h_gradient, decay)
         bias_trace = decay * state["bias_trace"] + h
@@ -88,9 +91,8 @@ class QRC(ActionValues, hyperparameters.QRC):
         state["q"] = _moved(state["q"], q_change, hyper["alpha"], hyper["max_norm"])
         state["h"] = _moved(state["h"], h_change, hyper["alpha_h"], hyper["max_norm"])
 
-        cut = self._episode_over(transition) | state["exploring"]
-        state["q_trace"], state["h_trace"] = reset_trace(q_trace, cut), reset_trace(h_trace, cut)
-        state["bias_trace"] = torch.where(cut, 0.0, bias_trace)
+        state["q_trace"], state["h_trace"], state["bias_trace"] = q_trace, h_trace, bias_trace
+        state["cut"] = self._episode_over(transition) | state["exploring"]
         state, next_action = self._act(self._turn(state, transition), noise)
         return state, next_action, {"td_error": delta, "expected_td_error": h}
 

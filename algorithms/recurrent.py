@@ -132,19 +132,21 @@ def advance(cell: Cell, parameters: Parameters, carry: State, x: Tensor, track: 
         parameters: its parameters, by the names it gave them.
         carry: `hidden`, and beside it what the cell tracks; without that the gradient is that of the present step.
         x: what the cell sees, [inputs]; the gradient reaches it.
-        track: the gradient will be asked for. If not, the sensitivities are left where they are.
+        track: carry the sensitivities on. If not, they stay where they are. The gradient is exact all the same if the hidden
+            state in `carry` was returned by this function within the same differentiation, since
+            c_t S_t = (c_t J_t) S_{t-1} + c_t I_t needs no S_t: so a look ahead costs no more than a step.
     """
-    if "sensitivities" not in carry:
+    tracking = {name: value for name, value in carry.items() if name != "hidden"}
+    if not track or not tracking:
         hidden = cell.step(parameters, carry["hidden"], x)
-        return hidden, {"hidden": hidden}
+        return hidden, {"hidden": hidden, **tracking}
     fixed = {name: p.detach() for name, p in parameters.items()}
     before = carry["hidden"].detach()
     hidden = cell.step(fixed, before, x)
-    tracking = {name: value for name, value in carry.items() if name != "hidden"}
-    if track:
-        tracking = cell.track(fixed, tracking, before, x.detach(), hidden.detach())
-    new_carry = {"hidden": hidden.detach(), **tracking}
-    return (attach_sensitivities(cell, hidden, parameters, tracking["sensitivities"]) if track else hidden), new_carry
+    tracking = cell.track(fixed, tracking, before, x.detach(), hidden.detach())
+    sensitivities = tracking["sensitivities"]
+    carried = attach_sensitivities(cell, hidden.detach(), parameters, sensitivities)  # what x depends on is not followed on
+    return attach_sensitivities(cell, hidden, parameters, sensitivities), {"hidden": carried, **tracking}
 
 
 class _Encoder(MLP):

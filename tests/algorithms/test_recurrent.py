@@ -138,6 +138,27 @@ def test_gru_and_lstm_are_those_of_pytorch():
         torch.testing.assert_close(cell.step(parameters, h[: cell.parts], x), expected)
 
 
+@pytest.mark.parametrize("name", CELLS)
+def test_gradient_of_a_look_ahead_is_exact_and_tracks_nothing(name):
+    cell = CELLS[name]
+    parameters, carry = fresh(cell)
+    xs = torch.randn(5, cell.inputs, generator=generator(1), dtype=torch.float64)
+    weights = torch.randn(cell.features, generator=generator(2), dtype=torch.float64)
+    for x in xs[:3]:
+        _, carry = loss_and_gradients(cell, parameters, carry, x, weights)
+
+    def ahead(p):
+        _, new_carry = advance(cell, p, carry, xs[3])
+        hidden, unchanged = advance(cell, p, new_carry, xs[4], track=False)
+        return (weights * cell.output(hidden)).sum(), (new_carry["sensitivities"], unchanged["sensitivities"])
+
+    gradient, (tracked, unchanged) = grad(ahead, has_aux=True)(parameters)
+    assert same_bits(tracked, unchanged)
+    expected = backpropagated(cell, parameters, xs, weights)
+    for parameter in parameters:
+        torch.testing.assert_close(gradient[parameter], expected[parameter], rtol=1e-9, atol=1e-9)
+
+
 # Official numbers -----------------------------------------------------------------------------------------------------
 
 FORMS = {  # activation inside the recurrence, and on the output
@@ -340,7 +361,7 @@ def test_state_and_sensitivities_are_forgotten_together_where_an_episode_ends(le
     for ending in ({"terminated": True}, {"truncated": True}):
         ended, *_ = moved_on(learner, state, action, noise, **ending)
         assert all((leaf == 0).all() for leaf in leaves(ended["carry"]))
-        assert all((leaf == 0).all() for name in traces for leaf in leaves(ended[name]))
+        assert ended.get("cut", False) or all((leaf == 0).all() for name in traces for leaf in leaves(ended[name]))
     assert all(leaf.abs().max() > 0 for carry in going_on["carry"].values() for leaf in leaves(carry))
 
 
@@ -363,10 +384,9 @@ def test_exploratory_action_cuts_the_trace_and_nothing_else(learner):
     greedy, explored = results
     assert same_bits(greedy["carry"], explored["carry"])
     assert same_bits(greedy["q"], explored["q"])
-    if "q_trace" in state:
-        assert all((leaf == 0).all() for name in ("q_trace", "h_trace") for leaf in leaves(explored[name]))
-        assert explored["bias_trace"] == 0
-        assert all(leaf.abs().max() > 0 for leaf in leaves(greedy["q_trace"]))
+    if "cut" in state:
+        assert explored["cut"]
+        assert not greedy["cut"]
     else:  # the next action's gradient is in the trace already, and nothing but it
         decay, old = 0.99 * 0.8, state["optimizer"]["trace"]
         for name, z in greedy["optimizer"]["trace"].items():
@@ -439,3 +459,15 @@ def test_torso_that_cannot_be_is_refused(options, message):
 def test_recurrent_torso_for_images_is_refused():
     with pytest.raises(ValueError, match="sees vectors"):
         StreamQ(torso="rtu").init(generator(0), Spaces((4, 10, 10), 3, discrete=True))
+
+
+def test_cut_traces_begin_anew_with_the_next_update():
+    learner = QRC(**SMALL)
+    state, action, _, noise, _ = carried(learner, CHOICE)
+    state = {**state, "cut": torch.tensor(True), "exploring": torch.tensor(False)}
+    empty = map_state(torch.zeros_like, {name: state[name] for name in ("q_trace", "h_trace", "bias_trace")})
+    moment = transition(np.ones(5), action.numpy(), 1.0, np.full(5, 2.0))
+    after, fresh_one = (learner.step(s, moment, noise)[0] for s in (state, {**state, **empty, "cut": torch.tensor(False)}))
+    for name in ("q", "h", "q_trace", "h_trace"):
+        assert all(torch.equal(a, b) for a, b in zip(leaves(after[name]), leaves(fresh_one[name]), strict=True))
+    assert after["bias_trace"] == fresh_one["bias_trace"] != 0
