@@ -1,7 +1,8 @@
 """Compiled kernels on disk, for the processes that come later: 4 s instead of 12 s until the first step.
 
-    FOLDER/torch-2.13.0-python-3.11-avx512-3f2a.../NAME.zip     what Inductor left of one kernel, for one machine code
-    FOLDER/work/HOST.xxxxxxxx/                                  where a process compiles
+    FOLDER
+      torch-2.13.0-python-3.11-avx512-3f2a.../NAME.zip     what Inductor left of one kernel, for one machine code
+      work/HOST.xxxxxxxx/                                  where a process compiles
 
 A kernel appears by one rename and is never changed. Its archive holds checksums, so that one that is empty, cut off or damaged
 is noticed before anything of it is loaded; it is removed, and the kernel compiled again. Several processes may use one folder:
