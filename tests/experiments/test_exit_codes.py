@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,14 @@ def small_runs(seeds: int) -> list[Run]:
 def publish(store: Store, run_: Run) -> None:
     episodes = {"step": np.array([50]), "episodic_return": np.array([1.0]), "length": np.array([50])}
     store.publish(run_, {"episodes": episodes}, {"status": "finished", "steps": run_.steps}, {})
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard() -> Iterator[None]:
+    """Whoever starts the tests in the background may have had them ignore Ctrl-C, which they send to themselves."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def ctrl_c(*_: object, **__: object) -> None:

@@ -56,6 +56,23 @@ EXPERIMENT = Experiment(
                 *(Row(env_id, ATARI_ARMS, steps=200_000, seeds=2, bin_width=50_000) for env_id in ATARI),
             ),
         ),
+        "quick": Preset(
+            "the message in minutes: the learners without a batch on one task, 120k steps",
+            (first_figure(100),),
+        ),
+        "anchors": Preset(
+            "is the learner right? Stream AC where the paper's Fig. 7 shows its first 500k steps",
+            as_published(
+                *(
+                    Row(env_id, (STREAM_AC,), steps=500_000, seeds=16, bin_width=50_000)
+                    for env_id in ("HalfCheetah-v4", "Hopper-v4", "Walker2d-v4", "Ant-v4")
+                )
+            ),
+        ),
+        "contacts": Preset(
+            "what contacts as in the published simulator change: Hopper-v4 of preset anchors, by itself",
+            as_published(Row("Hopper-v4", (STREAM_AC,), steps=500_000, seeds=16, bin_width=50_000)),
+        ),
         "million": Preset(
             "all algorithms at 1M steps on three tasks; SAC, the slowest, for 200k steps",
             as_published(
@@ -73,27 +90,10 @@ EXPERIMENT = Experiment(
                 )
             ),
         ),
-        "quick": Preset(
-            "the message in minutes: the learners without a batch on one task, 120k steps",
-            (first_figure(100),),
-        ),
         "first_figure": Preset(
             "does the message of preset quick depend on its seeds? Three disjoint sets of them, a panel each",
             tuple(
                 replace(first_figure(first), panel=f"Walker2d-v4, seeds {first} to {first + 4}") for first in (100, 105, 110)
-            ),
-        ),
-        "contacts": Preset(
-            "what contacts as in the published simulator change: Hopper-v4 of preset anchors, by itself",
-            as_published(Row("Hopper-v4", (STREAM_AC,), steps=500_000, seeds=16, bin_width=50_000)),
-        ),
-        "anchors": Preset(
-            "is the learner right? Stream AC where the paper's Fig. 7 shows its first 500k steps",
-            as_published(
-                *(
-                    Row(env_id, (STREAM_AC,), steps=500_000, seeds=16, bin_width=50_000)
-                    for env_id in ("HalfCheetah-v4", "Hopper-v4", "Walker2d-v4", "Ant-v4")
-                )
             ),
         ),
     },
