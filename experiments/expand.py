@@ -98,9 +98,10 @@ def typed(key: str, value: Value, like: Value) -> Value:
 def override(preset: Preset, settings: Mapping[str, Value], seeds: int | None = None) -> Preset:
     """Return a preset with rows, arms and environments changed as asked on the command line.
 
-    A key is `steps`, `bin_width`, `env_id` (replaces all rows by one), `algorithm` (leaves out all other arms), an option of
-    at least one row's environment (set in all rows that have it), a hyperparameter of at least one arm's algorithm (set in all
-    arms that have it), or `ALGORITHM.KEY`. Whatever their order, `env_id` comes first: it decides which options there are.
+    A key is `steps`, `bin_width`, `first_seed`, `env_id` (replaces all rows by one), `algorithm` (leaves out all other arms),
+    an option of at least one row's environment (set in all rows that have it), a hyperparameter of at least one arm's
+    algorithm (set in all arms that have it), or `ALGORITHM.KEY`. Whatever their order, `env_id` comes first: it decides
+    which options there are.
     """
     rows = preset.rows
     for key, value in sorted(settings.items(), key=lambda item: item[0] != "env_id"):
@@ -114,6 +115,11 @@ def override(preset: Preset, settings: Mapping[str, Value], seeds: int | None = 
                 raise UserError(f"{key} must be a positive whole number; {value!r} is not.")
             changed: dict[str, Any] = {key: number} | ({"fewer_steps": {}} if key == "steps" else {})
             rows = tuple(dataclasses.replace(row, **changed) for row in rows)
+        elif key == "first_seed":
+            first = typed(key, value, 0)
+            if not isinstance(first, int) or first < 0:
+                raise UserError(f"first_seed must be a whole number of at least 0; {value!r} is not.")
+            rows = tuple(dataclasses.replace(row, first_seed=first) for row in rows)
         elif any(key in environment_defaults(row.env_id) for row in rows):
             rows = tuple(
                 dataclasses.replace(row, environment={**row.environment, key: value})
@@ -168,7 +174,7 @@ def _override_arms(rows: tuple[Row, ...], key: str, value: Value, environment_op
     concerned = {a for a in algorithms if (not algorithm or a == algorithm) and name in hyperparameter_defaults(a)}
     if not concerned:
         known = sorted(
-            {"steps", "bin_width", "env_id", "algorithm", *environment_options}
+            {"steps", "bin_width", "first_seed", "env_id", "algorithm", *environment_options}
             | {option for a in algorithms for option in hyperparameter_defaults(a)}
         )
         raise UserError(f"--set knows no key {key!r}{closest_names(key, known)}.")

@@ -45,7 +45,9 @@ def main(
     seeds: Annotated[int | None, typer.Option(help="Number of seeds of every arm, instead of the preset's.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes of one thread each; default: one per core.")] = None,
     lanes: Annotated[int | None, typer.Option(help="Streams per worker; default: what fits the cache.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: steps, env_id, a hyperparameter.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value: steps, first_seed, env_id, a hyperparameter.")
+    ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Train runs again that have failed or are damaged.")] = False,
     restart: Annotated[
         bool,

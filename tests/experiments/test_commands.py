@@ -77,6 +77,7 @@ MEANINGLESS = [
     (("stream_barrier", "--set", "steps=0"), ("steps must be a positive whole number",)),
     (("stream_barrier", "--set", "steps=-5"), ("steps must be a positive whole number",)),
     (("stream_barrier", "--set", "steps=2e6"), ("steps must be of type int",)),
+    (("stream_barrier", "--set", "first_seed=-1"), ("first_seed must be a whole number of at least 0",)),
     (("stream_barrier", "--set", "bin_width=0"), ("bin_width must be a positive whole number",)),
     (("stream_barrier", "--set", "env_id=5"), ("env_id must be of type str",)),
     (("stream_barrier", "--set", "algorithm=stream_acc"), ("'stream_acc'", "stream_ac")),

@@ -247,6 +247,10 @@ def test_bin_width_can_be_set():
     assert [row.bin_width for row in override(PRESET, {"bin_width": 250}).rows] == [250, 250]
 
 
+def test_first_seed_moves_the_seeds_of_every_arm() -> None:
+    assert {run.seed for run in runs_in(override(PRESET, {"first_seed": 40}, seeds=2))} == {40, 41}
+
+
 def test_env_id_replaces_all_rows_by_one():
     (row,) = override(PRESET, {"env_id": "Walker2d-v4"}).rows
     assert row.env_id == "Walker2d-v4"

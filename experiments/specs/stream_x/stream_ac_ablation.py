@@ -39,7 +39,7 @@ EXPERIMENT = Experiment(
                 Row("Ant-v4", ARMS, steps=2_000_000, seeds=4, bin_width=50_000, fewer_seeds=FLAT),
                 Row("HalfCheetah-v4", ARMS, steps=2_000_000, seeds=4, bin_width=50_000),
                 Row("Hopper-v4", (STREAM_AC,), steps=2_000_000, seeds=4, bin_width=50_000),
-                Row("Walker2d-v4", (STREAM_AC,), steps=2_000_000, seeds=8, bin_width=50_000),
+                Row("Walker2d-v4", (STREAM_AC,), steps=2_000_000, seeds=16, bin_width=50_000),
             ),
         ),
     },

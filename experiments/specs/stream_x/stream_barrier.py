@@ -70,8 +70,10 @@ EXPERIMENT = Experiment(
             ),
         ),
         "contacts": Preset(
-            "what contacts as in the published simulator change: Hopper-v4 of preset anchors, by itself",
-            as_published(Row("Hopper-v4", (STREAM_AC,), steps=500_000, seeds=16, bin_width=50_000)),
+            "what contacts as in the published simulator change: Hopper-v4 and Ant-v4 of preset anchors, by themselves",
+            as_published(
+                *(Row(env_id, (STREAM_AC,), steps=500_000, seeds=16, bin_width=50_000) for env_id in ("Hopper-v4", "Ant-v4"))
+            ),
         ),
         "million": Preset(
             "all algorithms at 1M steps on three tasks; SAC, the slowest, for 200k steps",
