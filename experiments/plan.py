@@ -6,7 +6,7 @@ Learners and simulators are imported where runs are packed: where nothing is mis
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -77,10 +77,17 @@ class Group:
         return self.steps_left / self.steps_per_second
 
 
-def plan(store: Store, runs: Sequence[Run], workers: int, lanes: int | None = None) -> list[Group]:
+def plan(
+    store: Store,
+    runs: Sequence[Run],
+    workers: int,
+    lanes: int | None = None,
+    instruction_set: Callable[[], str] | None = None,
+) -> list[Group]:
     """Pack runs into groups, longest first.
 
-    Groups are as large as the cache allows, or smaller where there would be fewer groups than workers.
+    Groups are as large as the cache allows, or smaller where there would be fewer groups than workers. `instruction_set` tells
+    that of the compiled kernels, where it is known before training; progress made with another one does not count.
     """
     families: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
@@ -94,24 +101,29 @@ def plan(store: Store, runs: Sequence[Run], workers: int, lanes: int | None = No
         while sum(-(-len(f) // most[k]) for k, f in families.items()) < workers and any(m > 2 for m in most.values()):
             most = {key: max(2, m // 2) if m > 1 else 1 for key, m in most.items()}
     begun = checkpoint.begun(store)
-    groups = [group for key, family in families.items() for group in _split(store, family, most[key], begun)]
+    groups = [group for key, family in families.items() for group in _split(store, family, most[key], begun, instruction_set)]
     return sorted(groups, key=lambda group: -group.seconds)
 
 
-def _split(store: Store, runs: list[Run], most: int, begun: set[str]) -> Iterable[Group]:
+def _split(
+    store: Store, runs: list[Run], most: int, begun: set[str], instruction_set: Callable[[], str] | None
+) -> Iterable[Group]:
     count = -(-len(runs) // most)
     speed = expected_speed(store, runs[0])
     rest = iter(runs)
     for number in range(count):
         size = len(runs) // count + (number < len(runs) % count)  # groups of nearly equal size
         members = tuple(islice(rest, size))
-        left = sum(run.steps - (_usable_step(store, run) if run.run_id in begun else 0) for run in members)
+        left = sum(run.steps - (_usable_step(store, run, instruction_set) if run.run_id in begun else 0) for run in members)
         yield Group(members, speed, left)
 
 
-def _usable_step(store: Store, run: Run) -> int:
+def _usable_step(store: Store, run: Run, instruction_set: Callable[[], str] | None) -> int:
     """Return how far a run has come that has checkpoints, as far as it can go on from there here."""
-    return checkpoint.usable_step(store, run.run_id, requirements(run))
+    requires = requirements(run)
+    if requires.get("engine") == "compiled" and instruction_set is not None:
+        requires["instruction_set"] = instruction_set()
+    return checkpoint.usable_step(store, run.run_id, requires)
 
 
 @cache

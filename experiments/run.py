@@ -76,7 +76,7 @@ def main(
         todo, failed, taken = missing_runs(request, runs_store, retry, again)
         if not dry_run and wait_for_the_dying(console, runs_store, taken):
             todo, failed, taken = missing_runs(request, runs_store, retry, again)
-        groups = _groups(runs_store, todo, workers, lanes)
+        groups = _groups(runs_store, todo, workers, lanes, instruction_set)
         _print_plan(console, request, todo, groups, workers, details=dry_run)
         if told := other_versions(runs_store, request.runs):
             console.print(told, soft_wrap=True)
@@ -103,7 +103,7 @@ def main(
                 break
             if todo:
                 console.print(f"{runs_are(len(todo))} trained here now that others have given up.")
-                groups = _groups(runs_store, todo, workers, lanes)
+                groups = _groups(runs_store, todo, workers, lanes, instruction_set)
         if taken:
             idle = "" if began or failed else "; nothing to do here"
             console.print(f"{runs_are(len(taken))} being trained by {holders(runs_store, taken)}{idle}.", soft_wrap=True)
@@ -132,10 +132,15 @@ def main(
         raise SystemExit(1)
 
 
-def _groups(store: Store, todo: Sequence[Run], workers: int, lanes: int | None) -> list[Group]:
+def _groups(store: Store, todo: Sequence[Run], workers: int, lanes: int | None, instruction_set: str | None) -> list[Group]:
+    def of_kernels() -> str:
+        from algorithms.kernels import best_instruction_set  # with torch, which a plan needs only where runs have begun
+
+        return instruction_set or best_instruction_set()
+
     for run in todo:  # raises where there is no such environment, before anything is touched
         check_spaces(run, spaces_of(run.env_id, run.environment))
-    return plan(store, todo, workers, lanes)
+    return plan(store, todo, workers, lanes, of_kernels)
 
 
 def _failed(store: Store, job: Job) -> set[str]:

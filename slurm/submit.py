@@ -141,7 +141,9 @@ def _todo(console: Console, request: Request, store: Store, retry: bool) -> list
 
 def _tasks(store: Store, runs: Sequence[Run], cluster: Cluster, lanes: int | None, hours: float) -> list[TaskPlan]:
     target = min(hours * 3600, 60 * cluster.time_minutes - cluster.signal_delay_seconds)
-    return pack(plan(store, runs, cluster.cores, lanes), cluster.cores, target)
+    fixed = cluster.instruction_set  # otherwise each node chooses, and nothing is known of it here
+    groups = plan(store, runs, cluster.cores, lanes, None if fixed is None else lambda: fixed)
+    return pack(groups, cluster.cores, target)
 
 
 def _max_array_size(console: Console, cluster: Cluster, dry_run: bool) -> int:

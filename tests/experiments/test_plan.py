@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms.agent import structure
+from experiments import checkpoint
 from experiments.errors import UserError
 from experiments.executor import run_inline
 from experiments.expand import resolve
@@ -28,7 +29,7 @@ from experiments.plan import (
     spaces_of,
     wall_seconds,
 )
-from experiments.registry import make_learner
+from experiments.registry import make_learner, requirements
 from experiments.spec import Arm, Row, Run
 from experiments.store import Store
 from experiments.training.batch import Stream
@@ -140,6 +141,16 @@ def test_steps_that_a_checkpoint_holds_are_not_counted_again(store):
     assert train_runs(runs[:1], store, eager(), lambda: next(asked)) == STOPPED
     (group,) = plan(store, runs, workers=1)
     assert group.steps_left == 200 + (200 - 128)
+
+
+def test_steps_made_with_another_instruction_set_are_not_counted(store):
+    run = make_run(steps=100_000)  # long enough to be compiled
+    requires = requirements(run)
+    if requires["engine"] != "compiled":
+        pytest.skip("there is no C++ compiler here")
+    checkpoint.save(store, run.run_id, 640, {**requires, "instruction_set": "avx2"}, {})
+    left = [plan(store, [run], 1, instruction_set=known)[0].steps_left for known in (lambda: "avx2", lambda: "scalar", None)]
+    assert left == [100_000 - 640, 100_000, 100_000 - 640]
 
 
 @pytest.mark.parametrize(
