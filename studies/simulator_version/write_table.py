@@ -17,6 +17,6 @@ for run_id in sorted(store.finished()):
     seed = int(run_id.split("-s")[-1].split("-")[0])
     rows += [(seed, 50_000 * (bin + 1), mean) for bin, mean in enumerate(means)]
 frame = pd.DataFrame(rows, columns=["seed", "step", "mean_return"]).sort_values(["seed", "step"])
-frame.to_csv(Path(__file__).with_name("walker2d.csv"), index=False, float_format="%.8g")
+frame.to_csv(Path(__file__).parents[2] / "results/simulator_version/walker2d.csv", index=False, float_format="%.8g")
 last = frame[frame["step"] == 500_000]["mean_return"]
 print(f"bin ending at 500k steps: {last.mean():.0f}, standard error {last.sem():.0f}, {len(last)} seeds")

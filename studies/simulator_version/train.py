@@ -10,12 +10,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 if not hasattr(gymnasium.logger, "min_level"):
     gymnasium.logger.min_level = gymnasium.logger.MIN_LEVEL
 
-from experiments.training.streaming import train
-
 from experiments.expand import resolve
 from experiments.spec import Arm, Row
 from experiments.store import Owner, Store
 from experiments.training.context import Context
+from experiments.training.reinforcement import train
 
 env_id, seeds, steps, store = sys.argv[1:]
 row = Row(env_id, (), int(steps), seeds=1, bin_width=1)

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-HERE = Path(__file__).parent
+RESULTS = Path(__file__).parents[2] / "results"
 STEP, PUBLISHED = 500_000, 947
 
-old = pd.read_csv(HERE / "walker2d.csv").query("step == @STEP")["mean_return"]
-curves = pd.read_parquet(HERE.parent / "stream_barrier/anchors/curves.parquet")
+old = pd.read_csv(RESULTS / "simulator_version/walker2d.csv").query("step == @STEP")["mean_return"]
+curves = pd.read_parquet(RESULTS / "stream_barrier/anchors/curves.parquet")
 current = curves.query("env_id == 'Walker2d-v4' and algorithm == 'Stream AC' and step == @STEP")["mean_return"]
 for name, returns in (("MuJoCo 2.3.7", old), ("current", current), ("both", pd.concat([old, current]))):
     share = returns.mean() / PUBLISHED

@@ -34,6 +34,6 @@ for env_id in TASKS:
                 rows.append((env_id, contact_margin, lost, what, len(values), *quantiles))
 columns = ["task", "contact_margin", "contact_lost", "difference", "steps", "median", "percentile_90", "largest"]
 frame = pd.DataFrame(rows, columns=columns)
-frame.to_csv(Path(__file__).with_name("steps.csv"), index=False, float_format="%.2g")
+frame.to_csv(Path(__file__).parents[2] / "results/simulator_version/steps.csv", index=False, float_format="%.2g")
 print(f"MuJoCo {mujoco.__version__} against the old one")
 print(frame.to_string(index=False, float_format="{:.2g}".format))

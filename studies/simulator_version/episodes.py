@@ -82,5 +82,5 @@ else:
     pairs = zip(VARIANTS, pickle.loads(Path(sys.argv[2]).read_bytes()), play_all(take_larger_margin), strict=True)
     rows = [{"task": task, "time_limit_only": bool(arguments), **compare(old, new)} for (task, arguments), old, new in pairs]
     frame = pd.DataFrame(rows)
-    frame.to_csv(Path(__file__).with_name("episodes.csv"), index=False, float_format="%.2g")
+    frame.to_csv(Path(__file__).parents[2] / "results/simulator_version/episodes.csv", index=False, float_format="%.2g")
     print(frame.T.to_string(float_format="{:.2g}".format))
