@@ -163,7 +163,7 @@ def spaces_of(env_id: str, environment: tuple[tuple[str, object], ...]) -> Space
 
 
 def expected_speed(store: Store, run: Run) -> float:
-    """Return steps/s on one core: measured by finished runs of the same kind in this store, or else estimated."""
+    """Return steps/s on one core that does nothing else: as finished runs of the same kind in this store tell, or estimated."""
     lanes = loop_of(run).lanes
     if loop_of(run).measures:  # its steps are repeats
         return 1 / float(make_learner(run).repeat_seconds)
@@ -173,7 +173,7 @@ def expected_speed(store: Store, run: Run) -> float:
     measured = (store.provenance(run_id) for run_id in sorted(same)[:16])
     batch = used_sizes(make_learner(run), run.steps).get("batch_size") if not lanes else None
     speeds = [
-        told["steps_per_second"]
+        told["steps_per_second"] / told.get("core_share", 1.0)
         for told in measured
         if told.get("steps_per_second")
         and ("engine" in told) == lanes
@@ -181,8 +181,14 @@ def expected_speed(store: Store, run: Run) -> float:
     ]
     if speeds:
         return float(sum(speeds) / len(speeds))
+    return estimated_speed(run)
+
+
+def estimated_speed(run: Run) -> float:
+    """Return steps/s on one core, estimated from the kind of environment and learner alone."""
+    lanes = loop_of(run).lanes
     environment = _environment_speed(run.env_id)
-    small = batch is not None and batch <= SMALL_BATCH
+    small = not lanes and used_sizes(make_learner(run), run.steps).get("batch_size", math.inf) <= SMALL_BATCH
     speeds_alone = LANES_SPEED if lanes else LEARNER_SPEED
     learner = speeds_alone.get(SMALL_FORMS.get(run.algorithm, run.algorithm) if small else run.algorithm)
     return environment if learner is None else 1 / (1 / learner + 1 / (2 * environment))

@@ -98,12 +98,14 @@ def _train(run: Run, context: Context) -> None:
     else:
         stream.restarted = checkpoint.latest_step(context.store, run.run_id) > 0
 
+    began, worked = time.monotonic(), time.process_time()
     advance(
         stream,
         run.steps,
         context,
         lambda: context.save(run.run_id, stream.steps, requires, stream.get_state()),
     )
+    core_share = (time.process_time() - worked) / max(1e-9, time.monotonic() - began)
 
     result = {
         "status": "finished" if stream.diverged_at is None else "diverged",
@@ -117,6 +119,7 @@ def _train(run: Run, context: Context) -> None:
         "sizes": used_sizes(make_learner(run), run.steps),
         "steps_per_second": _pace(stream.steps, stream.seconds),
         "train_seconds": stream.seconds,
+        "core_share": core_share,
         "resumed_at": stream.resumed_at,
     }
     if stream.restarted:

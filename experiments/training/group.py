@@ -228,9 +228,9 @@ def _train_group(
                 continue
             context.save(stream.run.run_id, step, requires, payload)
 
-    began = time.monotonic()
+    began, worked = time.monotonic(), time.process_time()
     pace = group.advance(begun_at, runs[0].steps, context, save)
-    seconds = time.monotonic() - began
+    seconds, worked = time.monotonic() - began, time.process_time() - worked
     for lane, (stream, again) in enumerate(zip(group.streams, restarted, strict=True)):
         if stream.failed:
             continue
@@ -245,6 +245,7 @@ def _train_group(
             "threads": 1,
             "steps_per_second": pace,
             "train_seconds": seconds,
+            "core_share": worked / max(1e-9, seconds),
             "resumed_at": resumed_at,
             **({"resume": checkpoint.RESTARTED} if again else {}),
         }
