@@ -15,6 +15,7 @@ from analysis.load import with_panels
 from experiments import catalog
 from experiments.errors import UserError
 from experiments.spec import Kind
+from experiments.specs.simulator import PUBLISHED
 
 
 @dataclass(frozen=True)
@@ -91,3 +92,15 @@ def folders(name: str, results: Path, preset: str | None) -> list[Path]:
     if chosen[0] not in there:
         raise UserError(f"there are no results of {name} for {preset!r} in {results}; there are {', '.join(there)}.")
     return [base / folder for folder in chosen]
+
+
+def departures(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return by panel in which way it was not run as published, where numbers cannot be set side by side for it."""
+    found = {}
+    for row in manifest["rows"]:
+        published = PUBLISHED.get(row["env_id"], {})
+        if any(row["environment"].get(key) != value for key, value in published.items()):
+            found[panel_of(row)] = "simulator"
+        if row.get("differs"):
+            found[panel_of(row)] = "protocol"
+    return found

@@ -16,7 +16,7 @@ import pandas as pd
 from rich.console import Group, RenderableType
 
 from analysis import curves, metrics, statistics
-from analysis.aggregates import Aggregates, budgets
+from analysis.aggregates import Aggregates, budgets, departures
 from analysis.comparison import compare
 from analysis.curves import bin_returns, edges
 from analysis.figures import FigureData, comparison_of, metrics_of, reads_every_step, tables_of
@@ -108,12 +108,11 @@ class Returns(OfKind):
 
     def compare(self, data: FigureData, manifest: Mapping[str, Any]) -> pd.DataFrame:
         """Compare arms at the checkpoints of their curves."""
-        return compare(data.curves, data.summary, budgets(manifest), numbers_for(manifest["source"]))
+        return _compared(data.curves, data.summary, manifest)
 
     def comparison_of(self, aggregates: Aggregates) -> pd.DataFrame:
         """Compare anew, with what is published by now."""
-        manifest = aggregates.manifest
-        return compare(aggregates.curves, aggregates.summary, budgets(manifest), numbers_for(manifest["source"]))
+        return _compared(aggregates.curves, aggregates.summary, aggregates.manifest)
 
     def printed(
         self, comparison: pd.DataFrame, summary: pd.DataFrame, manifest: Mapping[str, Any], width: int
@@ -216,6 +215,10 @@ class Measurement(OfKind):
     ) -> Sequence[RenderableType]:
         """Return the tables that the figure's module makes of its numbers."""
         return [table_of(frame, title) for title, frame in tables_of(experiment)(numbers)]
+
+
+def _compared(tidy: pd.DataFrame, summary: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
+    return compare(tidy, summary, budgets(manifest), numbers_for(manifest["source"]), departures(manifest))
 
 
 def _holds_no(what: str, run: Run, store: Store) -> UserError:

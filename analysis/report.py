@@ -246,6 +246,7 @@ def _row(experiment: Experiment, row: Row) -> dict[str, Any]:
         "environment": dict(row.environment),
         "arms": arms,
         "paper": {"steps": paper.steps, "seeds": paper.seeds} if paper else None,
+        **({"differs": row.differs} if row.differs else {}),
     }
 
 

@@ -16,11 +16,18 @@ from analysis.budget import Budget, short_steps, stated
 from analysis.metrics import MAXIMUM
 from analysis.plot import plain_number
 from analysis.published import PAPERS
+from analysis.verdicts import INSIDE, NOT_COMPARABLE, OF_LEARNT, OF_RANGE, UNDECIDED, WITHIN
 
 # Wide enough for every table when the output is a file or a pipe.
 PIPED_WIDTH = 100
 # The last column is what the paper shows at the end of its own budget; its header names that budget.
 END = "end"
+# Why a row has no verdict.
+DEPARTURES = {
+    "budget": "the paper shows nothing at this step",
+    "simulator": "contacts were calculated by another rule than in the simulator of the paper",
+    "protocol": "it was not run as published; the experiment says how",
+}
 PRINTED = ("", "steps", "bins", "ours", "\u00b1", "n", "paper", "from", "ratio", "verdict", END)
 
 
@@ -64,10 +71,19 @@ def _legend(comparison: pd.DataFrame) -> Iterator[str]:
     yield "ours   mean over n seeds \u00b1 half-width of the 90 % t interval"
     if _mixed_bins(comparison):
         yield "bins   steps averaged over; the paper's, to which ours are pooled, or ours/paper's"
-    if comparison["verdict"].str.endswith("in CI").any():
-        yield "in CI  the published mean lies inside our interval"
-    if comparison["verdict"].eq("both near zero").any():
-        yield "both near zero: under 5 % of the task's highest published return at that step"
+    said = set(comparison["verdict"])
+    if INSIDE in said:
+        yield "inside  ours minus the paper's lies within the joint 90 % interval, narrower than what was learnt"
+    if WITHIN in said:
+        yield (
+            f"within tolerance: it is less than {OF_LEARNT:.0%} of what the paper's agent learnt, or {OF_RANGE:.0%} of the "
+            "task's range"
+        )
+    if UNDECIDED in said:
+        yield "undecided: with so few seeds the interval would also hold an agent that learnt nothing"
+    for reason, words in DEPARTURES.items():
+        if f"{NOT_COMPARABLE} ({reason})" in said:
+            yield f"not comparable ({reason}): {words}"
     if comparison["verdict"].str.startswith("begins at").any():
         yield "begins at: the first published bin ends there"
     if comparison["verdict"].str.startswith("ends at").any():
@@ -199,7 +215,9 @@ def table_of(frame: pd.DataFrame, title: str | None = None) -> Table:
 
 
 def _colour(text: str) -> str:
-    return {"within": "green", "below": "red", "above": "cyan"}.get(text.split(" ")[0].rstrip(","), "dim")
+    return {"inside": "green", "within": "green", "below": "red", "above": "cyan", "undecided": "yellow"}.get(
+        text.split(" ")[0].rstrip(","), "dim"
+    )
 
 
 def number(value: float, like: float | None = None) -> str:

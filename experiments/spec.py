@@ -89,7 +89,8 @@ class Row:
     `bin_width` is the width in steps of the bins of the learning curve; the last bin is the number a bar shows.
     `seeds` gives the number of seeds of every arm, counted from `first_seed`: seeds of a search are kept apart from those of
     an evaluation. `fewer_seeds` and `fewer_steps` override seeds and steps for arms by label.
-    `panel` names the panel where the environment does not: two masks of one robot are two panels.
+    `panel` names the panel where the environment does not: two masks of one robot are two panels. `differs` says in which way
+    the row is not run as published, where that forbids to judge it by the published numbers.
     """
 
     env_id: str
@@ -102,6 +103,7 @@ class Row:
     fewer_steps: Mapping[str, int] = field(default_factory=dict)
     first_seed: int = 0
     panel: str = ""
+    differs: str = ""
 
     @property
     def panel_name(self) -> str:

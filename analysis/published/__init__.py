@@ -79,12 +79,21 @@ class Numbers:
         """Return the last step of the longest published curve of an arm."""
         return max((c.steps[-1] for c in self.curves_of(place, label)), default=None)
 
-    def scale(self, place: str, step: int) -> float | None:
-        """Return how large returns are in a place at a step: the largest published magnitude of any arm there."""
-        curves = (
-            c for tables in self._tables() for (there, _), found in tables.curves.items() if there == place for c in found
+    def best(self, place: str) -> float | None:
+        """Return the largest mean return that is published in a place, at whatever budget, lines of the literature included."""
+        shown: list[float] = []
+        for tables in self._tables():
+            shown += [max(c.values) for (there, _), found in tables.curves.items() if there == place for c in found]
+            shown += [end.value for (there, _), end in tables.ends.items() if there == place]
+            shown += [tables.references[place][1]] if place in tables.references else []
+        return max(shown, default=None)
+
+    def goes_on(self, place: str, step: int) -> bool:
+        """Return whether a paper shows any arm in a place at a step."""
+        found = (
+            c for tables in self._tables() for (there, _), curves in tables.curves.items() if there == place for c in curves
         )
-        return max((abs(value.value) for c in curves if (value := c.at(step))), default=None)
+        return any(c.at(step) is not None for c in found)
 
     def end(self, place: str, label: str) -> End | None:
         """Return what a paper shows of an arm at the end of its own budget, if it shows that."""

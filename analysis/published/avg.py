@@ -35,22 +35,31 @@ def size_of(label: str) -> int:
 
 
 @cache
-def values() -> dict[tuple[str, str], float]:
-    """Return the published mean returns by environment and label, without the sizes at which the figure has no marker."""
+def readings() -> dict[tuple[str, str], tuple[float, float]]:
+    """Return the published mean returns and their reading errors by environment and label, where the figure has a marker."""
     table = pd.read_csv(TABLE).dropna(subset=["mean_return"])
     return {
-        (row.env, row.algorithm if row.algorithm in MARKERS else f"{row.algorithm}, {name_of(row.buffer_size)}"): float(
-            row.mean_return
+        (row.env, row.algorithm if row.algorithm in MARKERS else f"{row.algorithm}, {name_of(row.buffer_size)}"): (
+            float(row.mean_return),
+            float(row.reading_uncertainty),
         )
         for row in table.itertuples()
     }
+
+
+def values() -> dict[tuple[str, str], float]:
+    """Return the published mean returns by environment and label."""
+    return {key: value for key, (value, _) in readings().items()}
 
 
 @cache
 def tables() -> Tables:
     """Read the tables."""
     return Tables(
-        {key: (Curve(AVG.name, FIGURE, SEEDS, WINDOW, (STEPS,), (value,)),) for key, value in values().items()},
+        {
+            key: (Curve(AVG.name, FIGURE, SEEDS, WINDOW, (STEPS,), (value,), None, error),)
+            for key, (value, error) in readings().items()
+        },
         {key: End(value, AVG.name, FIGURE, STEPS) for key, value in values().items()},
     )
 

@@ -11,19 +11,26 @@ FOLDER = Path(__file__).parents[1] / "paper"
 
 @dataclass(frozen=True)
 class Published:
-    """One published mean: the bin of `bin_width` steps that ends at `step`. `ci90` is known at the end of a curve only."""
+    """One published mean over `seeds` runs: the bin of `bin_width` steps that ends at `step`.
+
+    Attributes:
+        ci90: half-width of its 90 % interval, known at the end of a curve only.
+        reading_error: how far the value may be off as it was read from a figure.
+    """
 
     value: float
     paper: str
     figure: str
     step: int
     bin_width: int
+    seeds: int
     ci90: float | None = None
+    reading_error: float = 0.0
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A published learning curve, in agent steps, averaged over `seeds` runs."""
+    """A published learning curve, in agent steps, averaged over `seeds` runs; `reading_error` in units of the values."""
 
     paper: str
     figure: str
@@ -32,13 +39,15 @@ class Curve:
     steps: tuple[int, ...]
     values: tuple[float, ...]
     ci90_at_end: float | None = None
+    reading_error: float = 0.0
 
     def at(self, step: int) -> Published | None:
         """Return the point at a step, if the curve has one exactly there."""
         if step not in self.steps:
             return None
         ci90 = self.ci90_at_end if step == self.steps[-1] else None
-        return Published(self.values[self.steps.index(step)], self.paper, self.figure, step, self.bin_width, ci90)
+        value = self.values[self.steps.index(step)]
+        return Published(value, self.paper, self.figure, step, self.bin_width, self.seeds, ci90, self.reading_error)
 
 
 @dataclass(frozen=True)

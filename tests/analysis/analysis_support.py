@@ -17,6 +17,7 @@ from matplotlib.text import Text
 from analysis.published import FOLDER
 from experiments.expand import labelled_runs
 from experiments.spec import Arm, Experiment, Kind, Preset, Row, Run
+from experiments.specs.simulator import as_published
 from experiments.store import Store
 
 STREAM, CLASSIC, SAC = Arm("Stream AC", "stream_ac", emphasised=True), Arm("Classic AC", "classic_ac"), Arm("SAC", "sac")
@@ -48,8 +49,8 @@ def barrier(
     width: int = 50_000,
     seeds: int = 3,
 ) -> Experiment:
-    small = tuple(Row(env_id, arms, steps, seeds, width, fewer_seeds={"SAC": 2}) for env_id in envs)
-    paper = tuple(Row(env_id, arms, 20_000_000, 30, 500_000) for env_id in envs)
+    small = as_published(*(Row(env_id, arms, steps, seeds, width, fewer_seeds={"SAC": 2}) for env_id in envs))
+    paper = as_published(*(Row(env_id, arms, 20_000_000, 30, 500_000) for env_id in envs))
     presets = {"quick": Preset("small", small), "paper": Preset("the protocol", paper)}
     return Experiment("barrier", "The stream barrier", "Stream-X, Fig. 2", presets, figure="stream_barrier")
 

@@ -180,7 +180,7 @@ def test_a_run_of_the_published_length_has_a_verdict(
     last = made.comparison[made.comparison["step"] == 10_000_000].set_index("algorithm")
     assert set(last["published_paper"] + " " + last["published_figure"]) == {"AVG Fig1"}
     assert last["published"].tolist() == last["published_end"].tolist()
-    assert set(last["verdict"]) == {"within 25 %"}
+    assert set(last["verdict"]) == {"inside"}
     assert last.loc["PPO, 1", "published"] == -733
 
 
