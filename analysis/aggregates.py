@@ -53,6 +53,21 @@ def read_aggregates(folder: Path) -> Aggregates:
         raise UserError(f"{folder} cannot be read ({error}); draw it again with `python -m analysis.report`.") from None
 
 
+def frame(name: str, preset: str, results: Path = Path("results")) -> pd.DataFrame:
+    """Return the learning curves of a result as one tidy frame, a row per run and bin, as seaborn likes it.
+
+    Columns: panel, env_id, algorithm (the label of the arm), seed, step (right edge of the bin), mean_return, episodes, and
+    `diverged`, true for every row of a run that left the finite numbers. Raise `UserError` where there is no such result.
+    """
+    (folder,) = folders(name, results, preset)
+    found = read_aggregates(folder)
+    if found.kind != "returns":
+        raise UserError(f"{name} has no returns; what it holds is in {folder}.")
+    lost = {(run["panel"], run["algorithm"], run["seed"]) for run in found.manifest.get("diverged_runs", [])}
+    keys = found.curves[["panel", "algorithm", "seed"]].itertuples(index=False, name=None)
+    return found.curves.assign(diverged=[key in lost for key in keys])
+
+
 def kind_of(manifest: Mapping[str, Any]) -> Kind:
     """Return what kind of experiment a report is of; older manifests say it in two words of yes and no."""
     if "kind" in manifest:

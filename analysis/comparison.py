@@ -111,7 +111,7 @@ def _judged(
         "chance": scale.random if scale else math.nan,
         "best": scale.best if scale else math.nan,
         # The ratio of two negative numbers, or to one that is no more than chance earns, would say nothing.
-        "ratio": ours.mean / paper.value if paper.value > max(0.0, _negligible(scale)) else math.nan,
+        "ratio": ours.mean / paper.value if paper.value > _negligible(scale) else math.nan,
         "verdict": word if ours.n else _absent(arm),
     }
 
@@ -131,7 +131,7 @@ def _unjudged(arm: Any, place: str, step: int, numbers: Numbers) -> str:
 
 
 def _negligible(scale: Scale | None) -> float:
-    return scale.random + OF_RANGE * scale.range if scale else 0.0
+    return max(scale.random, 0.0) + OF_RANGE * scale.range if scale else 0.0
 
 
 def _absent(arm: Any) -> str:

@@ -219,6 +219,7 @@ def _manifest(
         "diverged_at": {
             run_id: int(at) for run_id, at in zip(lost["run_id"], lost["diverged_at"], strict=True) if not pd.isna(at)
         },
+        "diverged_runs": [{"panel": row.panel, "algorithm": row.algorithm, "seed": int(row.seed)} for row in lost.itertuples()],
         "missing": [run_id for run_id, state in status.items() if state == "missing"],
         "failed": {run_id: _last_line(store.failure(run_id)) for run_id, state in status.items() if state == "failed"},
         "runs": [run_id for run_id, state in status.items() if state in ("finished", "diverged")],

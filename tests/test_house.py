@@ -1,8 +1,11 @@
 """The shape of the house: which package may import which, and a README whose numbers come from files."""
 
 import ast
+import re
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 import pytest
 
 from analysis import readme
@@ -14,7 +17,10 @@ MAY_IMPORT = {
     "algorithms": {"algorithms"},
     "baselines": {"algorithms", "baselines"},
     "experiments": {"algorithms", "baselines", "experiments"},
-    "analysis": {"analysis", *(f"experiments.{name}" for name in ("spec", "expand", "catalog", "store", "errors"))},
+    "analysis": {
+        "analysis",
+        *(f"experiments.{name}" for name in ("spec", "specs.simulator", "expand", "catalog", "store", "errors")),
+    },
     "slurm": {"algorithms", "baselines", "experiments", "slurm"},
 }
 
@@ -125,3 +131,15 @@ def test_every_checked_in_result_says_what_it_shows():
     checked_in = [folder for folder in folders if not folder.name.startswith("quick") and "+" not in folder.name]
     assert checked_in
     assert [folder for folder in checked_in if not readme.finding(folder)] == []
+
+
+def test_questions_of_the_readme_are_answered_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    matplotlib.use("Agg")
+    monkeypatch.chdir(ROOT)
+    _, _, section = (ROOT / "README.md").read_text().partition("## Your own questions")
+    blocks = re.findall(r"```python\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    assert len(blocks) == 3
+    names: dict[str, Any] = {}
+    for block in blocks:
+        assert block.count("\n") <= 7
+        exec(block, names)
