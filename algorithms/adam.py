@@ -52,15 +52,15 @@ def adam(
     # once, where the compiler would take the root anew for every 16 parameters.
     root = torch.sqrt(1 - decay2)
     size, floor = torch.stack([rate * root / (1 - decay1), epsilon * root]).to(dtype)
-    keep1, take1 = _shares(beta1, dtype)
-    keep2, take2 = _shares(beta2, dtype)
+    keep1, take1 = shares(beta1, dtype)
+    keep2, take2 = shares(beta2, dtype)
     first = map_state(lambda m, g: keep1 * m + take1 * g, memory["first"], gradient)
     second = map_state(lambda v, g: keep2 * v + take2 * g * g, memory["second"], gradient)
     parameters = map_state(lambda p, m, v: p - size * m / (torch.sqrt(v) + floor), parameters, first, second)
     return {"first": first, "second": second, "count": count, "decay1": decay1, "decay2": decay2}, parameters
 
 
-def _shares(beta: Tensor | float, dtype: torch.dtype) -> tuple[Tensor | float, Tensor | float]:
+def shares(beta: Tensor | float, dtype: torch.dtype) -> tuple[Tensor | float, Tensor | float]:
     """Return beta and 1 - beta in the precision of the parameters."""
     if not isinstance(beta, Tensor):
         return beta, 1 - beta

@@ -12,10 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.datasets.stream_options import PermutedOptions, RegressionOptions, UtilityStreamOptions
 from experiments.environment_options import AtariOptions, ImageOptions, SeriesOptions, VectorOptions
 from experiments.errors import UserError
 
 SERIES = ("ETTm2", "ETTm2-generated")
+PERMUTED = ("permuted_digits",)
+REGRESSIONS = ("toy_changing_inputs", "toy_changing_sign")
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,22 @@ FAMILIES: dict[str, Family] = {
         "experiments.environments.atari:Atari",
         images=True,
         packages=lambda env_id: ("ale-py", "opencv-python-headless"),
+    ),
+    "permuted": Family(
+        lambda env_id: env_id in PERMUTED,
+        PermutedOptions,
+        "experiments.datasets.permuted:PermutedStream",
+        labelled=True,
+        packages=lambda env_id: ("scikit-learn",),
+    ),
+    "regression": Family(
+        lambda env_id: env_id in REGRESSIONS, RegressionOptions, "experiments.datasets.regression:Regression", labelled=True
+    ),
+    "utility": Family(
+        lambda env_id: env_id == "utility_quality",
+        UtilityStreamOptions,
+        "experiments.datasets.regression:UtilityStream",
+        labelled=True,
     ),
     "vector": Family(lambda env_id: True, VectorOptions, "experiments.environments.vector:Vector", packages=_vector_packages),
 }

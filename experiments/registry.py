@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
+from algorithms.continual_settings import AdaUPGDSettings, UPGDSettings
 from algorithms.settings import StreamACSettings, StreamQSettings, StreamSARSASettings, StreamTDSettings
+from baselines.continual_settings import AdamSettings, PGDSettings, SGDSettings, ShrinkAndPerturbSettings
 from baselines.dqn_settings import DQN, DQN1
 from baselines.settings import (
     PPO,
@@ -112,6 +114,14 @@ ALGORITHMS: dict[str, Algorithm] = {
     "sac1": Algorithm("SAC1", SAC1, BATCH, ("vector",), lanes="baselines.incremental_sac:IncrementalSAC", packages=SB3),
     "td3_1": Algorithm("TD3-1", TD3_1, BATCH, ("vector",), lanes="baselines.incremental_td3:IncrementalTD3", packages=SB3),
     "dqn1": Algorithm("DQN1", DQN1, BATCH, ("choice",), lanes="baselines.incremental_dqn:IncrementalDQN", packages=SB3),
+    "upgd": Algorithm("UPGD", UPGDSettings, SUPERVISED, ("label",), "algorithms.upgd_learners:UPGDLearner"),
+    "adaupgd": Algorithm("AdaUPGD", AdaUPGDSettings, SUPERVISED, ("label",), "algorithms.upgd_learners:AdaUPGDLearner"),
+    "sgd": Algorithm("SGD", SGDSettings, SUPERVISED, ("label",), "baselines.continual:SGD"),
+    "pgd": Algorithm("PGD", PGDSettings, SUPERVISED, ("label",), "baselines.continual:PGD"),
+    "shrink_and_perturb": Algorithm(
+        "S&P", ShrinkAndPerturbSettings, SUPERVISED, ("label",), "baselines.continual:ShrinkAndPerturb"
+    ),
+    "adam": Algorithm("Adam", AdamSettings, SUPERVISED, ("label",), "baselines.continual:Adam"),
     "throughput": Algorithm("throughput", Throughput, THROUGHPUT),
     "arithmetic": Algorithm("arithmetic", ArithmeticSpeed, RESOURCES),
     "update_time": Algorithm("update time", UpdateTime, RESOURCES),

@@ -1,7 +1,8 @@
 """What a learner tells about its own updates: kept as means and maxima over windows of steps.
 
 A learner whose `METRICS_EVERY` is 1 (prediction) has every step kept as it is. Where the task changes every so many steps, a
-window ends with the task, so that none holds steps of two tasks.
+window ends with the task, so that none holds steps of two tasks. One with `LATE_WINDOWS` has them end one step later, as in the
+official code of UPGD: the first window is the first step alone, and the last is never over.
 """
 
 from __future__ import annotations
@@ -23,15 +24,17 @@ class MetricsLog:
         every: steps of a window.
         task_steps: steps after which the task changes, and a window ends at the latest; 0: it never does.
         left_out: the name of what is not recorded, if anything is.
+        late: by how many steps windows end after their time.
     """
 
     @classmethod
     def of(cls, learner: object, task_steps: int = 0, left_out: str = "") -> MetricsLog:
         """Return an empty log with the windows that a learner asks for."""
-        return cls(getattr(learner, "METRICS_EVERY", METRICS_EVERY), task_steps, left_out)
+        late = int(getattr(learner, "LATE_WINDOWS", False))
+        return cls(getattr(learner, "METRICS_EVERY", METRICS_EVERY), task_steps, left_out, late)
 
-    def __init__(self, every: int = METRICS_EVERY, task_steps: int = 0, left_out: str = TD_ERROR):
-        self.every, self.task_steps, self.left_out = every, task_steps, left_out
+    def __init__(self, every: int = METRICS_EVERY, task_steps: int = 0, left_out: str = TD_ERROR, late: int = 0):
+        self.every, self.task_steps, self.left_out, self.late = every, task_steps, left_out, late
         self.names: list[str] = []
         self._rows: list[tuple[float, ...]] = []
         self._count = 0
@@ -55,6 +58,7 @@ class MetricsLog:
             self._clear()
 
     def _ends_window(self, step: int) -> bool:
+        step -= self.late
         if not self.task_steps:
             return step % self.every == 0
         within = step % self.task_steps

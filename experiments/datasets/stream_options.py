@@ -1,0 +1,62 @@
+"""The options of labelled streams, as dataclasses; apart from the streams, since planning needs no data.
+
+The defaults are those of UPGD (arXiv:2404.00781) and its official code, except where the option says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from experiments.errors import UserError
+
+
+@dataclass(frozen=True)
+class PermutedOptions:
+    """Samples of a data set in tasks, each with a permutation of its own (`experiments.datasets.permuted`)."""
+
+    permute: Literal["inputs", "labels", "nothing"] = "inputs"
+    """What changes with the task: the places of the inputs' components, the names of the classes, or nothing."""
+    task_steps: int = 1000
+    """Samples of a task; 0: one task without end."""
+
+    def __post_init__(self) -> None:
+        _tasks(self.task_steps)
+        if self.permute != "nothing" and self.task_steps == 0:
+            raise UserError("task_steps must be positive where something is permuted; choose permute=nothing for one task.")
+
+
+@dataclass(frozen=True)
+class RegressionOptions:
+    """Toy regression: the mean of two inputs (`experiments.datasets.regression`)."""
+
+    task_steps: int = 200
+    """Samples of a task."""
+    inputs: int = 16
+    """Number of inputs."""
+    draw: Literal["with_replacement", "distinct"] = "with_replacement"
+    """How the two inputs are drawn where the sign changes: in the code the same one may come twice. The paper has two."""
+
+    def __post_init__(self) -> None:
+        _tasks(self.task_steps, least=1)
+        if self.inputs < 2 or self.inputs % 2:
+            raise UserError(f"inputs must be an even number of at least 2; {self.inputs} is not.")
+
+
+@dataclass(frozen=True)
+class UtilityStreamOptions:
+    """The sum of two of the inputs, for ever (`experiments.datasets.regression`)."""
+
+    inputs: int = 5
+    """Number of inputs."""
+    draw: Literal["with_replacement", "distinct"] = "with_replacement"
+    """How the two inputs are drawn: in the code the same one may come twice."""
+
+    def __post_init__(self) -> None:
+        if self.inputs < 2:
+            raise UserError(f"inputs must be at least 2; {self.inputs} is not.")
+
+
+def _tasks(task_steps: int, least: int = 0) -> None:
+    if task_steps < least:
+        raise UserError(f"task_steps must be a number of samples of at least {least}; {task_steps} is not.")

@@ -1,0 +1,98 @@
+"""Every learner of labelled streams in its lane: alone, beside others, interrupted, compiled."""
+
+import numpy as np
+import pytest
+
+from algorithms.agent import leaves
+from algorithms.kernels import compiler_available
+from experiments import registry
+from experiments.expand import check_hyperparameters, resolve
+from experiments.spec import Arm, Row
+from experiments.training.context import Unwatched
+from experiments.training.metrics import MetricsLog
+from experiments.training.supervised import LabelledLearners
+
+DIGITS = Row("permuted_digits", (), steps=45, seeds=1, bin_width=15, environment={"task_steps": 15})
+TOY = Row("toy_changing_sign", (), steps=45, seeds=1, bin_width=15, environment={"task_steps": 15})
+SMALL = {"hidden": (8, 6), "diagnostics": True}
+LABELLED = [name for name, record in registry.learners().items() if record.gives == ("label",)]
+UPGD_FORMS = [{"order": "second"}, {"level": "feature", "scaling": "local"}, {"protecting": False, "scaling": "local"}]
+ARMS = [Arm(name, name, SMALL) for name in LABELLED] + [Arm(str(form), "upgd", {**SMALL, **form}) for form in UPGD_FORMS]
+
+
+def run_of(arm, seed=0, row=DIGITS):
+    run = resolve(row, arm, seed)
+    check_hyperparameters(run)
+    return run
+
+
+def trained(runs, stops=(45,), compiled=False):
+    group, begun = LabelledLearners.begin(runs, compiled), 0
+    for end in stops:
+        group.advance(begun, end, Unwatched(), lambda step: None)
+        if end != stops[-1]:
+            payloads = [
+                {"state": group.lanes.state(lane), "diverged_at": None, **group.payload(lane)} for lane in range(len(runs))
+            ]
+            group, begun = LabelledLearners.restore(runs, payloads, compiled, end), end
+    return group
+
+
+def told(group, lane):
+    return {name: column.tobytes() for name, column in group.tables(lane)["metrics"].items()}
+
+
+def state(group, lane):
+    return [leaf.numpy().tobytes() for leaf in leaves(group.lanes.state(lane))]
+
+
+def test_there_are_learners():
+    assert {"upgd", "adaupgd", "sgd", "pgd", "shrink_and_perturb", "adam"} <= set(LABELLED)
+
+
+@pytest.mark.parametrize(
+    ("arm", "row"), [*((arm, DIGITS) for arm in ARMS), (ARMS[0], TOY)], ids=lambda x: getattr(x, "label", "") or x.env_id
+)
+def test_lane_is_the_run_alone_and_goes_on_exactly(arm, row):
+    runs = [run_of(arm, seed, row) for seed in (0, 1)]
+    together, alone, interrupted = trained(runs), trained(runs[1:]), trained(runs[1:], (20, 45))
+    assert told(together, 1) == told(alone, 0) == told(interrupted, 0)
+    assert state(together, 1) == state(alone, 0) == state(interrupted, 0)
+    assert told(together, 0) != told(together, 1)
+    table = together.tables(0)["metrics"]
+    assert table["step"].tolist() == [15, 30, 45]
+    assert np.isfinite(np.array(list(table.values()), np.float64)).all()
+    assert ("accuracy" in table) == (row is DIGITS)
+
+
+def test_learners_of_equal_seed_begin_alike_and_see_the_same_samples():
+    groups = [LabelledLearners.begin([run_of(Arm(name, name, SMALL))], False) for name in LABELLED]
+    first = [group.lanes.state(0)["parameters"]["0.weight"].numpy().tobytes() for group in groups]
+    seen = [group.streams[0].samples.samples(0, 50)[0].tobytes() for group in groups]
+    assert len(set(first)) == len(set(seen)) == 1
+
+
+def test_settings_that_are_numbers_share_the_lanes_of_one_kernel():
+    arms = [
+        Arm(str(sigma), "upgd", {**SMALL, "sigma": sigma, "beta_utility": beta}) for sigma, beta in ((0.1, 0.9), (0.0, 0.0))
+    ]
+    runs = [run_of(arm) for arm in arms]
+    together = trained(runs)
+    for lane, run in enumerate(runs):
+        assert told(together, lane) == told(trained([run]), 0)
+
+
+@pytest.mark.skipif(not compiler_available(), reason="no C++ compiler to compile lanes with")
+def test_compiled_form_learns_what_the_eager_one_does():
+    run = run_of(Arm("upgd", "upgd", {**SMALL, "order": "second", "activation": "tanh"}))
+    eager, compiled = (trained([run], compiled=flag).tables(0)["metrics"] for flag in (False, True))
+    for name in ("loss", "weight_l2"):
+        np.testing.assert_allclose(compiled[name], eager[name], rtol=2e-3)
+
+
+def test_windows_of_the_official_code_end_one_sample_late():
+    late = run_of(Arm("late", "sgd", {**SMALL, "first_window": "code"}))
+    table = trained([late]).tables(0)["metrics"]
+    assert table["step"].tolist() == [1, 16, 31]
+    every = MetricsLog.of(registry.make_learner(run_of(Arm("sgd", "sgd", SMALL))), task_steps=15)
+    assert every.late == 0
