@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.environment_options import AtariOptions, ImageOptions, SeriesOptions, VectorOptions
+from experiments.environment_options import AtariOptions, ImageOptions, RobotOptions, SeriesOptions, VectorOptions
 from experiments.errors import UserError
 
 SERIES = ("ETTm2", "ETTm2-generated")
+ROBOTS = ("UR-Reacher-2-v0", "Create-Mover-v0")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,12 @@ FAMILIES: dict[str, Family] = {
         "experiments.environments.atari:Atari",
         images=True,
         packages=lambda env_id: ("ale-py", "opencv-python-headless"),
+    ),
+    "robots": Family(
+        lambda env_id: env_id in ROBOTS,
+        RobotOptions,
+        "experiments.environments.robots:Robot",
+        packages=lambda env_id: ("gymnasium",),
     ),
     "vector": Family(lambda env_id: True, VectorOptions, "experiments.environments.vector:Vector", packages=_vector_packages),
 }
