@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from experiments.errors import UserError
+from experiments import devices
+from experiments.errors import UserError, closest_names
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class VectorOptions:
     margins, or at the larger of the two, as in MuJoCo 2.3.7 and so in the published curves (`environments.contacts`).
 
     It matters in Ant, Hopper, Humanoid and HumanoidStandup. HalfCheetah, Walker2d and dm_control's suite have no margins."""
+    time_limit_is: Literal["truncation", "terminal"] = field(default="truncation", metadata={"added_later": True})
+    """What the learner is told when a time limit cuts an episode: that it was truncated, or that its state was terminal.
+
+    The official code of AVG (arXiv:2411.15370) has `terminal` for dm_control, so that its learners do not bootstrap at step
+    1000, and `truncation` for MuJoCo. Its dm_control also forgot its seed at every reset; here every episode has its own."""
 
     def __post_init__(self) -> None:
         if self.time_limit < 0:
@@ -72,3 +78,34 @@ class SeriesOptions:
             raise UserError(f"data_sha256 must be 64 hexadecimal digits in small letters; {self.data_sha256!r} is not.")
         if not 0.0 <= self.memory_trace < 1.0:
             raise UserError(f"memory_trace must be at least 0 and less than 1; {self.memory_trace} is not.")
+
+
+@dataclass(frozen=True)
+class RobotOptions:
+    """Simulated robots: how long the world goes on while the learner computes (`experiments.environments.real_time`)."""
+
+    device: str = ""
+    """Whose computing takes time: a device of `device_profiles.toml`, which knows how long each learner takes on it; `given`,
+    with the four numbers below; or `measured` on the wall clock, which cannot be repeated. Empty: the robot waits."""
+    action_seconds: float = 0.0
+    """Seconds to choose an action; a device fills this in, and what follows, where it is not set."""
+    learning_seconds: float = 0.0
+    """Seconds of what is learnt at once: an update from a sample or a batch, or all those of a rollout."""
+    learning_every: int = 1
+    """Steps of the learner from one learning to the next."""
+    learning_starts: int = 0
+    """Steps of the learner before it begins to learn."""
+
+    def __post_init__(self) -> None:
+        if self.device and self.device not in devices.names():
+            raise UserError(
+                f"there is no device {self.device!r}{closest_names(self.device, devices.names())}; "
+                "leave it out for a robot that waits."
+            )
+        if min(self.action_seconds, self.learning_seconds, self.learning_starts) < 0 or self.learning_every < 1:
+            raise UserError(
+                "action_seconds, learning_seconds and learning_starts must be at least 0, and learning_every at least 1."
+            )
+        numbers = (self.action_seconds, self.learning_seconds, self.learning_every, self.learning_starts)
+        if self.device in ("", devices.MEASURED) and numbers != (0.0, 0.0, 1, 0):
+            raise UserError("numbers of seconds need a device that they are of; add --set device=given.")

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
+from experiments import devices
 from experiments.errors import UserError, closest_names
 from experiments.families import make_options, options_class
 from experiments.registry import (
@@ -51,16 +52,31 @@ def labelled_runs(preset: Preset) -> list[tuple[Row, Arm, Run]]:
 
 def resolve(row: Row, arm: Arm, seed: int) -> Run:
     """Make a run with every default filled in, apart from those of options that were added later."""
+    hyperparameters = _filled(
+        hyperparameter_defaults(arm.algorithm), arm.hyperparameters, arm.algorithm, added_later(arm.algorithm)
+    )
+    environment = _filled(environment_defaults(row.env_id), row.environment, row.env_id, environment_added_later(row.env_id))
     return Run(
         algorithm=arm.algorithm,
-        hyperparameters=_filled(
-            hyperparameter_defaults(arm.algorithm), arm.hyperparameters, arm.algorithm, added_later(arm.algorithm)
-        ),
+        hyperparameters=hyperparameters,
         env_id=row.env_id,
-        environment=_filled(environment_defaults(row.env_id), row.environment, row.env_id, environment_added_later(row.env_id)),
+        environment=_timed(arm.algorithm, hyperparameters, environment, row.environment),
         steps=row.steps_of(arm),
         seed=seed,
     )
+
+
+def _timed(
+    name: str,
+    hyperparameters: tuple[tuple[str, Value], ...],
+    environment: tuple[tuple[str, Value], ...],
+    given: Mapping[str, Value],
+) -> tuple[tuple[str, Value], ...]:
+    """Return the options of an environment with what its device, if it has one, says of the run's learner."""
+    record, options = algorithm(name), dict(environment)
+    if not options.get("device") or record.loop.measures:
+        return environment
+    return tuple(sorted(devices.filled(options, given, name, record.settings(**dict(hyperparameters))).items()))
 
 
 def _filled(

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.datasets.stream_options import PermutedOptions, RegressionOptions, UtilityStreamOptions
-from experiments.environment_options import AtariOptions, ImageOptions, SeriesOptions, VectorOptions
+from experiments.environment_options import AtariOptions, ImageOptions, RobotOptions, SeriesOptions, VectorOptions
 from experiments.errors import UserError
 
 SERIES = ("ETTm2", "ETTm2-generated")
 PERMUTED = ("permuted_digits",)
 REGRESSIONS = ("toy_changing_inputs", "toy_changing_sign")
+ROBOTS = ("UR-Reacher-2-v0", "Create-Mover-v0")
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,12 @@ FAMILIES: dict[str, Family] = {
         UtilityStreamOptions,
         "experiments.datasets.regression:UtilityStream",
         labelled=True,
+    ),
+    "robots": Family(
+        lambda env_id: env_id in ROBOTS,
+        RobotOptions,
+        "experiments.environments.robots:Robot",
+        packages=lambda env_id: ("gymnasium",),
     ),
     "vector": Family(lambda env_id: True, VectorOptions, "experiments.environments.vector:Vector", packages=_vector_packages),
 }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from baselines.settings import used_sizes
 from experiments import checkpoint
+from experiments.devices import is_measured
 from experiments.families import family_name, family_of
 from experiments.registry import Loop, environment_options, loop_of, make_learner, requirements
 from experiments.spec import Run
@@ -91,7 +92,8 @@ def plan(
     """
     families: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
-        if loop_of(run).lanes:
+        # Where time is measured, a neighbour's would be measured as well.
+        if loop_of(run).lanes and not is_measured(dict(run.environment)):
             key: tuple[object, ...] = (_structure(run.algorithm, run.hyperparameters), run.env_id, run.environment, run.steps)
         else:
             key = (run.run_id,)

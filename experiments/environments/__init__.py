@@ -5,7 +5,8 @@ Innermost first, as in the official Stream-X code; the raw episodic return and l
 - vectors (`vector.py`): simulator and time limit -> flattened observation -> action clipped -> time feature appended;
 - MinAtar (`minatar.py`): sticky actions -> planes of 0 and 1;
 - Atari (`atari.py`): no-op start -> frame skip and maximum -> episodic life -> fire -> 84 x 84 -> grey;
-- series to predict (`series.py`): rows -> memory trace.
+- series to predict (`series.py`): rows -> memory trace;
+- robots (`robots.py`): robot -> the cycles that pass while the learner computes (`real_time.py`).
 
 Reward scaling, observation normalisation and, for Atari, the stack of frames follow inside the learner.
 """
@@ -37,7 +38,8 @@ class EpisodeEnd(NamedTuple):
 class Environment(gymnasium.Env[np.ndarray, Any]):
     """One stream of episodes that depends on nothing but its id, its options, its seed and the actions.
 
-    Episode k is a function of (seed, k) and of the actions taken in it, whatever happened before.
+    Episode k is a function of (seed, k) and of the actions taken in it, whatever happened before; of Create-Mover, which
+    goes on from where it stands, of all actions taken so far.
 
     Attributes:
         spaces: sizes of observation and action, time feature included.
@@ -45,6 +47,8 @@ class Environment(gymnasium.Env[np.ndarray, Any]):
         needs_reset: the episode has ended, or none has begun. In Atari a lost life is `terminated` for the learner and
             the game goes on; elsewhere this is `terminated or truncated`.
         last_episode: return and length of the episode that ended last, or None.
+        timing_columns: what `last_timing` holds, in environments in which time passes while the learner computes.
+        last_timing: the robot's seconds at the end of that episode, and its cycles in it.
     """
 
     def __init__(self, env_id: str, seed: int, **options: bool | int | float | str):
@@ -56,6 +60,8 @@ class Environment(gymnasium.Env[np.ndarray, Any]):
         self.episode = -1
         self.needs_reset = True
         self.last_episode: EpisodeEnd | None = None
+        self.timing_columns: tuple[str, ...] = getattr(self._simulator, "timing_columns", ())
+        self.last_timing: dict[str, float] = dict.fromkeys(self.timing_columns, 0.0)
         self._return = 0.0
         self._length = 0
 
@@ -77,6 +83,8 @@ class Environment(gymnasium.Env[np.ndarray, Any]):
         self._length += 1
         if self.needs_reset:
             self.last_episode = EpisodeEnd(self._return, self._length)
+            if self.timing_columns:
+                self.last_timing = self._simulator.timing()  # type: ignore[attr-defined]
         return obs, reward, terminated, truncated, {}
 
     def readings(self, steps: np.ndarray) -> dict[str, np.ndarray]:
@@ -92,6 +100,7 @@ class Environment(gymnasium.Env[np.ndarray, Any]):
             "last_episode": None if self.last_episode is None else tuple(self.last_episode),
             "return": self._return,
             "length": self._length,
+            **({"timing": dict(self.last_timing)} if self.timing_columns else {}),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -99,6 +108,7 @@ class Environment(gymnasium.Env[np.ndarray, Any]):
         self.episode, self.needs_reset, last = state["episode"], state["needs_reset"], state["last_episode"]
         self.last_episode = None if last is None else EpisodeEnd(*last)
         self._return, self._length = state["return"], state["length"]
+        self.last_timing = dict(state.get("timing", {}))
         if self.episode >= 0:
             self._simulator.set_state(state, self._episode_seed())
 

@@ -53,6 +53,7 @@ class Vector:
                 "or --set time_limit=N for one of N steps."
             )
         self._time_per_step = 1.0 / limit if limit else 0.0
+        self._limit_is_terminal = options.time_limit_is == "terminal"
 
         box = self._inner.observation_space
         assert isinstance(box, gym_spaces.Box)
@@ -114,6 +115,8 @@ class Vector:
         except self._physics_errors as error:
             raise SimulationDivergedError(str(error)) from error
         terminated, truncated = bool(terminated), bool(truncated)
+        if truncated and self._limit_is_terminal:
+            terminated, truncated = True, False
         # As in the official code the time is appended before it is advanced: the first two observations both say -0.5.
         obs = self._with_time(obs, len(self._actions) - 1)
         return Moment(obs, float(reward), terminated, truncated, terminated or truncated)

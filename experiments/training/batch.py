@@ -12,6 +12,7 @@ from baselines.batch import build
 from baselines.settings import used_sizes
 from baselines.stepwise import Diverged
 from experiments import arithmetic, checkpoint
+from experiments.devices import NOT_EXACT, is_measured
 from experiments.environments import Environment, SimulationDivergedError
 from experiments.errors import UserError
 from experiments.registry import environment_options, make_learner, requirements
@@ -33,7 +34,7 @@ class Stream:
             self.model = build(learner, self.environment, run.steps, run.seed)
         except ValueError as error:
             raise UserError(f"{run.algorithm} cannot run on {run.env_id}: {error}") from None
-        self.episodes = EpisodeLog()
+        self.episodes = EpisodeLog(self.environment.timing_columns)
         self.diverged_at: int | None = None
         self.seconds = 0.0
         self.resumed_at: list[int] = []
@@ -52,7 +53,7 @@ class Stream:
         except (Diverged, SimulationDivergedError):
             self.diverged_at = self.steps
         if self.environment.episode != episode:
-            self.episodes.record(self.steps, self.environment.last_episode)
+            self.episodes.record(self.steps, self.environment.last_episode, self.environment.last_timing)
 
     def get_state(self) -> dict[str, Any]:
         """Return what the rest of the run depends on, as plain data; arrays are its own, to be written before the next step."""
@@ -124,6 +125,8 @@ def _train(run: Run, context: Context) -> None:
     }
     if stream.restarted:
         provenance["resume"] = checkpoint.RESTARTED
+    if is_measured(dict(run.environment)):
+        provenance["time"] = NOT_EXACT
     context.publish(run, {"episodes": stream.episodes.table()}, result, provenance)
     stream.environment.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,27 +13,34 @@ RECENT = 10
 
 
 class EpisodeLog:
-    """Episodes in the order in which they ended."""
+    """Episodes in the order in which they ended.
 
-    def __init__(self) -> None:
+    Where time passes while the learner computes, each has numbers of it too: `timing` names them.
+    """
+
+    def __init__(self, timing: Sequence[str] = ()) -> None:
         self.rows: list[tuple[int, float, int]] = []
+        self._timing: dict[str, list[float]] = {name: [] for name in timing}
 
-    def record(self, step: int, episode: EpisodeEnd | None) -> None:
+    def record(self, step: int, episode: EpisodeEnd | None, timing: Mapping[str, float] | None = None) -> None:
         """Note that an episode has ended with the given step, counted from 1."""
         assert episode is not None
         self.rows.append((step, *episode))
+        for name, values in self._timing.items():
+            values.append((timing or {})[name])
 
     def recent_return(self) -> float | None:
         """Return the mean return of the last episodes, None if there are none yet."""
         return float(np.mean([row[1] for row in self.rows[-RECENT:]])) if self.rows else None
 
     def table(self) -> dict[str, np.ndarray]:
-        """Return the columns step int64, episodic_return float64 and length int32."""
+        """Return the columns step int64, episodic_return float64, length int32, and float64 those of the timing."""
         step, episodic_return, length = zip(*self.rows, strict=True) if self.rows else ((), (), ())
         return {
             "step": np.array(step, np.int64),
             "episodic_return": np.array(episodic_return, np.float64),
             "length": np.array(length, np.int32),
+            **{name: np.array(values, np.float64) for name, values in self._timing.items()},
         }
 
     def get_state(self) -> dict[str, Any]:
@@ -44,3 +51,4 @@ class EpisodeLog:
         """Go to where `get_state` was called."""
         columns = (state[name].tolist() for name in ("step", "episodic_return", "length"))
         self.rows = list(zip(*columns, strict=True))
+        self._timing = {name: state[name].tolist() for name in self._timing}

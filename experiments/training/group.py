@@ -17,6 +17,7 @@ import torch
 from algorithms.kernels import Compiler
 from algorithms.lanes import Engine
 from experiments import arithmetic, checkpoint
+from experiments.devices import NOT_EXACT, is_measured
 from experiments.provenance import exact_versions
 from experiments.registry import packages_of
 from experiments.spec import Run
@@ -248,6 +249,7 @@ def _train_group(
             "core_share": worked / max(1e-9, seconds),
             "resumed_at": resumed_at,
             **({"resume": checkpoint.RESTARTED} if again else {}),
+            **({"time": NOT_EXACT} if is_measured(dict(stream.run.environment)) else {}),
         }
         tables = {name: table for name, table in group.tables(lane).items() if table}
         context.publish(stream.run, tables, result, provenance)

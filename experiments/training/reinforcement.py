@@ -51,7 +51,7 @@ class Stream:
         self.run = run
         self.environment = Environment(run.env_id, run.seed, **environment_options(run))
         self.noise = NoiseStream(run.seed, agent.noise(self.environment.spaces))
-        self.episodes = EpisodeLog()
+        self.episodes = EpisodeLog(self.environment.timing_columns)
         self.metrics = MetricsLog.of(agent, left_out=TD_ERROR)
         self.diverged_at: int | None = None
         self.failed = False
@@ -144,7 +144,7 @@ class Agents(LaneGroup):
                     next_obs[lane] = obs
                     terminated[lane], truncated[lane], restarted[lane] = ended, cut, environment.needs_reset
                     if environment.needs_reset:
-                        stream.episodes.record(step, environment.last_episode)
+                        stream.episodes.record(step, environment.last_episode, environment.last_timing)
                         obs = environment.reset()[0]
                     acting_obs[lane] = obs
                 except (Exception, SystemExit) as error:
