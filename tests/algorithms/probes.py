@@ -1,19 +1,31 @@
 """What the tests run learners on: engines, random streams, and probe environments with known answers."""
 
+from functools import cache
+
 import numpy as np
 import torch
 
 from algorithms.agent import Spaces, Transition, leaves, structure
 from algorithms.lanes import Lanes
+from experiments import arithmetic
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Engines and streams
+
+
+@cache
+def compiler():
+    """Return a compiler whose kernels are kept for the other processes of this test run (see `tests/conftest.py`)."""
+    return arithmetic.choose().lane_compiler()
 
 
 class SharedKernelLanes(Lanes):
     """Lanes that take over the kernel of an earlier engine of the same form: compiling is what these tests spend time on."""
 
     _shared: dict = {}  # noqa: RUF012
+
+    def __init__(self, agent, spaces, states, compiled):
+        super().__init__(agent, spaces, states, compiler() if compiled else False)
 
     def _build(self, form):
         shapes = tuple(tuple(x.shape) for x in self._inputs)

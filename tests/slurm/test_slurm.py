@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ CLUSTER = ROOT / "slurm" / "local_cluster.sh"
 MAX_ARRAY_SIZE = 4
 
 # Linear learners of few steps, which run uncompiled: they start and end quickly.
-SMALL = ("stream_barrier", "--preset", "anchors", "--set", "env_id=Hopper-v4", "--set", "steps=700", "--set", "hidden=[]")
+SMALL = ("stream_barrier", "--preset", "anchors", "--set", "env_id=Hopper-v4", "--set", "steps=400", "--set", "hidden=[]")
 
 PROFILE = {
     "time_minutes": 10,
@@ -514,7 +515,7 @@ def slurm_conf() -> Iterator[Path]:
     if os.geteuid() != 0:
         pytest.skip("the daemons of SLURM want to be root")
     folder = tempfile.mkdtemp(prefix="slurm")  # short: the path of a socket has 107 letters
-    environment = {**os.environ, "CPUS": "4", "MAX_ARRAY_SIZE": str(MAX_ARRAY_SIZE)}
+    environment = {**os.environ, "CPUS": "5", "MAX_ARRAY_SIZE": str(MAX_ARRAY_SIZE)}
     subprocess.run([CLUSTER, "start", folder], env=environment, check=True, stdout=subprocess.DEVNULL, timeout=120)
     yield Path(folder) / "slurm.conf"
     subprocess.run([CLUSTER, "stop", folder], check=True, timeout=120)
@@ -540,13 +541,19 @@ def jobs() -> list[str]:
     return slurm("squeue", "--array", "--noheader", "--format=%i %T").splitlines()
 
 
-def output(store: Store) -> str:
-    return "".join(path.read_text() for path in sorted(store.root.glob("slurm/logs/*/*.out")))
+def output(store: Store, task: int | None = None) -> str:
+    """Return what all tasks have written, or one of an array."""
+    task_name = "*" if task is None else f"*_{task}"
+    return "".join(path.read_text() for path in sorted(store.root.glob(f"slurm/logs/*/{task_name}_0_log.out")))
+
+
+def finished(store: Store, runs: Sequence[Run]) -> None:
+    wait_until(lambda: store.failures() or store.finished() >= {run.run_id for run in runs}, seconds=240, pause=0.2)
+    assert store.failures() == set()
 
 
 def finished_and_gone(store: Store, runs: Sequence[Run]) -> None:
-    wait_until(lambda: store.failures() or store.finished() >= {run.run_id for run in runs}, seconds=240, pause=0.2)
-    assert store.failures() == set()
+    finished(store, runs)
     wait_until(lambda: not jobs(), pause=0.2)
 
 
@@ -613,11 +620,11 @@ def test_array_of_eight_groups_ends_in_the_bytes_of_the_local_executor(cluster, 
 
 
 def test_status_shows_a_run_of_a_job_as_it_shows_a_local_one_and_counts_the_queued(cluster, submit, store, profile):
-    runs = small_runs(3)
-    submitted(submit, store, profile(array_parallelism=1), "--seeds", "3", "--lanes", "1", "--hours", "0.001")
+    runs = small_runs(2)
+    submitted(submit, store, profile(array_parallelism=1), "--seeds", "2", "--lanes", "1", "--hours", "0.001")
 
     def status() -> str:
-        words = [sys.executable, "-m", "experiments.status", *SMALL, "--seeds", "3", "--store", str(store.root)]
+        words = [sys.executable, "-m", "experiments.status", *SMALL, "--seeds", "2", "--store", str(store.root)]
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
     def table(said: str) -> dict[str, int]:
@@ -629,42 +636,58 @@ def test_status_shows_a_run_of_a_job_as_it_shows_a_local_one_and_counts_the_queu
     (first,) = begun  # one task at a time
     worker = frozen_in_the_middle_of_training(store, first)
     said = status()
-    assert table(said) == {"finished": 0, "running": 1, "queued": 2, "failed": 0, "missing": 0}
+    assert table(said) == {"finished": 0, "running": 1, "queued": 1, "failed": 0, "missing": 0}
     holder = store.claimant(first.run_id)
     assert holder is not None
     (line,) = (line for line in said.splitlines() if line.startswith(f"running Stream AC Hopper-v4 seed {first.seed}:"))
     assert re.search(rf"step [\d,]+, [\d,]+ steps/s, process {worker} on {holder['host']}, job \d+, heard of \d+ s ago$", line)
     os.kill(worker, signal.SIGCONT)
     finished_and_gone(store, runs)
-    assert table(status()) == {"finished": 3, "running": 0, "failed": 0, "missing": 0}
+    assert table(status()) == {"finished": 2, "running": 0, "failed": 0, "missing": 0}
 
 
-def scontrol_requeue(job: str) -> None:
-    slurm("scontrol", "requeue", job)
+def test_interrupted_jobs_are_requeued_each_by_itself_and_end_in_the_same_bytes(cluster, submit, store, profile, tmp_path):
+    (overdue,) = small_runs(1)
+    late = Store(tmp_path / "late")
+    # A minute is the shortest limit. SLURM looks every 30 s and warns up to a minute early, so any delay will do.
+    submitted(submit, late, profile(time_minutes=1, signal_delay_seconds=1), "--seeds", "1")
+    frozen = frozen_in_the_middle_of_training(late, overdue)
+    with ThreadPoolExecutor() as meanwhile:
+        thawed = meanwhile.submit(thaw_when_asked_to_stop, frozen, seconds=120)
+        interrupted_in_every_way(submit, store, profile)
+        thawed.result()
+    finished_and_gone(late, [overdue])
+    assert "stopped stream_ac" in output(late), "the worker did not end with a checkpoint"
+    assert "SIGUSR2: 1 runs are in their checkpoints" in output(late)
+    assert "restart 1 of job" in output(late)
+    assert late.provenance(overdue.run_id)["resumed_at"]
+    assert result_bytes(late, [overdue]) == bytes_alone((overdue,))
 
 
-def scancel_usr1(job: str) -> None:
-    slurm("scancel", "--signal=USR1", job)
-
-
-def scancel_term(job: str) -> None:
-    slurm("scancel", "--signal=TERM", job)
-
-
-@pytest.mark.parametrize("interrupt", [scontrol_requeue, scancel_usr1, scancel_term])
-def test_interrupted_job_is_requeued_and_ends_in_the_same_bytes(cluster, submit, store, profile, interrupt):
-    (run,) = runs = small_runs(1)
-    submitted(submit, store, profile(), "--seeds", "1")
-    worker = frozen_in_the_middle_of_training(store, run)
-    ((job, _),) = (line.split() for line in jobs())
-    interrupt(job)
-    thaw_when_asked_to_stop(worker)
-    assert "Nothing to submit" in submitted(submit, store, profile(), "--seeds", "1").out
-    finished_and_gone(store, runs)
-    assert "stopped stream_ac" in output(store), "the worker did not end with a checkpoint"
-    assert "restart 1 of job" in output(store)
-    assert store.provenance(run.run_id)["resumed_at"], "it was not resumed from a checkpoint"
-    assert result_bytes(store, runs) == bytes_alone(runs)
+def interrupted_in_every_way(submit: Submit, store: Store, profile: Callable[..., str]) -> None:
+    """Interrupt three tasks of an array of four; the last to be started has the number of the whole array."""
+    runs = small_runs(4)
+    submitted(submit, store, profile(max_array_size=4), "--seeds", "4", "--lanes", "1", "--hours", "0.001")
+    workers = {run.run_id: frozen_in_the_middle_of_training(store, run) for run in runs}
+    names = dict(line.split() for line in slurm("squeue", "--array", "--noheader", "--format=%A %i").splitlines())
+    tasks = {names[holder["job"]]: run for run in runs if (holder := store.claimant(run.run_id)) is not None}
+    (array,) = {name.partition("_")[0] for name in tasks}
+    in_order = [tasks[f"{array}_{number}"] for number in range(4)]
+    slurm("scontrol", "requeue", f"{array}_0")
+    slurm("scancel", "--signal=USR1", f"{array}_1")
+    slurm("scancel", "--signal=TERM", f"{array}_3")
+    for number in (0, 1, 3):
+        thaw_when_asked_to_stop(workers[in_order[number].run_id])
+    os.kill(workers[in_order[2].run_id], signal.SIGCONT)
+    assert "Nothing to submit" in submitted(submit, store, profile(), "--seeds", "4").out
+    finished(store, runs)
+    wait_until(lambda: not any(line.startswith(f"{array}_") for line in jobs()), pause=0.2)
+    for number, run in enumerate(in_order):
+        told = output(store, number)
+        assert told.count("restart 1 of job") == (0 if number == 2 else 1)
+        assert ("stopped stream_ac" in told) == (number != 2), "an interrupted worker did not end with a checkpoint"
+        assert bool(store.provenance(run.run_id)["resumed_at"]) == (number != 2), "it was not resumed from a checkpoint"
+    assert result_bytes(store, runs) == {run.run_id: bytes_alone((run,))[run.run_id] for run in runs}
 
 
 def test_job_is_requeued_though_squeue_fails_when_it_is_stopped(cluster, submit, store, profile, tmp_path, monkeypatch):
@@ -683,43 +706,11 @@ exec {shutil.which("squeue")} "$@"
     submitted(submit, store, profile(), "--seeds", "1")
     worker = frozen_in_the_middle_of_training(store, run)
     ((job, _),) = (line.split() for line in jobs())
-    scancel_term(job)
+    slurm("scancel", "--signal=TERM", job)
     thaw_when_asked_to_stop(worker)
     finished_and_gone(store, runs)
     assert (tmp_path / "asked").read_text().count("asked") == 3
     assert "restart 1 of job" in output(store)
-    assert result_bytes(store, runs) == bytes_alone(runs)
-
-
-def test_last_task_of_an_array_is_requeued_by_itself(cluster, submit, store, profile):
-    runs = small_runs(2)
-    submitted(submit, store, profile(), "--seeds", "2", "--lanes", "1", "--hours", "0.001")
-    workers = [frozen_in_the_middle_of_training(store, run) for run in runs]
-    array = {line.split()[0].partition("_")[0] for line in jobs()}
-    (last,) = [
-        number
-        for number, run in enumerate(runs)
-        if (holder := store.claimant(run.run_id)) is not None and {holder["job"]} == array
-    ]
-    slurm("scancel", "--signal=TERM", f"{array.pop()}_1")  # the last to be started has the number of the whole array
-    thaw_when_asked_to_stop(workers[last])
-    os.kill(workers[1 - last], signal.SIGCONT)
-    finished_and_gone(store, runs)
-    assert output(store).count("restart 1 of job") == 1
-    assert result_bytes(store, runs) == {run.run_id: bytes_alone((run,))[run.run_id] for run in runs}
-
-
-def test_job_over_its_time_limit_is_requeued_and_ends_in_the_same_bytes(cluster, submit, store, profile):
-    (run,) = runs = small_runs(1)
-    # A minute is the shortest limit. SLURM looks every 30 s and warns up to a minute early, so any delay will do.
-    submitted(submit, store, profile(time_minutes=1, signal_delay_seconds=1), "--seeds", "1")
-    worker = frozen_in_the_middle_of_training(store, run)
-    thaw_when_asked_to_stop(worker, seconds=90)
-    finished_and_gone(store, runs)
-    assert "stopped stream_ac" in output(store), "the worker did not end with a checkpoint"
-    assert "SIGUSR2: 1 runs are in their checkpoints" in output(store)
-    assert "restart 1 of job" in output(store)
-    assert store.provenance(run.run_id)["resumed_at"]
     assert result_bytes(store, runs) == bytes_alone(runs)
 
 

@@ -1,0 +1,19 @@
+"""What a test run compiles is kept until it ends, in a folder of its own: every run compiles each kernel anew, and once."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run a cache folder of its own, before xdist starts its workers: they inherit it, as all other processes do."""
+    if hasattr(config, "workerinput"):
+        return
+    folder = tempfile.mkdtemp(prefix="streaming-rl-tests-")
+    environment = pytest.MonkeyPatch()
+    environment.setenv("XDG_CACHE_HOME", folder)
+    config.add_cleanup(environment.undo)
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
