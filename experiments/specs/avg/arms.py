@@ -6,11 +6,12 @@ defaults of the learners (`baselines.avg_settings`). Other forms of AVG have AVG
 for them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from baselines.avg_settings import PLUS
-from experiments.spec import Arm, Value
+from experiments.spec import Arm, Preset, Row, Value
 from experiments.specs.avg.search import drawn
+from experiments.specs.simulator import as_published
 
 GYMNASIUM = ("Ant-v4", "HalfCheetah-v4", "Hopper-v4", "Humanoid-v4", "Walker2d-v4")
 DM_CONTROL = tuple(
@@ -23,6 +24,8 @@ CONFIGURATIONS: Mapping[str, int] = {
     **dict.fromkeys((f"dm_control/dog-{gait}-v0" for gait in ("walk", "trot", "stand")), 57),
     **{"dm_control/reacher-hard-v0": 12, "dm_control/finger-spin-v0": 145, "dm_control/dog-run-v0": 223},
 }
+# Those on which the published step sizes are large, so that much is learnt in a short run.
+TWO_TASKS = ("HalfCheetah-v4", "Ant-v4")
 NOTHING: Mapping[str, Value] = {}
 # AVG without what makes its update safe.
 MINUS: Mapping[str, Value] = {"normalize_obs": False, "feature_norm": "none", "scale_td_error": False}
@@ -35,3 +38,27 @@ IAC_PLUS, SAC_1_PLUS, TD3_1_PLUS = (Arm(f"{arm.label}+", arm.algorithm, PLUS) fo
 def avg(env_id: str, label: str = "AVG", changes: Mapping[str, Value] = NOTHING, emphasised: bool = False) -> Arm:
     """Return AVG as published for a task, or changed."""
     return Arm(label, "avg", {**drawn(CONFIGURATIONS[env_id]), **changes}, emphasised)
+
+
+def sized(rows: Callable[[str, int, int, int], Row], shown: tuple[str, ...] = GYMNASIUM) -> dict[str, Preset]:
+    """Return the presets that studies of AVG's parts have in common.
+
+    Args:
+        rows: makes the row of a task from its id, steps, seeds and bin width.
+        shown: the tasks of the published protocol; which ones the paper shows is not known.
+    """
+    return {
+        "paper": Preset(
+            "the published protocol: 10M steps, 30 seeds; the tasks are our choice",
+            as_published(*(rows(env_id, 10_000_000, 30, 100_000) for env_id in shown)),
+        ),
+        "laptop": Preset(
+            "all arms on two tasks, 100k steps, 3 seeds",
+            as_published(*(rows(env_id, 100_000, 3, 10_000) for env_id in TWO_TASKS)),
+        ),
+        "quick": Preset("all arms on one task, 15k steps, 2 seeds", (rows("HalfCheetah-v4", 15_000, 2, 3_000),)),
+        "two_tasks": Preset(
+            "where the arms have parted: two tasks, 300k steps, 5 seeds",
+            as_published(*(rows(env_id, 300_000, 5, 25_000) for env_id in TWO_TASKS)),
+        ),
+    }
