@@ -47,7 +47,12 @@ COLOURS = {
     "TD3": "#6a4c93",
     "TD3-1": "#b9a3d6",
     "AVG": "#b0306a",
+    "AVG-": "#dba0bc",
     "IAC": "#8d949e",
+    "IAC+": "#4d4d4d",
+    "SAC-1": "#8fcbb8",
+    "SAC-1+": "#1f7a63",
+    "TD3-1+": "#6a4c93",
     "DQN": "#c8601a",
     "DQN1": "#eeb384",
     # Components taken out of Stream AC.

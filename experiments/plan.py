@@ -41,7 +41,7 @@ ENVIRONMENT_SPEED = {
 ATARI_SPEED = 900
 LEARNER_SPEED = {"ppo": 2500, "sac": 90, "ppo1": 900, "sac1": 380, "td3": 110, "td3_1": 450, "dqn": 1500, "dqn1": 1000}
 # The same for learners too large to be as fast in lanes as Stream AC.
-LANES_SPEED = {"sac1": 3000, "td3_1": 4300}
+LANES_SPEED = {"sac1": 3000, "td3_1": 4300, "avg": 4500, "iac": 4500, "avg_sac1": 2900, "avg_td3_1": 3600}
 UNKNOWN_SPEED = 2000
 # Up to this batch an update costs about what one of a single sample does.
 SMALL_BATCH = 16

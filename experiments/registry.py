@@ -12,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
+from algorithms.avg_settings import AVGSettings
 from algorithms.continual_settings import AdaUPGDSettings, UPGDSettings
 from algorithms.settings import StreamACSettings, StreamQSettings, StreamSARSASettings, StreamTDSettings
+from baselines.avg_settings import AVGSAC1Settings, AVGTD31Settings, IACSettings
 from baselines.continual_settings import AdamSettings, PGDSettings, SGDSettings, ShrinkAndPerturbSettings
 from baselines.dqn_settings import DQN, DQN1
 from baselines.settings import (
@@ -106,6 +108,10 @@ ALGORITHMS: dict[str, Algorithm] = {
         "Classic SARSA", ClassicSARSASettings, REINFORCEMENT, ("choice",), "baselines.classic:ClassicSARSA"
     ),
     "classic_td": Algorithm("Classic TD", ClassicTDSettings, REINFORCEMENT, ("prediction",), "baselines.classic:ClassicTD"),
+    "avg": Algorithm("AVG", AVGSettings, REINFORCEMENT, ("vector",), "algorithms.avg:AVG"),
+    "iac": Algorithm("IAC", IACSettings, REINFORCEMENT, ("vector",), "baselines.iac:IAC"),
+    "avg_sac1": Algorithm("SAC-1 (AVG)", AVGSAC1Settings, REINFORCEMENT, ("vector",), "baselines.avg_sac1:AVGSAC1"),
+    "avg_td3_1": Algorithm("TD3-1 (AVG)", AVGTD31Settings, REINFORCEMENT, ("vector",), "baselines.avg_td3_1:AVGTD31"),
     "ppo": Algorithm("PPO", PPO, BATCH, ("vector",), packages=SB3),
     "sac": Algorithm("SAC", SAC, BATCH, ("vector",), packages=SB3),
     "td3": Algorithm("TD3", TD3, BATCH, ("vector",), packages=SB3),

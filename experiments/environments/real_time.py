@@ -71,7 +71,7 @@ class RealTime(gymnasium.Wrapper[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     """Let cycles pass while the agent computes.
 
     The environment tells the seconds of a cycle and of a reset in its attributes `cycle_seconds` and `reset_seconds`. In `info`
-    are `missed_cycles` of the step, and `seconds` since the first reset began.
+    stands `missed_cycles`, those of the step.
 
     Attributes:
         computing: how long the agent computes; None: measured.
@@ -107,7 +107,7 @@ class RealTime(gymnasium.Wrapper[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
         self.seconds += max(self._reset, learning)
         self._in_force, self._first, self._begun = self._neutral, True, True
         self._shown_at = self._now()
-        return obs, {**info, "seconds": self.seconds, "missed_cycles": 0}
+        return obs, {**info, "missed_cycles": 0}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Let the cycles pass that the agent has missed, then do what it says for one cycle."""
@@ -129,7 +129,7 @@ class RealTime(gymnasium.Wrapper[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
         self.missed += passed
         self._first = False
         self._shown_at = self._now()
-        return obs, total, bool(terminated), bool(truncated), {**info, "seconds": self.seconds, "missed_cycles": passed}
+        return obs, total, bool(terminated), bool(truncated), {**info, "missed_cycles": passed}
 
     def get_state(self) -> dict[str, Any]:
         """Return what this wrapper remembers, as plain data."""

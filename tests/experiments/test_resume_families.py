@@ -24,6 +24,7 @@ FAMILIES = [
     ("Hopper-v4", "td3_1", {**SMALL, "policy_frequency": 3}, 500, (64, 320), False),
     ("Hopper-v4", "ppo1", SMALL, 500, (64,), False),
     ("CartPole-v1", "dqn1", {**SMALL, "target_network_frequency": 50}, 500, (64,), False),
+    ("Create-Mover-v0", "stream_ac", {"environment": {"device": "jetson_nano"}}, 900, (64, 320), False),
 ]
 
 
