@@ -2,9 +2,9 @@
 
 Source: UPGD (arXiv:2404.00781), section 4, and the official code. A task takes its samples without replacement, in an order of
 its own; one that is longer than the data set goes through it again, in another order. Inputs are permuted anew, from the
-original, in every task, the first one too; so are labels. (The code permutes labels on top of the last permutation, which is the same in
-distribution.) Everything is a function of the stream's seed: learners of equal seed share their stream, which those of the code
-do not where inputs are permuted.
+original, in every task, the first one too; so are labels. (The code permutes labels on top of the last permutation, which is
+the same in distribution.) Everything is a function of the stream's seed: learners of equal seed share their stream, which those
+of the code do not where inputs are permuted.
 
 `permuted_digits` is a stand-in: the paper has no such stream. Its data are the 1,797 images of digits, 8 x 8 pixels, that come
 with scikit-learn (a part of UCI's Optical Recognition of Handwritten Digits), for machines without the files of the paper.
