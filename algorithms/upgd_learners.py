@@ -22,7 +22,7 @@ from algorithms.noise import normal_like
 from algorithms.upgd import Scale, exponents, follow_utility, fresh_utility, perturbed, utility
 
 
-class UtilityLearner(LabelledNetwork, UtilitySettings):
+class UtilityLearner(UtilitySettings, LabelledNetwork):
     """What UPGD and AdaUPGD have in common. A rule of its own says what the direction of a step is."""
 
     def init(self, generator: torch.Generator, spaces: LabelledSpaces) -> State:
@@ -95,12 +95,12 @@ class UtilityLearner(LabelledNetwork, UtilitySettings):
 
 
 @dataclass(frozen=True)
-class UPGDLearner(UtilityLearner, UPGDSettings):
+class UPGDLearner(UPGDSettings, UtilityLearner):
     """UPGD: weight-wise or feature-wise, with global or local scaling, utilities of first or second order."""
 
 
 @dataclass(frozen=True)
-class AdaUPGDLearner(UtilityLearner, AdaUPGDSettings):
+class AdaUPGDLearner(AdaUPGDSettings, UtilityLearner):
     """AdaUPGD: the direction is Adam's, the utility that of the raw gradient."""
 
     def _moments(self, parameters: State) -> State:

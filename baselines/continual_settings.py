@@ -6,6 +6,7 @@ Source: UPGD (arXiv:2404.00781), appendix I.4, and its official code. The defaul
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from algorithms.continual_settings import LabelledSettings
 
@@ -54,3 +55,108 @@ class AdamSettings(LabelledSettings):
     """Added to the root of the second moment."""
     weight_decay: float = 0.0
     """Decoupled weight decay lambda: weights shrink by 1 - alpha lambda before the step."""
+
+
+@dataclass(frozen=True)
+class AdamRestartsSettings(AdamSettings):
+    """Hyperparameters of Adam that begins anew with every task: it is told where tasks begin, as no other learner is."""
+
+    step_size: float = 1e-4
+    """Step size alpha."""
+    beta1: float = 0.9
+    """Decay of the first moment."""
+    beta2: float = 0.9999
+    """Decay of the second moment."""
+    restart_every: int = 60_000
+    """Samples between two restarts: those of a task."""
+    restart: Literal["after_first_update", "before_task"] = "after_first_update"
+    """When: after the first update of a new task, as in the code, or before it."""
+    reset_moments: bool = False
+    """Begin Adam's moments anew as well; the code keeps them."""
+
+
+@dataclass(frozen=True)
+class ImportanceSettings(LabelledSettings):
+    """What the methods against forgetting have in common: weights are drawn back to their average, the important ones more."""
+
+    step_size: float = 0.001
+    """Step size alpha."""
+    kappa: float = 0.1
+    """Weight of the pull."""
+    beta_importance: float = 0.9999
+    """Decay of the trace of importance."""
+    beta_weight: float = 0.999
+    """Decay of the average of the weights."""
+
+
+@dataclass(frozen=True)
+class StreamingEWCSettings(ImportanceSettings):
+    """Hyperparameters of S-EWC."""
+
+    kappa: float = 0.001
+    """Weight of the pull."""
+    beta_weight: float = 0.99
+    """Decay of the average of the weights."""
+
+
+@dataclass(frozen=True)
+class StreamingMASSettings(ImportanceSettings):
+    """Hyperparameters of S-MAS."""
+
+
+@dataclass(frozen=True)
+class StreamingSISettings(ImportanceSettings):
+    """Hyperparameters of S-SI."""
+
+    damping: float = 1e-3
+    """Added to the squared distance, so that it can be divided by."""
+    first_step_from: Literal["zero", "initial_weights"] = "zero"
+    """Where the first step is taken to have come from: in the code from weights of zero, which makes it a spurious one."""
+
+
+@dataclass(frozen=True)
+class StreamingRWalkSettings(StreamingSISettings):
+    """Hyperparameters of S-RWalk."""
+
+    kappa: float = 10.0
+    """Weight of the pull."""
+    beta_importance: float = 0.99
+    """Decay of the trace of importance."""
+    rwalk_variant: Literal["code", "paper"] = "code"
+    """The code's form or the paper's: see `baselines.continual_importance`."""
+
+
+@dataclass(frozen=True)
+class ReplacementSettings(LabelledSettings):
+    """What learners have in common that replace hidden units of little use by new ones."""
+
+    step_size: float = 0.003
+    """Step size alpha of SGD."""
+    weight_decay: float = 0.0
+    """Weight decay lambda: weights shrink by 1 - alpha lambda."""
+    replacement_rate: float = 1e-5
+    """Share of a layer's mature units that is replaced at a step. Parts of a unit are added up until they make a whole."""
+    maturity: float = 100.0
+    """Updates for which a new unit is safe."""
+    beta_utility: float = 0.99
+    """Decay of the trace of a unit's utility; 0 takes that of the moment."""
+
+
+@dataclass(frozen=True)
+class ContinualBackpropSettings(ReplacementSettings):
+    """Hyperparameters of continual backprop; the defaults are those of online permuted MNIST."""
+
+    contribution: Literal["adaptable", "plain"] = "adaptable"
+    """A unit's utility: its distance from its mean times outgoing over incoming weights, or its size times outgoing ones."""
+
+
+@dataclass(frozen=True)
+class GenerateAndTestSettings(ReplacementSettings):
+    """Hyperparameters of representation search by generate and test."""
+
+    hidden: tuple[int, ...] = (300,)
+    """Width of the one hidden layer."""
+    beta_utility: float = 0.0
+    """Decay of the trace of a unit's utility; 0 takes that of the moment."""
+    train_features: bool = False
+    """Train the weights of the features as well, which are as they were drawn otherwise."""

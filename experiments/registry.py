@@ -16,7 +16,19 @@ from algorithms.avg_settings import AVGSettings
 from algorithms.continual_settings import AdaUPGDSettings, UPGDSettings
 from algorithms.settings import StreamACSettings, StreamQSettings, StreamSARSASettings, StreamTDSettings
 from baselines.avg_settings import AVGSAC1Settings, AVGTD31Settings, IACSettings
-from baselines.continual_settings import AdamSettings, PGDSettings, SGDSettings, ShrinkAndPerturbSettings
+from baselines.continual_settings import (
+    AdamRestartsSettings,
+    AdamSettings,
+    ContinualBackpropSettings,
+    GenerateAndTestSettings,
+    PGDSettings,
+    SGDSettings,
+    ShrinkAndPerturbSettings,
+    StreamingEWCSettings,
+    StreamingMASSettings,
+    StreamingRWalkSettings,
+    StreamingSISettings,
+)
 from baselines.dqn_settings import DQN, DQN1
 from baselines.settings import (
     PPO,
@@ -128,6 +140,25 @@ ALGORITHMS: dict[str, Algorithm] = {
         "S&P", ShrinkAndPerturbSettings, SUPERVISED, ("label",), "baselines.continual:ShrinkAndPerturb"
     ),
     "adam": Algorithm("Adam", AdamSettings, SUPERVISED, ("label",), "baselines.continual:Adam"),
+    "adam_restarts": Algorithm(
+        "Adam with restarts", AdamRestartsSettings, SUPERVISED, ("label",), "baselines.continual:AdamRestarts"
+    ),
+    "s_ewc": Algorithm("S-EWC", StreamingEWCSettings, SUPERVISED, ("label",), "baselines.continual_importance:StreamingEWC"),
+    "s_mas": Algorithm("S-MAS", StreamingMASSettings, SUPERVISED, ("label",), "baselines.continual_importance:StreamingMAS"),
+    "s_si": Algorithm("S-SI", StreamingSISettings, SUPERVISED, ("label",), "baselines.continual_importance:StreamingSI"),
+    "s_rwalk": Algorithm(
+        "S-RWalk", StreamingRWalkSettings, SUPERVISED, ("label",), "baselines.continual_importance:StreamingRWalk"
+    ),
+    "continual_backprop": Algorithm(
+        "Continual backprop",
+        ContinualBackpropSettings,
+        SUPERVISED,
+        ("label",),
+        "baselines.continual_replacement:ContinualBackprop",
+    ),
+    "generate_and_test": Algorithm(
+        "Generate and test", GenerateAndTestSettings, SUPERVISED, ("label",), "baselines.continual_replacement:GenerateAndTest"
+    ),
     "throughput": Algorithm("throughput", Throughput, THROUGHPUT),
     "arithmetic": Algorithm("arithmetic", ArithmeticSpeed, RESOURCES),
     "update_time": Algorithm("update time", UpdateTime, RESOURCES),

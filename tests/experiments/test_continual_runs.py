@@ -1,5 +1,7 @@
 """Every learner of labelled streams in its lane: alone, beside others, interrupted, compiled."""
 
+import pkgutil
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,11 @@ TOY = Row("toy_changing_sign", (), steps=45, seeds=1, bin_width=15, environment=
 SMALL = {"hidden": (8, 6), "diagnostics": True}
 LABELLED = [name for name, record in registry.learners().items() if record.gives == ("label",)]
 UPGD_FORMS = [{"order": "second"}, {"level": "feature", "scaling": "local"}, {"protecting": False, "scaling": "local"}]
-ARMS = [Arm(name, name, SMALL) for name in LABELLED] + [Arm(str(form), "upgd", {**SMALL, **form}) for form in UPGD_FORMS]
+OWN = {"generate_and_test": {"hidden": (8,), "maturity": 5.0}, "adam_restarts": {"restart_every": 15}}
+OWN["continual_backprop"] = {"maturity": 5.0, "replacement_rate": 0.05}
+ARMS = [Arm(name, name, {**SMALL, **OWN.get(name, {})}) for name in LABELLED if name != "utility_quality"] + [
+    Arm(str(form), "upgd", {**SMALL, **form}) for form in UPGD_FORMS
+]
 
 
 def run_of(arm, seed=0, row=DIGITS):
@@ -47,7 +53,9 @@ def state(group, lane):
 
 
 def test_there_are_learners():
-    assert {"upgd", "adaupgd", "sgd", "pgd", "shrink_and_perturb", "adam"} <= set(LABELLED)
+    assert {"upgd", "adaupgd", "sgd", "pgd", "shrink_and_perturb", "adam", "s_ewc", "s_rwalk", "continual_backprop"} <= set(
+        LABELLED
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,7 +74,8 @@ def test_lane_is_the_run_alone_and_goes_on_exactly(arm, row):
 
 
 def test_learners_of_equal_seed_begin_alike_and_see_the_same_samples():
-    groups = [LabelledLearners.begin([run_of(Arm(name, name, SMALL))], False) for name in LABELLED]
+    arms = [arm for arm in ARMS if arm.algorithm != "generate_and_test"]  # it has another network
+    groups = [LabelledLearners.begin([run_of(arm)], False) for arm in arms]
     first = [group.lanes.state(0)["parameters"]["0.weight"].numpy().tobytes() for group in groups]
     seen = [group.streams[0].samples.samples(0, 50)[0].tobytes() for group in groups]
     assert len(set(first)) == len(set(seen)) == 1
@@ -96,3 +105,11 @@ def test_windows_of_the_official_code_end_one_sample_late():
     assert table["step"].tolist() == [1, 16, 31]
     every = MetricsLog.of(registry.make_learner(run_of(Arm("sgd", "sgd", SMALL))), task_steps=15)
     assert every.late == 0
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_learner_made_by_hand_has_the_defaults_of_its_record(name):
+    learner = pkgutil.resolve_name(registry.algorithm(name).learner)()
+    assert {key: getattr(learner, key) for key in registry.hyperparameter_defaults(name)} == registry.hyperparameter_defaults(
+        name
+    )
