@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
-from algorithms.settings import StreamACSettings, StreamQSettings, StreamSARSASettings, StreamTDSettings
+from algorithms.settings import QRCSettings, StreamACSettings, StreamQSettings, StreamSARSASettings, StreamTDSettings
 from baselines.dqn_settings import DQN, DQN1
 from baselines.settings import (
     PPO,
@@ -96,6 +96,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         "Stream SARSA", StreamSARSASettings, REINFORCEMENT, ("choice",), "algorithms.stream_sarsa:StreamSARSA"
     ),
     "stream_td": Algorithm("Stream TD", StreamTDSettings, REINFORCEMENT, ("prediction",), "algorithms.stream_td:StreamTD"),
+    "qrc": Algorithm("QRC", QRCSettings, REINFORCEMENT, ("choice",), "algorithms.qrc:QRC"),
     "classic_ac": Algorithm(
         "Classic AC", ClassicACSettings, REINFORCEMENT, ("vector", "choice"), "baselines.classic:ClassicAC"
     ),
