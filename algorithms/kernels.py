@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -133,7 +134,9 @@ def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor], instruction_
     from torch._guards import TracingContext, tracing
     from torch._inductor import compile as inductor_compile
     from torch._inductor import config
+    from torch._inductor.codegen.cpp import CppScheduling
     from torch._inductor.cpu_vec_isa import pick_vec_isa
+    from torch._inductor.exc import InductorError
     from torch._inductor.runtime.cache_dir_utils import temporary_cache_dir
     from torch._subclasses import FakeTensorMode
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
@@ -161,7 +164,15 @@ def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor], instruction_
     with temporary_cache_dir(str(folder)), tracing(context), config.patch(settings):
         if instruction_set != "native" and pick_vec_isa().bit_width() != target.bits:
             raise RuntimeError(f"this processor cannot run kernels for {instruction_set}")
-        kernel: Callable[..., Any] = inductor_compile(graph, list(inputs))
+        kernel: Callable[..., Any]
+        try:
+            kernel = inductor_compile(graph, list(inputs))
+        except InductorError:
+            # Loops fused around an outer one can be too much for Inductor: of PyTorch 2.13, it fails where one of them writes
+            # the state that another has read (KeyError in `get_read_expr`). Then they stay apart. What compiles at once keeps
+            # its bits.
+            with patch.object(CppScheduling, "can_fuse_vertical_outer_loop", lambda *_: False):
+                kernel = inductor_compile(graph, list(inputs))
         return kernel
 
 

@@ -12,31 +12,80 @@ from torch import Tensor, nn
 
 from algorithms import agent, settings
 from algorithms.agent import Spaces, State, Transition
-from algorithms.networks import init_parameters, network
+from algorithms.networks import apply, init_parameters, network
 from algorithms.normalization import init_reward_scaler, scale_reward
 from algorithms.obgd import Parameters, TraceOptimizer
 from algorithms.optimizers import make_optimizer
-from algorithms.perception import init_perception
+from algorithms.perception import init_perception, see_acting
+from algorithms.recurrent_network import RecurrentNetwork, recurrent_network, reset_carry
 
 
-class StreamLearner(settings.StreamLearnerSettings):
-    """What every stream-x learner does with its hyperparameters."""
+class Learner(settings.LearnerSettings):
+    """What every streaming learner does with its hyperparameters.
+
+    A network with a recurrent cell carries something from one observation to the next: `state["carry"]` holds it for each
+    network by name, as it was before the observation in `state["obs"]` or after it, as the learner says. Without a recurrent
+    cell a carry is an empty dict, and the state has none.
+    """
 
     def _begin(self, spaces: Spaces) -> State:
         """Return the part of a fresh state that all learners have: nothing seen, nothing scaled."""
-        state: State = {"hyper": agent.hyperparameters(self), **init_perception(spaces, self.normalize_obs)}
+        perception = init_perception(spaces, self.normalize_obs, self.one_sample_prior)
+        state: State = {"hyper": agent.hyperparameters(self), **perception}
         if self.normalize_reward:
-            state["reward_scaler"] = init_reward_scaler()
+            state["reward_scaler"] = init_reward_scaler(self.one_sample_prior)
         return state
 
-    def _parameters(self, generator: torch.Generator, state: State, heads: Mapping[str, int]) -> Parameters:
-        """Return fresh parameters of a network that sees what the learner sees."""
-        net = self._network(state["obs"], heads)
-        return init_parameters(net, generator, self.sparsity, self.same_inputs_for_all_units)
+    def _add_network(self, state: State, name: str, generator: torch.Generator, heads: Mapping[str, int]) -> State:
+        """Return the state with fresh parameters of a network that sees what the learner sees, and with its carry."""
+        net = self._recurrent(state["obs"], heads)
+        if net is None:
+            feedforward = self._network(state["obs"], heads)
+            return {**state, name: init_parameters(feedforward, generator, self.sparsity, self.same_inputs_for_all_units)}
+        parameters = net.init_parameters(generator, self.sparsity, self.same_inputs_for_all_units)
+        return {**state, name: parameters, "carry": {**state.get("carry", {}), name: net.init_carry(parameters)}}
+
+    def _evaluate(
+        self, parameters: Parameters, carry: State, obs: Tensor, heads: Mapping[str, int], track: bool = False
+    ) -> tuple[Parameters, State]:
+        """Return what the heads say at an observation, {head: [size]}, and the carry after it.
+
+        Args:
+            parameters: those of one network.
+            carry: what that network carried before the observation.
+            obs: as the network sees it.
+            heads: names of its heads and their sizes.
+            track: the gradient by the parameters will be asked for.
+        """
+        net = self._recurrent(obs, heads)
+        if net is None:
+            return apply(self._network(obs, heads), parameters, obs), carry
+        return net.evaluate(parameters, carry, obs, track)
+
+    def _recurrent(self, obs: Tensor, heads: Mapping[str, int]) -> RecurrentNetwork | None:
+        """Return the network if it has a recurrent cell."""
+        if not isinstance(self, settings.CellSettings) or self.cell == "none":
+            return None
+        return recurrent_network(tuple(obs.shape), self.hidden, heads, self.layer_norm, self.activation, self)
+
+    def _carry(self, state: State, name: str) -> State:
+        """Return what a network carries."""
+        return state["carry"][name] if "carry" in state else {}
+
+    def _carry_on(self, state: State, **carries: State) -> State:
+        """Return the state with new carries of some networks."""
+        return {**state, "carry": {**state["carry"], **carries}} if "carry" in state else state
+
+    def _turn(self, state: State, transition: Transition) -> State:
+        """Turn to the observation to act on. Where the environment was restarted, all that was carried is forgotten."""
+        state = see_acting(state, transition.acting_obs, transition.restarted)
+        if "carry" not in state:
+            return state
+        return {**state, "carry": reset_carry(state["carry"], transition.restarted)}
 
     def _network(self, obs: Tensor, heads: Mapping[str, int]) -> nn.Module:
-        """Return the network for an observation as the learner sees it, without parameters of its own."""
-        return network(tuple(obs.shape), self.hidden, heads, self.layer_norm, self.torso)
+        """Return the network without a cell for an observation as the learner sees it, and without parameters of its own."""
+        return network(tuple(obs.shape), self.hidden, heads, self.layer_norm, self.torso, self.activation)
 
     def _scaled_reward(self, state: State, transition: Transition) -> tuple[State, Tensor]:
         """Return the reward as it is learnt from, float32 []."""
@@ -59,6 +108,10 @@ class StreamLearner(settings.StreamLearnerSettings):
     def _trace_decay(self, state: State) -> Tensor:
         """Return gamma * lambda."""
         return (state["hyper"]["gamma"] * state["hyper"]["lamda"]).to(torch.float32)
+
+
+class StreamLearner(Learner, settings.StreamLearnerSettings):
+    """What every stream-x learner does with its trace and its optimiser."""
 
     def _optimizer(self) -> TraceOptimizer:
         return make_optimizer(self.optimizer, self.adaptive_bias_correction)

@@ -6,9 +6,10 @@ Source: Stream-X (arXiv:2410.14606), section 3.3 (LayerNorm), Algorithm 1 (Spars
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,25 +33,43 @@ class Linear(nn.Linear):
         return (self.weight * input).sum(-1) + self.bias
 
 
+ActivationName = Literal["leaky_relu", "tanh"]
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"leaky_relu": F.leaky_relu, "tanh": torch.tanh}
+
+
 class MLP(nn.Module):
     """Hidden layers of equal form and one or more linear heads, shape [in_features] -> {head: [size]}.
 
-    A hidden layer is linear map, LayerNorm over the whole layer without scale and bias (eps 1e-5), LeakyReLU (slope 0.01).
+    A hidden layer is linear map, LayerNorm over the whole layer without scale and bias (eps 1e-5), and LeakyReLU (slope
+    0.01) or tanh.
     """
 
-    def __init__(self, in_features: int, hidden: Sequence[int], heads: Mapping[str, int], layer_norm: bool = True):
+    def __init__(
+        self,
+        in_features: int,
+        hidden: Sequence[int],
+        heads: Mapping[str, int],
+        layer_norm: bool = True,
+        activation: ActivationName = "leaky_relu",
+    ):
         super().__init__()
         sizes = [in_features, *hidden]
         self.hidden = nn.ModuleList(Linear(a, b) for a, b in pairwise(sizes))
         self.heads = nn.ModuleDict({name: Linear(sizes[-1], size) for name, size in heads.items()})
         self.layer_norm = layer_norm
+        self.activation = ACTIVATIONS[activation]
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
+    def features(self, x: Tensor) -> Tensor:
+        """Return what the heads see."""
         for layer in self.hidden:
             x = layer(x)
             if self.layer_norm:
                 x = F.layer_norm(x, x.shape)
-            x = F.leaky_relu(x)
+            x = self.activation(x)
+        return x
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = self.features(x)
         return {name: head(x) for name, head in self.heads.items()}
 
 
@@ -83,7 +102,7 @@ class Convolution(nn.Module):
 class ConvNet(MLP):
     """Convolutions, then an MLP on all that they give, [channels, height, width] -> {head: [size]}.
 
-    Every convolution is followed by LayerNorm over channels and positions together, and LeakyReLU, as in `MLP`.
+    Every convolution is followed by LayerNorm over channels and positions together, and an activation, as in `MLP`.
     """
 
     def __init__(
@@ -93,6 +112,7 @@ class ConvNet(MLP):
         hidden: Sequence[int],
         heads: Mapping[str, int],
         layer_norm: bool = True,
+        activation: ActivationName = "leaky_relu",
     ):
         """`convolutions` lists units, kernel size and stride of each, in pixels."""
         channels, height, width = image
@@ -100,7 +120,7 @@ class ConvNet(MLP):
         for units, kernel, stride in convolutions:
             layers.append(Convolution(channels, units, kernel, stride))
             channels, height, width = units, (height - kernel) // stride + 1, (width - kernel) // stride + 1
-        super().__init__(channels * height * width, hidden, heads, layer_norm)
+        super().__init__(channels * height * width, hidden, heads, layer_norm, activation)
         self.convolutions = nn.ModuleList(layers)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -108,7 +128,7 @@ class ConvNet(MLP):
             x = convolution(x)
             if self.layer_norm:
                 x = F.layer_norm(x, x.shape)
-            x = F.leaky_relu(x)
+            x = self.activation(x)
         return super().forward(x.flatten())
 
 
@@ -122,27 +142,37 @@ PAPER_WIDTHS = {(10, 10): (1024, 128), (84, 84): (256, 128)}
 
 
 def network(
-    obs_shape: tuple[int, ...], hidden: tuple[int, ...], heads: Mapping[str, int], layer_norm: bool, torso: Torso = "code"
+    obs_shape: tuple[int, ...],
+    hidden: tuple[int, ...],
+    heads: Mapping[str, int],
+    layer_norm: bool,
+    torso: Torso = "code",
+    activation: ActivationName = "leaky_relu",
 ) -> nn.Module:
     """Return the network for what a learner sees: an MLP with `hidden` for a vector, one of the `TORSOS` for an image.
 
     With `torso` "paper" the fully connected layers of an image have `PAPER_WIDTHS`: one layer more than in the code.
     """
-    return _network(obs_shape, hidden, tuple(heads.items()), layer_norm, torso)
+    return _network(obs_shape, hidden, tuple(heads.items()), layer_norm, torso, activation)
 
 
 @lru_cache(maxsize=64)
 def _network(
-    obs_shape: tuple[int, ...], hidden: tuple[int, ...], heads: tuple[tuple[str, int], ...], layer_norm: bool, torso: Torso
+    obs_shape: tuple[int, ...],
+    hidden: tuple[int, ...],
+    heads: tuple[tuple[str, int], ...],
+    layer_norm: bool,
+    torso: Torso,
+    activation: ActivationName,
 ) -> nn.Module:
     with torch.device("meta"):
         if len(obs_shape) == 1:
-            return MLP(obs_shape[0], hidden, dict(heads), layer_norm)
+            return MLP(obs_shape[0], hidden, dict(heads), layer_norm, activation)
         channels, height, width = obs_shape
         convolutions, widths = TORSOS[height, width]
         if torso == "paper":
             widths = PAPER_WIDTHS[height, width]
-        return ConvNet((channels, height, width), convolutions, widths, dict(heads), layer_norm)
+        return ConvNet((channels, height, width), convolutions, widths, dict(heads), layer_norm, activation)
 
 
 def sparse_init(

@@ -8,6 +8,9 @@ Where paper and official code differ:
 2. Reward variance: the paper fixes the mean at 0, the code subtracts a running mean: `centered`. The paper passes 0 as the old
    mean; read as "the mean is 0", which we do, the squares themselves are summed.
 3. One counter for observations and rewards in the paper, one each in the code; here one each.
+
+The code of arXiv:2605.24709 begins with one sample of mean 0 and variance 1 and divides by the number of samples (`prior`). It
+carries nothing of u into the next episode.
 """
 
 from __future__ import annotations
@@ -20,8 +23,15 @@ EPSILON = 1e-8
 Statistics = dict[str, Tensor]
 
 
-def init_statistics(shape: tuple[int, ...]) -> Statistics:
-    """Return Welford statistics that have seen nothing: count [], mean and sum of squared deviations [*shape]."""
+def init_statistics(shape: tuple[int, ...], prior: bool = False) -> Statistics:
+    """Return Welford statistics that have seen nothing: count [], mean and sum of squared deviations [*shape].
+
+    With `prior` they have seen one sample of mean 0 and variance 1, and carry that number, by which they are told apart.
+    """
+    if prior:
+        one = torch.ones((), dtype=torch.float64)
+        mean = torch.zeros(shape, dtype=torch.float64)
+        return {"count": one, "mean": mean, "squares": torch.ones(shape, dtype=torch.float64), "prior": one.clone()}
     return {
         "count": torch.zeros((), dtype=torch.float64),
         "mean": torch.zeros(shape, dtype=torch.float64),
@@ -33,15 +43,19 @@ def update_statistics(statistics: Statistics, sample: Tensor, centered: bool = T
     """Take in one sample (Welford). With `centered` off the mean stays 0 and `squares` sums the squares themselves."""
     count = statistics["count"] + 1
     mean = statistics["mean"]
+    kept = {"prior": statistics["prior"]} if "prior" in statistics else {}
     if not centered:
-        return {"count": count, "mean": mean, "squares": statistics["squares"] + sample * sample}
+        return {"count": count, "mean": mean, "squares": statistics["squares"] + sample * sample, **kept}
     new_mean = mean + (sample - mean) / count
-    return {"count": count, "mean": new_mean, "squares": statistics["squares"] + (sample - mean) * (sample - new_mean)}
+    squares = statistics["squares"] + (sample - mean) * (sample - new_mean)
+    return {"count": count, "mean": new_mean, "squares": squares, **kept}
 
 
 def variance(statistics: Statistics) -> Tensor:
-    """Return the unbiased sample variance, and 1 before the second sample."""
+    """Return the unbiased sample variance, and 1 before the second sample; with a prior, the mean square."""
     count = statistics["count"]
+    if "prior" in statistics:
+        return statistics["squares"] / count
     return torch.where(count < 2, 1.0, statistics["squares"] / (count - 1).clamp(min=1))
 
 
@@ -51,9 +65,9 @@ def normalize_observation(statistics: Statistics, obs: Tensor) -> tuple[Statisti
     return statistics, (obs - statistics["mean"]) / torch.sqrt(variance(statistics) + EPSILON)
 
 
-def init_reward_scaler() -> Statistics:
+def init_reward_scaler(prior: bool = False) -> Statistics:
     """Return the state of a reward scaler: statistics of the discounted reward trace u, and u itself."""
-    return {**init_statistics(()), "trace": torch.zeros((), dtype=torch.float64)}
+    return {**init_statistics((), prior), "trace": torch.zeros((), dtype=torch.float64)}
 
 
 def scale_reward(
@@ -64,5 +78,7 @@ def scale_reward(
     As in paper and code, T cuts the old trace before the last reward is added, so u carries r_T into the next episode.
     """
     trace = gamma * torch.where(done, 0.0, scaler["trace"]) + reward
-    statistics = update_statistics({k: scaler[k] for k in ("count", "mean", "squares")}, trace, centered)
+    statistics = update_statistics({k: x for k, x in scaler.items() if k != "trace"}, trace, centered)
+    if "prior" in statistics:
+        trace = torch.where(done, 0.0, trace)
     return {**statistics, "trace": trace}, reward / torch.sqrt(variance(statistics) + EPSILON)

@@ -13,7 +13,7 @@ from algorithms.agent import Spaces, State
 from algorithms.normalization import init_statistics, normalize_observation
 
 
-def init_perception(spaces: Spaces, normalize: bool) -> State:
+def init_perception(spaces: Spaces, normalize: bool, prior: bool = False) -> State:
     """Return the part of a learner's state that holds what its network sees: nothing yet.
 
     Returns:
@@ -24,7 +24,7 @@ def init_perception(spaces: Spaces, normalize: bool) -> State:
     state: State = {"obs": torch.zeros(*stack, *spaces.obs_shape)}
     if normalize:
         first, *rest = spaces.obs_shape
-        state["obs_statistics"] = init_statistics((first - int(spaces.time_feature), *rest))
+        state["obs_statistics"] = init_statistics((first - int(spaces.time_feature), *rest), prior)
     return state
 
 

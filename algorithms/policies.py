@@ -64,7 +64,9 @@ class Gaussian:
         return NoiseSpec("normal", (action_size,))
 
     def parameters(self, heads: Parameters) -> Parameters:
-        """Return mean and standard deviation, [action_size] each."""
+        """Return mean and standard deviation, [action_size] each. A free deviation comes as its logarithm, `log_std`."""
+        if "log_std" in heads:
+            return {"mean": heads["mean"], "std": torch.exp(heads["log_std"])}
         return {"mean": heads["mean"], "std": F.softplus(heads["std"])}
 
     def sample(self, parameters: Parameters, noise: Tensor) -> Tensor:

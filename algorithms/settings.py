@@ -15,11 +15,16 @@ from typing import Literal
 
 OptimizerName = Literal["obgd", "adaptive_obgd", "adam", "sgd"]
 Torso = Literal["code", "paper"]
+CellName = Literal["none", "rtu", "gru", "lstm"]
+Activation = Literal["linear", "tanh", "relu"]
+
+# Options that existing learners got later: runs from before they existed keep their names.
+LATER = {"added_later": True}
 
 
 @dataclass(frozen=True)
-class StreamLearnerSettings:
-    """Hyperparameters of every stream-x learner; the defaults are those of the code behind the paper's figures."""
+class LearnerSettings:
+    """Hyperparameters of every streaming learner; the defaults are those of the code behind the figures of Stream-X."""
 
     gamma: float = 0.99
     """Discount."""
@@ -35,8 +40,6 @@ class StreamLearnerSettings:
     """Standardise observations with running statistics."""
     normalize_reward: bool = True
     """Divide rewards by the running standard deviation of their discounted sum."""
-    optimizer: OptimizerName = "obgd"
-    """What turns trace and TD error into a change of the parameters."""
     bootstrap_on_truncation: bool = False
     """Keep the value of S' in the target when a time limit ended the episode."""
     reset_trace_on_truncation: bool = True
@@ -47,16 +50,64 @@ class StreamLearnerSettings:
     """Subtract the running mean in the reward scaler's variance."""
     same_inputs_for_all_units: bool = False
     """SparseInit drops one set of inputs per layer instead of one per unit."""
-    torso: Torso = field(default="code", metadata={"added_later": True})
+    torso: Torso = field(default="code", metadata=LATER)
     """Widths of the layers after the convolutions of an image: the code's, or those that the paper's text lists (F.2, F.3)."""
-    adaptive_bias_correction: bool = True
-    """AdaptiveObGD divides its second moment by 1 - beta2^t; the paper's box does not."""
     diagnostics: bool = False
     """Tell with every update how far it went (`algorithms.diagnostics`)."""
+    activation: Literal["leaky_relu", "tanh"] = field(default="leaky_relu", metadata=LATER)
+    """Activation of the hidden layers."""
+    one_sample_prior: bool = field(default=False, metadata=LATER)
+    """Begin running statistics with one sample of mean 0 and variance 1, as in the code of arXiv:2605.24709."""
 
 
 @dataclass(frozen=True)
-class StreamACSettings(StreamLearnerSettings):
+class StreamLearnerSettings(LearnerSettings):
+    """Hyperparameters of every stream-x learner: those that an eligibility trace and its optimiser bring."""
+
+    optimizer: OptimizerName = "obgd"
+    """What turns trace and TD error into a change of the parameters."""
+    adaptive_bias_correction: bool = True
+    """AdaptiveObGD divides its second moment by 1 - beta2^t; the paper's box does not."""
+
+
+@dataclass(frozen=True)
+class CellSettings:
+    """What lies between the hidden layers and the heads of a network: nothing, or a recurrent cell (`algorithms.recurrent`).
+
+    Source: recurrent trace units (arXiv:2409.01449) and streaming with real-time recurrent learning (arXiv:2605.24709).
+    """
+
+    cell: CellName = field(default="none", metadata=LATER)
+    """Recurrent cell behind the hidden layers; with `none` the network is feed-forward and ignores the options below."""
+    units: int = field(default=192, metadata=LATER)
+    """Units of the cell; an RTU gives two features for each."""
+    gradient: Literal["rtrl", "tbptt1"] = field(default="rtrl", metadata=LATER)
+    """Gradient of the cell: exact and through the whole past, or through the present step alone."""
+    rtu_recurrence: Activation = field(default="linear", metadata=LATER)
+    """Activation inside the recurrence of an RTU."""
+    rtu_output: Activation = field(default="tanh", metadata=LATER)
+    """Activation of what an RTU gives."""
+    rtu_radius: tuple[float, ...] = field(default=(0.0, 1.0), metadata=LATER)
+    """Least and greatest decay r that an RTU starts with."""
+    rtu_fan: Literal["units", "inputs"] = field(default="units", metadata=LATER)
+    """What the variance of an RTU's input weights starts as one over: the streaming paper's code has it so, or LeCun's."""
+    taylor_correction: bool = field(default=False, metadata=LATER)
+    """Move an RTU's sensitivities along with its parameters, to first order; without it they are stale."""
+    readout: tuple[int, ...] = field(default=(), metadata=LATER)
+    """Width of each hidden layer between the cell and the heads."""
+
+    def __post_init__(self) -> None:
+        if self.units < 1:
+            raise ValueError(f"units must be a positive number; {self.units} is not")
+        numbers = [x for x in self.rtu_radius if type(x) in (int, float)]
+        if not (len(self.rtu_radius) == len(numbers) == 2 and 0 <= numbers[0] < numbers[1] <= 1):
+            raise ValueError(f"rtu_radius must be two numbers with 0 <= least < greatest <= 1; {self.rtu_radius} is not")
+        if any(type(width) is not int or width < 1 for width in self.readout):
+            raise ValueError(f"readout must be a list of positive widths, like [64]; {self.readout} is not")
+
+
+@dataclass(frozen=True)
+class StreamACSettings(CellSettings, StreamLearnerSettings):
     """Hyperparameters of Stream AC(lambda), one set for all tasks of the paper (Stream-X, section 3 and appendix F.4).
 
     They all have continuous actions. The code's script for discrete ones on vectors (classic control) has `hidden` (32, 32).
@@ -72,22 +123,32 @@ class StreamACSettings(StreamLearnerSettings):
     """How cautious the critic's bound is."""
     entropy: float = 0.01
     """Weight tau of the entropy in the actor's trace."""
-    diagnostics: bool = field(default=False, metadata={"added_later": True})
+    diagnostics: bool = field(default=False, metadata=LATER)
     """Tell with every update how far it went (`algorithms.diagnostics`). Runs from before it existed keep their names."""
+    free_std: bool = field(default=False, metadata=LATER)
+    """The logarithm of a Gaussian's standard deviation is a parameter, the same whatever is seen, that starts at 0."""
+    head_init: Literal["sparse", "orthogonal"] = field(default="sparse", metadata=LATER)
+    """How heads begin: as all layers, or with orthogonal weights, times 1 in the critic and times 0.01 in the actor."""
 
 
 @dataclass(frozen=True)
-class ActionValueLearnerSettings(StreamLearnerSettings):
-    """Hyperparameters of Stream Q(lambda) and Stream SARSA(lambda), one set for all tasks (Stream-X, appendices F.2, F.3).
-
-    The exploration schedule is linear from `epsilon_start` to `epsilon_end` over the first `exploration_fraction` of
-    `schedule_steps` choices of an action, counted from 1. A run may be shorter than its schedule.
-    """
+class BoundedStepSettings:
+    """The step of a learner with one network."""
 
     alpha: float = 1.0
     """Step size before the bound."""
     kappa: float = 2.0
     """How cautious the bound is: a change has an L1 norm of at most 1 / kappa."""
+
+
+@dataclass(frozen=True)
+class ExplorationSettings:
+    """Epsilon-greedy exploration.
+
+    The schedule is linear from `epsilon_start` to `epsilon_end` over the first `exploration_fraction` of `schedule_steps`
+    choices of an action, counted from 1. A run may be shorter than its schedule.
+    """
+
     epsilon_start: float = 1.0
     """Probability of a random action at the beginning."""
     epsilon_end: float = 0.01
@@ -96,12 +157,18 @@ class ActionValueLearnerSettings(StreamLearnerSettings):
     """Share of the schedule over which epsilon falls."""
     schedule_steps: float = 500_000.0
     """Length of the schedule in steps: that of the published run, also where a run is cut short."""
+
+
+@dataclass(frozen=True)
+class ActionValueLearnerSettings(ExplorationSettings, BoundedStepSettings, StreamLearnerSettings):
+    """Hyperparameters of Stream Q(lambda) and Stream SARSA(lambda), one set for all tasks (Stream-X, appendices F.2, F.3)."""
+
     hidden: tuple[int, ...] = (32, 32)
     """Width of each hidden layer for vector observations; images bring their own torso (`algorithms.networks`)."""
 
 
 @dataclass(frozen=True)
-class StreamQSettings(ActionValueLearnerSettings):
+class StreamQSettings(CellSettings, ActionValueLearnerSettings):
     """Hyperparameters of Stream Q(lambda)."""
 
     cut: Literal["after_update", "before_accumulation"] = "after_update"
@@ -117,10 +184,29 @@ class StreamSARSASettings(ActionValueLearnerSettings):
 
 
 @dataclass(frozen=True)
-class StreamTDSettings(StreamLearnerSettings):
+class StreamTDSettings(BoundedStepSettings, StreamLearnerSettings):
     """Hyperparameters of Stream TD(lambda) (Stream-X, appendix F.1)."""
 
-    alpha: float = 1.0
-    """Step size before the bound."""
-    kappa: float = 2.0
-    """How cautious the bound is: a change has an L1 norm of at most 1 / kappa."""
+
+@dataclass(frozen=True)
+class QRCSettings(CellSettings, ExplorationSettings, LearnerSettings):
+    """Hyperparameters of QRC(lambda); the defaults are those of the official code for MemoryChain (arXiv:2605.24709)."""
+
+    alpha: float = 1e-4
+    """Step size of the action values."""
+    alpha_h: float = 1e-5
+    """Step size of the expected TD error."""
+    beta: float = 1.0
+    """Weight of the regularisation of the expected TD error's parameters."""
+    max_norm: float = 0.0
+    """Longest change of a network before the step size, in the L2 norm over all its parameters; 0: any length."""
+    gradient_correction: bool = True
+    """Subtract the two correction terms from the change of the action values."""
+    exploration_fraction: float = 0.1
+    """Share of the schedule over which epsilon falls."""
+    hidden: tuple[int, ...] = (128,)
+    """Width of each hidden layer before the cell."""
+    one_sample_prior: bool = True
+    """Begin running statistics with one sample of mean 0 and variance 1."""
+    cell: CellName = "rtu"
+    """Recurrent cell behind the hidden layers; with `none` the network is feed-forward and ignores the options about it."""

@@ -27,10 +27,12 @@ from algorithms import settings
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32
 from algorithms.diagnostics import bounding, overshooting
 from algorithms.learner import StreamLearner
-from algorithms.networks import apply
 from algorithms.obgd import Parameters
-from algorithms.perception import see, see_acting
+from algorithms.perception import see
 from algorithms.policies import Policy, policy_for
+
+# Of an orthogonal head of the actor, as in the code of arXiv:2605.24709: the first policy is nearly the same whatever is seen.
+ACTOR_GAIN = 0.01
 
 
 class StreamAC(StreamLearner, settings.StreamACSettings):
@@ -43,8 +45,18 @@ class StreamAC(StreamLearner, settings.StreamACSettings):
     def init(self, generator: torch.Generator, spaces: Spaces) -> State:
         """Make a learner that has seen nothing: sparse networks, empty traces, empty statistics."""
         state = self._begin(spaces)
-        for name, heads in (("actor", policy_for(spaces.discrete).heads(spaces.action_size)), ("critic", {"value": 1})):
-            state[name] = self._parameters(generator, state, heads)
+        actor_heads = policy_for(spaces.discrete).heads(spaces.action_size)
+        free_std = self.free_std and not spaces.discrete
+        if free_std:
+            del actor_heads["std"]
+        for name, heads in (("actor", actor_heads), ("critic", {"value": 1})):
+            state = self._add_network(state, name, generator, heads)
+            if self.head_init == "orthogonal":
+                for head in heads:
+                    gain = ACTOR_GAIN if name == "actor" else 1.0
+                    torch.nn.init.orthogonal_(state[name][f"heads.{head}.weight"], gain, generator=generator)
+            if free_std and name == "actor":
+                state[name]["log_std"] = torch.zeros(spaces.action_size)
             state[f"{name}_optimizer"] = self._optimizer().init(state[name])
         return state
 
@@ -58,13 +70,18 @@ class StreamAC(StreamLearner, settings.StreamACSettings):
         h = as_float32(state["hyper"])
         state, reward = self._scaled_reward(state, transition)
         obs = state["obs"]  # standardised when it was seen, with the statistics of that time
+        actor_carry, critic_carry = self._carry(state, "actor"), self._carry(state, "critic")
         state = see(state, transition.next_obs)
 
         no_bootstrap, over = self._no_bootstrap(transition), self._episode_over(transition)
-        value_gradient, value = grad_and_value(self._value)(state["critic"], obs)
-        next_value = torch.where(no_bootstrap, 0.0, self._value(state["critic"], state["obs"]))
+        value_gradient, (value, new_critic_carry) = grad_and_value(self._value, has_aux=True)(
+            state["critic"], critic_carry, obs, track=True
+        )
+        next_value = torch.where(no_bootstrap, 0.0, self._value(state["critic"], new_critic_carry, state["obs"])[0])
         delta = reward + h["gamma"] * next_value - value  # Alg. 7: delta = R + gamma v(S') - v(S)
-        policy_gradient = grad(self._policy_objective)(state["actor"], obs, transition.action, delta, h["entropy"])
+        policy_gradient, new_actor_carry = grad(self._policy_objective, has_aux=True)(
+            state["actor"], actor_carry, obs, transition.action, delta, h["entropy"]
+        )
 
         optimizer, trace_decay = self._optimizer(), self._trace_decay(state)
         actor_hyper = {"alpha": h["alpha_policy"], "kappa": h["kappa_policy"]}
@@ -78,30 +95,36 @@ class StreamAC(StreamLearner, settings.StreamACSettings):
 
         info = {"td_error": delta}
         if self.diagnostics:
-            next_value = torch.where(no_bootstrap, 0.0, self._value(state["critic"], state["obs"]))
-            info |= overshooting(delta, reward + h["gamma"] * next_value - self._value(state["critic"], obs))
+            next_value = torch.where(no_bootstrap, 0.0, self._value(state["critic"], new_critic_carry, state["obs"])[0])
+            info |= overshooting(delta, reward + h["gamma"] * next_value - self._value(state["critic"], critic_carry, obs)[0])
             bounded = self.optimizer == "obgd"
             info |= bounding(critic_optimizer["trace"], delta, critic_hyper, bounded)
             info |= bounding(actor_optimizer["trace"], delta, actor_hyper, bounded, "actor_")
 
-        state = see_acting(state, transition.acting_obs, transition.restarted)
+        state = self._turn(self._carry_on(state, actor=new_actor_carry, critic=new_critic_carry), transition)
         return state, self._act(state, noise), info
 
     def _act(self, state: State, noise: Tensor) -> Tensor:
-        policy, parameters = self._policy(state["actor"], state["obs"])
+        policy, parameters, _ = self._policy(state["actor"], self._carry(state, "actor"), state["obs"])
         return policy.sample(parameters, noise)
 
-    def _policy(self, actor: Parameters, obs: Tensor) -> tuple[Policy, Parameters]:
-        """Return the kind of policy that the actor's heads are made for, and its parameters at an observation."""
+    def _policy(self, actor: Parameters, carry: State, obs: Tensor, track: bool = False) -> tuple[Policy, Parameters, State]:
+        """Return the kind of policy that the actor's heads are made for, its parameters at an observation, and the carry."""
         sizes = {name.split(".")[1]: p.shape[0] for name, p in actor.items() if name.startswith("heads.") and "bias" in name}
-        heads = apply(self._network(obs, sizes), actor, obs)
+        own = {name: actor[name] for name in ("log_std",) if name in actor}
+        heads, carry = self._evaluate({n: p for n, p in actor.items() if n not in own}, carry, obs, sizes, track)
+        heads |= own
         policy = policy_for(discrete="logits" in heads)
-        return policy, policy.parameters(heads)
+        return policy, policy.parameters(heads), carry
 
-    def _value(self, critic: Parameters, obs: Tensor) -> Tensor:
-        return apply(self._network(obs, {"value": 1}), critic, obs)["value"][0]
+    def _value(self, critic: Parameters, carry: State, obs: Tensor, track: bool = False) -> tuple[Tensor, State]:
+        heads, carry = self._evaluate(critic, carry, obs, {"value": 1}, track)
+        return heads["value"][0], carry
 
-    def _policy_objective(self, actor: Parameters, obs: Tensor, action: Tensor, delta: Tensor, entropy: Tensor) -> Tensor:
+    def _policy_objective(
+        self, actor: Parameters, carry: State, obs: Tensor, action: Tensor, delta: Tensor, entropy: Tensor
+    ) -> tuple[Tensor, State]:
         # The sign of delta makes the entropy push outwards whichever way the trace is later followed (appendix E).
-        policy, parameters = self._policy(actor, obs)
-        return policy.log_prob(parameters, action) + entropy * torch.sign(delta) * policy.entropy(parameters)
+        policy, parameters, carry = self._policy(actor, carry, obs, track=True)
+        objective = policy.log_prob(parameters, action) + entropy * torch.sign(delta) * policy.entropy(parameters)
+        return objective, carry

@@ -25,9 +25,9 @@ from torch.func import vjp
 
 from algorithms import settings
 from algorithms.action_values import ActionValueLearner
-from algorithms.agent import Info, Spaces, State, Transition, as_float32
+from algorithms.agent import Info, Spaces, State, Transition, as_float32, map_state
 from algorithms.obgd import reset_trace
-from algorithms.perception import see, see_acting
+from algorithms.perception import see
 from algorithms.policies import pick
 
 
@@ -37,7 +37,10 @@ class StreamQ(ActionValueLearner, settings.StreamQSettings):
     def init(self, generator: torch.Generator, spaces: Spaces) -> State:
         """Make a learner that has seen nothing."""
         state = super().init(generator, spaces)
-        return {**state, "value": torch.zeros(()), "exploring": torch.zeros((), dtype=torch.bool)}
+        state = {**state, "value": torch.zeros(()), "exploring": torch.zeros((), dtype=torch.bool)}
+        if self.diagnostics and "carry" in state:  # q(S, A) is asked for again after the update
+            state["carry"]["q_before"] = map_state(torch.clone, state["carry"]["q"])
+        return state
 
     def start(self, state: State, obs: Tensor, noise: Tensor) -> tuple[State, Tensor]:
         """See the first observation of all, [*obs_shape], and choose the first action, []."""
@@ -47,11 +50,11 @@ class StreamQ(ActionValueLearner, settings.StreamQSettings):
         """Learn from one transition and choose the next action; `info` holds the TD error."""
         h = as_float32(state["hyper"])
         state, reward = self._scaled_reward(state, transition)
-        obs, trace = state["obs"], state["optimizer"]["trace"]
+        obs, trace, carry = state["obs"], state["optimizer"]["trace"], self._carry(state, "q")
         state = see(state, transition.next_obs)
 
         no_bootstrap, over = self._no_bootstrap(transition), self._episode_over(transition)
-        next_value = torch.where(no_bootstrap, 0.0, self._values(state["q"], state["obs"]).max())
+        next_value = torch.where(no_bootstrap, 0.0, self._values(state["q"], carry, state["obs"])[0].max())
         delta = reward + h["gamma"] * next_value - state["value"]  # Alg. 8: delta = R + gamma max_a q(S', a) - q(S, A)
         if self.cut == "after_update":
             over = over | state["exploring"]
@@ -61,24 +64,32 @@ class StreamQ(ActionValueLearner, settings.StreamQSettings):
 
         info = {"td_error": delta}
         if self.diagnostics:
-            next_value = torch.where(no_bootstrap, 0.0, self._values(parameters, state["obs"]).max())
-            delta_after = reward + h["gamma"] * next_value - self._value(parameters, obs, transition.action)
+            next_value = torch.where(no_bootstrap, 0.0, self._values(parameters, carry, state["obs"])[0].max())
+            delta_after = reward + h["gamma"] * next_value - self._value_before(state, obs, transition.action)
             info |= self._diagnose(trace, delta, delta_after, hyper)
-        state, action = self._act(see_acting(state, transition.acting_obs, transition.restarted), noise)
+        state, action = self._act(self._turn(state, transition), noise)
         return state, action, info
 
     def _act(self, state: State, noise: Tensor) -> tuple[State, Tensor]:
         """Choose an action, and add its gradient to the trace at once.
 
         Until the transition has been learnt from, the network stays as it is: choosing, q(S, A) and its gradient take one
-        evaluation together.
+        evaluation together. What is carried is carried on at once, too.
         """
-        obs = state["obs"]
-        values, pull_back, *_ = vjp(lambda parameters: self._values(parameters, obs), state["q"])
+        obs, carry = state["obs"], self._carry(state, "q")
+        values, pull_back, new_carry = vjp(  # type: ignore[misc]  # annotated without the third
+            lambda parameters: self._values(parameters, carry, obs, track=True), state["q"], has_aux=True
+        )
         state, action, exploring = self._choose(state, values, noise)
         (gradient,) = pull_back((torch.arange(values.shape[0]) == action).to(values.dtype))
         memory = state["optimizer"]
         if self.cut == "before_accumulation":
             memory = {**memory, "trace": reset_trace(memory["trace"], exploring)}
         memory = self._optimizer().accumulate(memory, gradient, self._trace_decay(state))
+        before = {"q_before": carry} if "q_before" in state.get("carry", {}) else {}
+        state = self._carry_on(state, q=new_carry, **before)
         return {**state, "optimizer": memory, "value": pick(values, action), "exploring": exploring}, action
+
+    def _value_before(self, state: State, obs: Tensor, action: Tensor) -> Tensor:
+        """Return q(S, A) from what was carried before S, []."""
+        return pick(self._values(state["q"], self._carry(state, "q_before"), obs)[0], action)

@@ -19,6 +19,7 @@ from torch.func import grad_and_value
 from algorithms import settings
 from algorithms.action_values import ActionValueLearner
 from algorithms.agent import Info, State, Transition, as_float32
+from algorithms.obgd import Parameters
 from algorithms.perception import see, see_acting
 from algorithms.policies import pick
 
@@ -29,7 +30,7 @@ class StreamSARSA(ActionValueLearner, settings.StreamSARSASettings):
     def start(self, state: State, obs: Tensor, noise: Tensor) -> tuple[State, Tensor]:
         """See the first observation of all, [*obs_shape], and choose the first action, []."""
         state = see(state, obs, first=True)
-        state, action, _ = self._choose(state, self._values(state["q"], state["obs"]), noise)
+        state, action, _ = self._choose(state, self._values(state["q"], {}, state["obs"])[0], noise)
         return state, action
 
     def step(self, state: State, transition: Transition, noise: Tensor) -> tuple[State, Tensor, Info]:
@@ -42,11 +43,11 @@ class StreamSARSA(ActionValueLearner, settings.StreamSARSASettings):
         acting = see_acting(state, transition.acting_obs, transition.restarted)
 
         no_bootstrap, over = self._no_bootstrap(transition), self._episode_over(transition)
-        next_values = self._values(state["q"], next_obs)
+        next_values, _ = self._values(state["q"], {}, next_obs)
         chosen, next_action, _ = self._choose(acting, next_values, noise)
         executed = next_action
         if self.first_action == "from_first_obs":
-            _, first_action, _ = self._choose(acting, self._values(state["q"], acting["obs"]), noise)
+            _, first_action, _ = self._choose(acting, self._values(state["q"], {}, acting["obs"])[0], noise)
             executed = torch.where(transition.restarted, first_action, next_action)
 
         gradient, value = grad_and_value(self._value)(state["q"], obs, action)
@@ -62,3 +63,7 @@ class StreamSARSA(ActionValueLearner, settings.StreamSARSASettings):
             delta_after = reward + h["gamma"] * next_value - self._value(parameters, obs, action)
             info |= self._diagnose(memory["trace"], delta, delta_after, hyper)
         return {**chosen, "q": parameters, "optimizer": trained}, executed, info
+
+    def _value(self, parameters: Parameters, obs: Tensor, action: Tensor) -> Tensor:
+        """Return q(obs, action), []."""
+        return pick(self._values(parameters, {}, obs)[0], action)

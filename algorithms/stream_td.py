@@ -24,7 +24,6 @@ from algorithms import settings
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, as_float32
 from algorithms.diagnostics import bounding, overshooting
 from algorithms.learner import StreamLearner
-from algorithms.networks import apply
 from algorithms.normalization import EPSILON, variance
 from algorithms.obgd import Parameters
 from algorithms.perception import see, see_acting
@@ -41,8 +40,7 @@ class StreamTD(StreamLearner, settings.StreamTDSettings):
 
     def init(self, generator: torch.Generator, spaces: Spaces) -> State:
         """Make a learner that has seen nothing: sparse network, empty trace, empty statistics."""
-        state = self._begin(spaces)
-        state["v"] = self._parameters(generator, state, {"value": 1})
+        state = self._add_network(self._begin(spaces), "v", generator, {"value": 1})
         state["optimizer"] = self._optimizer().init(state["v"])
         return state
 
@@ -77,7 +75,7 @@ class StreamTD(StreamLearner, settings.StreamTDSettings):
         return state, after.unsqueeze(0), info
 
     def _value(self, parameters: Parameters, obs: Tensor) -> Tensor:
-        return apply(self._network(obs, {"value": 1}), parameters, obs)["value"][0]
+        return self._evaluate(parameters, {}, obs, {"value": 1})[0]["value"][0]
 
     def _prediction(self, state: State, obs: Tensor) -> Tensor:
         """Return the value of an observation in units of the raw reward, []."""

@@ -109,3 +109,51 @@ class RobotOptions:
         numbers = (self.action_seconds, self.learning_seconds, self.learning_every, self.learning_starts)
         if self.device in ("", devices.MEASURED) and numbers != (0.0, 0.0, 1, 0):
             raise UserError("numbers of seconds need a device that they are of; add --set device=given.")
+
+
+@dataclass(frozen=True)
+class MemoryChainOptions:
+    """MemoryChain: how long something has to be kept in mind."""
+
+    length: int = 16
+    """Actions in an episode."""
+
+    def __post_init__(self) -> None:
+        if self.length < 2:
+            raise UserError(f"length must be at least 2 actions; {self.length} is not.")
+
+
+@dataclass(frozen=True)
+class KMemoryChainOptions:
+    """KMemoryChain: how far back what is asked for lies."""
+
+    lag: int = 4
+    """Steps since the bit that is to be told was seen."""
+
+    def __post_init__(self) -> None:
+        if self.lag < 1:
+            raise UserError(f"lag must be at least 1 step; {self.lag} is not.")
+
+
+@dataclass(frozen=True)
+class MaskedOptions(VectorOptions):
+    """MuJoCo robots of which positions or velocities alone are seen."""
+
+    time_feature: bool = False
+    """Append the time within the episode to the observation."""
+    time_limit: int = 0
+    """Steps after which an episode is cut, also the scale of the time feature; 0: the environment's own limit."""
+    visible: Literal["positions", "velocities", "all"] = "positions"
+    """What is shown."""
+    mask: Literal["true", "published_2409_01449", "published_2605_24709"] = "true"
+    """Where positions end: as the simulator has it, or as the papers' code has it for HalfCheetah."""
+    hidden_as: Literal["zeros", "nothing"] = "zeros"
+    """Keep the components that are not shown, as zeros, or leave them out."""
+
+
+@dataclass(frozen=True)
+class PopgymOptions:
+    """POPGym."""
+
+    previous: bool = True
+    """Append the last action, one-hot, and the last reward to the observation."""

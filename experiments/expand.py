@@ -236,6 +236,8 @@ def check_spaces(run: Run, spaces: Spaces | LabelledSpaces) -> None:
             f"{run.algorithm} gives {' or '.join(_WORDS[kind] for kind in gives)}; {run.env_id} wants {_WORDS[spaces.wants]}. "
             "Choose another environment, or another learner with --set algorithm=NAME."
         )
+    if dict(run.hyperparameters).get("cell", "none") != "none" and len(getattr(spaces, "obs_shape", ())) != 1:
+        raise UserError(f"a recurrent cell sees vectors, and {run.env_id} shows images; leave cell at none there.")
 
 
 def check_hyperparameters(run: Run) -> None:
@@ -249,6 +251,10 @@ def check_hyperparameters(run: Run) -> None:
         if name == "hidden" and not (isinstance(value, tuple) and all(type(n) is int and n > 0 for n in value)):
             raise UserError(f"hidden must be a list of positive widths, like [128, 128]; {value!r} is not.")
     make_options(run.env_id, dict(run.environment))
+    try:
+        algorithm(run.algorithm).settings(**dict(run.hyperparameters))
+    except ValueError as error:
+        raise UserError(f"{run.algorithm} cannot run so: {error}.") from None
     if measured := measured_run(run):
         check_hyperparameters(measured)
     if in_lanes(run) and _changes(run) != {"implementation"}:  # the defaults are sound, and torch can wait

@@ -13,13 +13,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.datasets.stream_options import PermutedOptions, RegressionOptions, UtilityStreamOptions
-from experiments.environment_options import AtariOptions, ImageOptions, RobotOptions, SeriesOptions, VectorOptions
+from experiments.environment_options import (
+    AtariOptions,
+    ImageOptions,
+    KMemoryChainOptions,
+    MaskedOptions,
+    MemoryChainOptions,
+    PopgymOptions,
+    RobotOptions,
+    SeriesOptions,
+    VectorOptions,
+)
 from experiments.errors import UserError
 
 SERIES = ("ETTm2", "ETTm2-generated")
 PERMUTED = ("permuted_digits",)
 REGRESSIONS = ("toy_changing_inputs", "toy_changing_sign")
 ROBOTS = ("UR-Reacher-2-v0", "Create-Mover-v0")
+MEMORY_CHAIN, K_MEMORY_CHAIN = "memory/MemoryChain-v0", "memory/KMemoryChain-v0"
 
 
 @dataclass(frozen=True)
@@ -104,6 +115,30 @@ FAMILIES: dict[str, Family] = {
         RobotOptions,
         "experiments.environments.robots:Robot",
         packages=lambda env_id: ("gymnasium",),
+    ),
+    "memory_chain": Family(
+        lambda env_id: env_id == MEMORY_CHAIN,
+        MemoryChainOptions,
+        "experiments.environments.memory_chain:MemoryChain",
+        packages=lambda env_id: ("gymnasium",),
+    ),
+    "k_memory_chain": Family(
+        lambda env_id: env_id == K_MEMORY_CHAIN,
+        KMemoryChainOptions,
+        "experiments.environments.memory_chain:KMemoryChain",
+        packages=lambda env_id: ("gymnasium",),
+    ),
+    "masked": Family(
+        lambda env_id: env_id.startswith("masked/"),
+        MaskedOptions,
+        "experiments.environments.masked_mujoco:Masked",
+        packages=lambda env_id: ("gymnasium", "mujoco"),
+    ),
+    "popgym": Family(
+        lambda env_id: env_id.startswith("popgym-"),
+        PopgymOptions,
+        "experiments.environments.popgym:Popgym",
+        packages=lambda env_id: ("gymnasium", "popgym"),
     ),
     "vector": Family(lambda env_id: True, VectorOptions, "experiments.environments.vector:Vector", packages=_vector_packages),
 }

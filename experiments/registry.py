@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 from algorithms.avg_settings import AVGSettings
 from algorithms.continual_settings import AdaUPGDSettings, UPGDSettings
-from algorithms.settings import StreamACSettings, StreamQSettings, StreamSARSASettings, StreamTDSettings
+from algorithms.settings import QRCSettings, StreamACSettings, StreamQSettings, StreamSARSASettings, StreamTDSettings
 from baselines.avg_settings import AVGSAC1Settings, AVGTD31Settings, IACSettings
 from baselines.continual_settings import (
     AdamRestartsSettings,
@@ -112,6 +112,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         "Stream SARSA", StreamSARSASettings, REINFORCEMENT, ("choice",), "algorithms.stream_sarsa:StreamSARSA"
     ),
     "stream_td": Algorithm("Stream TD", StreamTDSettings, REINFORCEMENT, ("prediction",), "algorithms.stream_td:StreamTD"),
+    "qrc": Algorithm("QRC", QRCSettings, REINFORCEMENT, ("choice",), "algorithms.qrc:QRC"),
     "classic_ac": Algorithm(
         "Classic AC", ClassicACSettings, REINFORCEMENT, ("vector", "choice"), "baselines.classic:ClassicAC"
     ),

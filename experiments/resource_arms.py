@@ -32,8 +32,14 @@ def learners(env_id: str, only: Collection[str] = ()) -> dict[str, registry.Algo
     return {
         name: record
         for name, record in known
-        if (name in only if only else record.loop != registry.SUPERVISED and env_id in TASKS[record.gives[0]])
+        if (name in only if only else _measured(name, record) and env_id in TASKS[record.gives[0]])
     }
+
+
+def _measured(name: str, record: registry.Algorithm) -> bool:
+    """Return whether a learner belongs here: one that has a recurrent cell by itself sees no images, and has `rtrl_cost`."""
+    recurrent = registry.hyperparameter_defaults(name).get("cell", "none") != "none"
+    return record.loop != registry.SUPERVISED and not recurrent
 
 
 def time_arms(env_id: str, seconds: float, only: Collection[str] = (), engines: bool = True) -> tuple[Arm, ...]:

@@ -5,8 +5,11 @@ Innermost first, as in the official Stream-X code; the raw episodic return and l
 - vectors (`vector.py`): simulator and time limit -> flattened observation -> action clipped -> time feature appended;
 - MinAtar (`minatar.py`): sticky actions -> planes of 0 and 1;
 - Atari (`atari.py`): no-op start -> frame skip and maximum -> episodic life -> fire -> 84 x 84 -> grey;
-- series to predict (`series.py`): rows -> memory trace;
-- robots (`robots.py`): robot -> the cycles that pass while the learner computes (`real_time.py`).
+- robots (`robots.py`): robot -> the cycles that pass while the learner computes (`real_time.py`);
+- chains to remember (`memory_chain.py`) and POPGym (`popgym.py`): simulator -> last action and reward appended, POPGym alone
+  -> flattened observation;
+- masked robots (`masked_mujoco.py`): simulator -> part of the observation hidden -> as vectors;
+- series to predict (`series.py`): rows -> memory trace.
 
 Reward scaling, observation normalisation and, for Atari, the stack of frames follow inside the learner.
 """

@@ -38,8 +38,9 @@ PACKAGES = {
 class Vector:
     """One simulator of Gymnasium, with its time limit, clipping and time feature."""
 
-    def __init__(self, env_id: str, options: VectorOptions):
-        self._inner = _make(env_id, options.time_limit)
+    def __init__(self, env_id: str, options: VectorOptions, inner: gymnasium.Env[Any, Any] | None = None):
+        """Make one by its id, or around an environment of Gymnasium that is there already."""
+        self._inner = _make(env_id, options.time_limit) if inner is None else flattened(inner)
         if options.contact_margin == "larger":
             take_larger_margin(env_id, self._inner)
         self._physics_errors = _physics_errors(env_id)
@@ -156,7 +157,7 @@ def _make(env_id: str, time_limit: int) -> gymnasium.Env[Any, Any]:
         raise UserError(
             f"{env_id} ends its episodes after {DM_CONTROL_EPISODE_STEPS} steps; time_limit={time_limit} is beyond."
         )
-    with warnings.catch_warnings(), _mujoco_quiet():
+    with warnings.catch_warnings(), mujoco_quiet():
         warnings.simplefilter("ignore")  # -v4 is deprecated upstream, and is what the papers used
         level, gymnasium.logger.min_level = gymnasium.logger.min_level, gymnasium.logger.ERROR
         try:
@@ -176,14 +177,19 @@ def _make(env_id: str, time_limit: int) -> gymnasium.Env[Any, Any]:
         raise UserError(
             f"{env_id} shows images; those that can be learnt from are Atari games, named like BreakoutNoFrameskip-v4."
         )
-    if not isinstance(env.observation_space, gym_spaces.Box) or len(env.observation_space.shape) != 1:
-        env = FlattenObservation(env)
-    return env
+    return flattened(env)
+
+
+def flattened(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+    """Return an environment that shows a vector; choices in what it shows become one-hot."""
+    if isinstance(env.observation_space, gym_spaces.Box) and len(env.observation_space.shape) == 1:
+        return env
+    return FlattenObservation(env)
 
 
 @contextmanager
-def _mujoco_quiet() -> Iterator[None]:
-    # Loading the -v4 models warns of an old attribute, into a log file in the working directory.
+def mujoco_quiet() -> Iterator[None]:
+    """Keep MuJoCo silent: loading the -v4 models warns of an old attribute, into a log file in the working directory."""
     import mujoco
 
     mujoco.set_mju_user_warning(lambda message: None)

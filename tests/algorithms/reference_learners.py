@@ -31,14 +31,17 @@ class ReferenceStreamAC:
         cut_reward_trace_on_truncation=True,
         centered_reward_variance=True,
         adaptive_bias_correction=True,
+        activation="leaky_relu",
+        one_sample_prior=False,
         frames=1,
     ):
-        self.actor = ReferenceNetwork(state["actor"], layer_norm)
-        self.critic = ReferenceNetwork(state["critic"], layer_norm)
+        self.actor = ReferenceNetwork(state["actor"], layer_norm, activation)
+        self.critic = ReferenceNetwork(state["critic"], layer_norm, activation)
         self.gamma, self.entropy = gamma, entropy
         self.bootstrap_on_truncation, self.reset_trace_on_truncation = bootstrap_on_truncation, reset_trace_on_truncation
         self.cut_reward_trace_on_truncation = cut_reward_trace_on_truncation
-        self.senses = ReferenceSenses(time_feature, frames, gamma, normalize_obs, normalize_reward, centered_reward_variance)
+        scaling = (normalize_obs, normalize_reward, centered_reward_variance, one_sample_prior)
+        self.senses = ReferenceSenses(time_feature, frames, gamma, *scaling)
         decay = gamma * lamda
         self.actor_optimizer, self.critic_optimizer = (
             ReferenceOptimizer(network, optimizer, alpha, kappa, decay, adaptive_bias_correction)
@@ -85,7 +88,8 @@ class ReferenceStreamAC:
         heads = self.actor(obs)
         if "logits" in heads:
             return torch.distributions.Categorical(logits=heads["logits"])
-        return torch.distributions.Normal(heads["mean"], nn.functional.softplus(heads["std"]))
+        std = heads["log_std"].exp() if "log_std" in heads else nn.functional.softplus(heads["std"])
+        return torch.distributions.Normal(heads["mean"], std)
 
     def _act(self, noise):
         with torch.no_grad():
@@ -120,18 +124,19 @@ class ReferenceActionValues:
         cut_reward_trace_on_truncation=True,
         centered_reward_variance=True,
         adaptive_bias_correction=True,
+        activation="leaky_relu",
+        one_sample_prior=False,
         cut="after_update",
         first_action="from_terminal_obs",
     ):
         self.rule, self.gamma, self.cut, self.first_action = rule, gamma, cut, first_action
-        self.network = ReferenceNetwork(state["q"], layer_norm)
+        self.network = ReferenceNetwork(state["q"], layer_norm, activation)
         self.optimizer = ReferenceOptimizer(self.network, optimizer, alpha, kappa, gamma * lamda, adaptive_bias_correction)
         self.epsilons = (epsilon_start, epsilon_end, exploration_fraction * schedule_steps)
         self.bootstrap_on_truncation, self.reset_trace_on_truncation = bootstrap_on_truncation, reset_trace_on_truncation
         self.cut_reward_trace_on_truncation = cut_reward_trace_on_truncation
-        self.senses = ReferenceSenses(
-            spaces.time_feature, spaces.frames, gamma, normalize_obs, normalize_reward, centered_reward_variance
-        )
+        scaling = (normalize_obs, normalize_reward, centered_reward_variance, one_sample_prior)
+        self.senses = ReferenceSenses(spaces.time_feature, spaces.frames, gamma, *scaling)
         self.choices, self.obs, self.greedy = 0, None, True
 
     def take_over(self, state):
@@ -212,15 +217,16 @@ class ReferenceTD:
         cut_reward_trace_on_truncation=True,
         centered_reward_variance=True,
         adaptive_bias_correction=True,
+        activation="leaky_relu",
+        one_sample_prior=False,
     ):
         self.gamma = gamma
         self.bootstrap_on_truncation, self.reset_trace_on_truncation = bootstrap_on_truncation, reset_trace_on_truncation
         self.cut_reward_trace_on_truncation = cut_reward_trace_on_truncation
-        self.network = ReferenceNetwork(state["v"], layer_norm)
+        self.network = ReferenceNetwork(state["v"], layer_norm, activation)
         self.optimizer = ReferenceOptimizer(self.network, optimizer, alpha, kappa, gamma * lamda, adaptive_bias_correction)
-        self.senses = ReferenceSenses(
-            spaces.time_feature, spaces.frames, gamma, normalize_obs, normalize_reward, centered_reward_variance
-        )
+        scaling = (normalize_obs, normalize_reward, centered_reward_variance, one_sample_prior)
+        self.senses = ReferenceSenses(spaces.time_feature, spaces.frames, gamma, *scaling)
         self.obs = None
 
     def take_over(self, state):

@@ -23,9 +23,9 @@ class WholeLayerNorm(nn.Module):
 
 
 class ReferenceNetwork(nn.Module):
-    """Hidden layers Linear (or Conv2d) - LayerNorm without affine - LeakyReLU, then linear heads."""
+    """Hidden layers Linear (or Conv2d) - LayerNorm without affine - LeakyReLU or tanh, then linear heads."""
 
-    def __init__(self, parameters, layer_norm):
+    def __init__(self, parameters, layer_norm, activation="leaky_relu"):
         super().__init__()
         convolutions, layers = [], []
         while f"convolutions.{len(convolutions)}.weight" in parameters:
@@ -43,21 +43,25 @@ class ReferenceNetwork(nn.Module):
             body.append(layer)
             if layer_norm:
                 body.append(WholeLayerNorm())
-            body.append(nn.LeakyReLU())
+            body.append(nn.Tanh() if activation == "tanh" else nn.LeakyReLU())
         self.body = nn.Sequential(*body)
         names = sorted({name.split(".")[1] for name in parameters if name.startswith("heads.")})
         self.heads = nn.ModuleDict({name: _linear(parameters, f"heads.{name}") for name in names})
+        if "log_std" in parameters:
+            self.log_std = nn.Parameter(parameters["log_std"].double())
         self.names = convolutions + [f"hidden.{i}" for i in range(len(layers))] + [f"heads.{name}" for name in names]
         self.linears = images + layers + [self.heads[name] for name in names]
 
     def forward(self, x):
         x = self.body(x)
-        return {name: head(x) for name, head in self.heads.items()}
+        free = {"log_std": self.log_std} if hasattr(self, "log_std") else {}
+        return {name: head(x) for name, head in self.heads.items()} | free
 
     def named(self):
         """Return {name in the agent's state: own parameter}."""
         layers = zip(self.names, self.linears, strict=True)
-        return {f"{name}.{part}": getattr(layer, part) for name, layer in layers for part in ("weight", "bias")}
+        named = {f"{name}.{part}": getattr(layer, part) for name, layer in layers for part in ("weight", "bias")}
+        return named | ({"log_std": self.log_std} if hasattr(self, "log_std") else {})
 
 
 def _linear(parameters, name):
@@ -147,9 +151,10 @@ class ReferenceSenses:
     The statistics keep every sample and ask NumPy for mean and variance: slow, and hard to get wrong.
     """
 
-    def __init__(self, time_feature, frames, gamma, normalize_obs, normalize_reward, centered):
+    def __init__(self, time_feature, frames, gamma, normalize_obs, normalize_reward, centered, prior=False):
         self.time_feature, self.frames, self.gamma = time_feature, frames, gamma
         self.normalize_obs, self.normalize_reward, self.centered = normalize_obs, normalize_reward, centered
+        self.prior, self.emptied = prior, False
         self.seen, self.shown, self.reward_traces = [], [], []
 
     def look(self, obs, first=False):
@@ -159,7 +164,10 @@ class ReferenceSenses:
             size = len(obs) - self.time_feature
             self.seen.append(obs[:size])
             variance = np.var(self.seen, axis=0, ddof=1) if len(self.seen) > 1 else np.ones(obs[:size].shape)
-            standard = (obs[:size] - np.mean(self.seen, axis=0)) / np.sqrt(variance + 1e-8)
+            mean = np.mean(self.seen, axis=0)
+            if self.prior:
+                mean, variance = with_one_more(self.seen)
+            standard = (obs[:size] - mean) / np.sqrt(variance + 1e-8)
             obs = np.concatenate([standard, obs[size:]])
         self.shown = [obs] * self.frames if first else [*self.shown[1:], obs]
         view = np.stack(self.shown) if self.frames > 1 else obs
@@ -169,8 +177,9 @@ class ReferenceSenses:
         """Take a reward in; return what is learnt from."""
         if not self.normalize_reward:
             return reward
-        before = self.reward_traces[-1] if self.reward_traces and not cut else 0.0
+        before = self.reward_traces[-1] if self.reward_traces and not cut and not self.emptied else 0.0
         self.reward_traces.append(self.gamma * before + reward)
+        self.emptied = self.prior and cut
         return reward / self.deviation()
 
     def deviation(self):
@@ -179,7 +188,17 @@ class ReferenceSenses:
         traces, variance = np.array(self.reward_traces), 1.0
         if n > 1:
             variance = np.var(traces, ddof=1) if self.centered else np.sum(traces**2) / (n - 1)
+        if self.prior:
+            variance = with_one_more(self.reward_traces)[1]
         return math.sqrt(variance + 1e-8)
+
+
+def with_one_more(samples):
+    """Return mean and variance of samples together with one more that has mean 0 and variance 1: half of it at +1 and at -1."""
+    samples = np.asarray(samples, np.float64)
+    count = len(samples) + 1
+    mean = samples.sum(0) / count
+    return mean, (((samples - mean) ** 2).sum(0) + 0.5 * (1 - mean) ** 2 + 0.5 * (-1 - mean) ** 2) / count
 
 
 def lookup(probabilities, u):
@@ -208,4 +227,5 @@ def policy_of(state, obs, layer_norm=True):
     """Return the action distribution of an agent's state; `obs` as the actor sees it."""
     with torch.no_grad():
         heads = ReferenceNetwork(state["actor"], layer_norm)(torch.as_tensor(obs, dtype=torch.float64))
-    return torch.distributions.Normal(heads["mean"], nn.functional.softplus(heads["std"]))
+        std = heads["log_std"].exp() if "log_std" in heads else nn.functional.softplus(heads["std"])
+        return torch.distributions.Normal(heads["mean"], std)

@@ -10,6 +10,8 @@ import torch
 from probes import ChoiceStream, RandomStream, generator, run_alone
 from reference_learners import ReferenceActionValues, ReferenceStreamAC, ReferenceTD
 
+from algorithms.settings import CellSettings
+
 
 class Comparison:
     """Compare what an agent did with what a reference did, and count how episodes ended."""
@@ -90,8 +92,12 @@ def assert_begun_as_the_options_say(agent, parameters):
     """
     alike = []
     for name, p in parameters.items():
-        if name.endswith("bias"):
+        if p.ndim == 1:  # a bias, or the logarithm of a standard deviation of 1
             assert not p.any(), name
+            continue
+        if name.startswith("heads.") and getattr(agent, "head_init", "sparse") == "orthogonal":
+            gain = 1.0 if name == "heads.value.weight" else 0.01
+            np.testing.assert_allclose(p @ p.T, gain**2 * np.eye(len(p)), atol=1e-6 * gain**2)
             continue
         zero = p.flatten(1) == 0
         units, inputs = zero.shape
@@ -207,8 +213,9 @@ def option_id(options):
 
 
 def assert_all_fields_are_among(agent_class, options):
-    """Check that a list of options leaves out none that the agent has."""
-    assert {name for tried in options for name in tried} == {f.name for f in dataclasses.fields(agent_class)}
+    """Check that a list of options leaves out none that the agent has; those of a recurrent cell have tests of their own."""
+    of_the_cell = {f.name for f in dataclasses.fields(CellSettings)} if issubclass(agent_class, CellSettings) else set()
+    assert {name for tried in options for name in tried} == {f.name for f in dataclasses.fields(agent_class)} - of_the_cell
 
 
 def linear_state(agent, spaces, weights):

@@ -14,6 +14,7 @@ from algorithms.agent import NoiseSpec, Spaces, leaves, map_state
 from algorithms.kernels import compiler_available, compiler_version
 from algorithms.lanes import Lanes
 from algorithms.networks import TORSOS
+from algorithms.qrc import QRC
 from algorithms.stream_ac import StreamAC
 from algorithms.stream_q import StreamQ
 from algorithms.stream_sarsa import StreamSARSA
@@ -162,6 +163,7 @@ MINATAR = Spaces((4, 10, 10), 6, discrete=True)
 FRAMES = Spaces((6, 6), 3, discrete=True, frames=2, obs_dtype="uint8")
 ATARI = Spaces((84, 84), 3, discrete=True, frames=4, obs_dtype="uint8")
 EXPLORING = {"exploration_fraction": 1.0, "schedule_steps": 60.0}
+RECURRENT = {"units": 5, "sparsity": 0.0, "readout": (7,)}
 LEARNERS = {
     "q": (StreamQ, EXPLORING, CHOICE),
     "q_frames": (StreamQ, EXPLORING | {"cut": "before_accumulation"}, FRAMES),
@@ -170,12 +172,17 @@ LEARNERS = {
     "sarsa": (StreamSARSA, EXPLORING | {"first_action": "from_first_obs"}, CHOICE),
     "td": (StreamTD, {}, Spaces((5,), 1, prediction=True)),
     "ac": (StreamAC, {"diagnostics": True}, CHOICE),
+    "qrc": (QRC, EXPLORING | RECURRENT | {"max_norm": 1.0}, CHOICE),
+    "rtu_ac": (StreamAC, RECURRENT | {"cell": "rtu", "free_std": True, "activation": "tanh"}, Spaces((5,), 1)),
+    "rtu_q": (StreamQ, EXPLORING | RECURRENT | {"cell": "rtu", "diagnostics": True, "taylor_correction": True}, CHOICE),
+    "gru_ac": (StreamAC, RECURRENT | {"cell": "gru", "gradient": "tbptt1"}, CHOICE),
+    "lstm_q": (StreamQ, EXPLORING | RECURRENT | {"cell": "lstm"}, CHOICE),
 }
 GROUPS = [
-    *(pytest.param(name, False, id=f"{name}-eager") for name in ("q", "q_frames", "sarsa", "td", "ac")),
+    *(pytest.param(name, False, id=f"{name}-eager") for name in LEARNERS if name not in ("q_image", "q_atari")),
     *(
         pytest.param(name, True, id=f"{name}-compiled", marks=needs_compiler)
-        for name in ("q", "q_image", "q_atari", "sarsa", "td", "ac")
+        for name in ("q", "q_image", "q_atari", "sarsa", "td", "ac", "qrc", "rtu_ac")
     ),
 ]
 # A step of the network for Atari takes as long as a thousand of the others.

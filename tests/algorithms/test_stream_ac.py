@@ -68,6 +68,10 @@ OPTIONS = [
     {"alpha_policy": 0.003, "alpha_value": 0.01},
     {"diagnostics": True},
     {"torso": "paper"},  # is for images and changes nothing here
+    {"activation": "tanh"},
+    {"one_sample_prior": True},
+    {"free_std": True},
+    {"head_init": "orthogonal"},
 ]
 
 

@@ -67,6 +67,8 @@ OPTIONS = [
     {"epsilon_start": 0.8, "epsilon_end": 0.3, "exploration_fraction": 0.4, "schedule_steps": 60.0},
     {"diagnostics": True},
     {"torso": "paper"},  # is for images and changes nothing here
+    {"activation": "tanh"},
+    {"one_sample_prior": True},
 ]
 
 

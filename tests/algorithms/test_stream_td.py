@@ -48,6 +48,8 @@ OPTIONS = [
     {"gamma": 0.7, "lamda": 0.5, "alpha": 0.02, "kappa": 1.3},
     {"diagnostics": True},
     {"torso": "paper"},  # is for images and changes nothing here
+    {"activation": "tanh"},
+    {"one_sample_prior": True},
 ]
 
 

@@ -25,6 +25,9 @@ FAMILIES = [
     ("Hopper-v4", "ppo1", SMALL, 500, (64,), False),
     ("CartPole-v1", "dqn1", {**SMALL, "target_network_frequency": 50}, 500, (64,), False),
     ("Create-Mover-v0", "stream_ac", {"environment": {"device": "jetson_nano"}}, 900, (64, 320), False),
+    ("memory/MemoryChain-v0", "qrc", {"units": 4, "hidden": (8,)}, 500, (64, 300), False),
+    ("masked/Hopper-v4", "stream_ac", {"cell": "rtu", "units": 4, "hidden": (8,)}, 500, (64,), False),
+    ("popgym-RepeatFirstEasy-v0", "stream_q", {"cell": "gru", "units": 4, "hidden": (8,)}, 500, (64,), False),
 ]
 
 
@@ -32,6 +35,8 @@ FAMILIES = [
 def test_run_killed_with_sigkill_ends_in_the_same_bytes(
     worker_factory: WorkerFactory, tmp_path: Path, env_id, algorithm, changes, steps, kills, compiled
 ):
+    if env_id.startswith("popgym-"):
+        pytest.importorskip("popgym")
     runs = tuple(make_run(env_id, seed, steps, algorithm, **changes) for seed in range(2))
     store, alone = Store(tmp_path / "killed"), Store(tmp_path / "alone")
     for step in kills:

@@ -1,0 +1,119 @@
+"""Networks with a recurrent cell between their hidden layers and their heads. See `algorithms.recurrent`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from algorithms.agent import State, map_state
+from algorithms.gated import GRU, LSTM
+from algorithms.networks import MLP, ActivationName, apply, init_parameters
+from algorithms.recurrent import Cell, Parameters, advance
+from algorithms.rtu import RTU
+from algorithms.settings import CellSettings
+
+ENCODER, CELL = "encoder.", "cell."
+
+
+class _Encoder(MLP):
+    """The hidden layers before the cell, without heads: [in_features] -> [width of the last]."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return self.features(x)
+
+
+@dataclass(frozen=True)
+class RecurrentNetwork:
+    """Hidden layers, a cell, hidden layers again, and heads, over one unbatched stream.
+
+    Attributes:
+        encoder: what stands before the cell.
+        cell: the recurrent layer.
+        readout: what stands behind it, heads included.
+        exact: gradients are those of real-time recurrent learning.
+    """
+
+    encoder: nn.Module
+    cell: Cell
+    readout: nn.Module
+    exact: bool
+
+    def init_parameters(self, generator: torch.Generator, sparsity: float, same_inputs_for_all_units: bool) -> Parameters:
+        """Return fresh parameters by name; `sparsity` is that of everything but the cell."""
+        return {
+            **_named(ENCODER, init_parameters(self.encoder, generator, sparsity, same_inputs_for_all_units)),
+            **_named(CELL, self.cell.init_parameters(generator)),
+            **init_parameters(self.readout, generator, sparsity, same_inputs_for_all_units),
+        }
+
+    def init_carry(self, parameters: Mapping[str, Tensor]) -> State:
+        """Return what an episode begins with."""
+        tracking = self.cell.init_tracking(_part(CELL, parameters)) if self.exact else {}
+        return {"hidden": self.cell.init_hidden(), **tracking}
+
+    def evaluate(self, parameters: Mapping[str, Tensor], carry: State, obs: Tensor, track: bool) -> tuple[Parameters, State]:
+        """Return what the heads say at an observation, {head: [size]}, and the carry after it. See `advance`."""
+        x = apply(self.encoder, _part(ENCODER, parameters), obs)
+        assert isinstance(x, Tensor)
+        hidden, carry = advance(self.cell, _part(CELL, parameters), carry, x, track)
+        return apply(self.readout, _part("", parameters), self.cell.output(hidden)), carry
+
+
+def reset_carry(carry: State, reset: Tensor) -> State:
+    """Forget the past where the flag is up: hidden state and sensitivities together."""
+    return map_state(lambda x: torch.where(reset, 0.0, x), carry)
+
+
+def recurrent_network(
+    obs_shape: tuple[int, ...],
+    hidden: tuple[int, ...],
+    heads: Mapping[str, int],
+    layer_norm: bool,
+    activation: ActivationName,
+    settings: CellSettings,
+) -> RecurrentNetwork:
+    """Return the network of a learner that has a recurrent cell; it sees a vector."""
+    if len(obs_shape) != 1:
+        raise ValueError(f"a recurrent cell sees vectors; observations of shape {obs_shape} want cell=none")
+    cell = make_cell(settings, inputs=hidden[-1] if hidden else obs_shape[0])
+    form, exact = (layer_norm, activation), settings.gradient == "rtrl"
+    return _recurrent_network(obs_shape[0], hidden, cell, settings.readout, tuple(heads.items()), form, exact)
+
+
+def make_cell(settings: CellSettings, inputs: int) -> Cell:
+    """Return the cell that a learner has chosen."""
+    if settings.cell == "rtu":
+        activations = (settings.rtu_recurrence, settings.rtu_output)
+        least, greatest = settings.rtu_radius
+        return RTU(inputs, settings.units, *activations, least, greatest, settings.rtu_fan, settings.taylor_correction)
+    return GRU(inputs, settings.units) if settings.cell == "gru" else LSTM(inputs, settings.units)
+
+
+@lru_cache(maxsize=64)
+def _recurrent_network(
+    inputs: int,
+    hidden: tuple[int, ...],
+    cell: Cell,
+    readout: tuple[int, ...],
+    heads: tuple[tuple[str, int], ...],
+    form: tuple[bool, ActivationName],
+    exact: bool,
+) -> RecurrentNetwork:
+    with torch.device("meta"):
+        encoder = _Encoder(inputs, hidden, {}, *form)
+        return RecurrentNetwork(encoder, cell, MLP(cell.features, readout, dict(heads), *form), exact)
+
+
+def _named(prefix: str, parameters: Parameters) -> Parameters:
+    return {prefix + name: p for name, p in parameters.items()}
+
+
+def _part(prefix: str, parameters: Mapping[str, Tensor]) -> Parameters:
+    """Return the parameters of one part of a network under its own names; the part without a prefix is all the rest."""
+    if not prefix:
+        return {name: p for name, p in parameters.items() if not name.startswith((ENCODER, CELL))}
+    return {name.removeprefix(prefix): p for name, p in parameters.items() if name.startswith(prefix)}
