@@ -37,6 +37,8 @@ from experiments.worker import DONE, Options
 LANES: dict[str, Value] = {"implementation": "lanes", "hidden": (8,)}
 REPLAY: dict[str, Value] = {"hidden": (8, 8), "buffer_size": 200, "batch_size": 8, "learning_starts": 50}
 ROLLOUT: dict[str, Value] = {"hidden": (8, 8), "rollout_steps": 128, "minibatch_size": 32, "epochs": 2}
+SMALL: dict[str, Value] = {"hidden": (8,)}
+RECURRENT: dict[str, Value] = {"units": 4, "hidden": (8,)}
 # More than a block of noise (1024 steps), and longer than an episode where episodes have a fixed length.
 ROWS = (
     Row("Hopper-v4", (Arm("", "stream_ac", {"hidden": (8,)}),), steps=1500, seeds=5, bin_width=1),
@@ -50,6 +52,12 @@ ROWS = (
     Row("ETTm2-generated", (Arm("", "stream_td"), Arm("", "classic_td")), steps=1500, seeds=2, bin_width=1),
     Row("MinAtar/Breakout-v1", (Arm("", "stream_q"),), steps=1500, seeds=3, bin_width=1),
     Row("BreakoutNoFrameskip-v4", (Arm("", "stream_q"),), steps=500, seeds=2, bin_width=1),
+    Row("Hopper-v4", tuple(Arm("", name, SMALL) for name in ("avg", "iac", "avg_sac1")), steps=1100, seeds=2, bin_width=1),
+    Row("Create-Mover-v0", (Arm("", "avg", SMALL),), 1100, seeds=2, bin_width=1, environment={"device": "jetson_nano"}),
+    Row("memory/MemoryChain-v0", (Arm("", "qrc", RECURRENT),), steps=1500, seeds=2, bin_width=1),
+    Row("masked/Hopper-v4", (Arm("", "stream_ac", {**RECURRENT, "cell": "rtu"}),), steps=1100, seeds=2, bin_width=1),
+    Row("popgym-RepeatFirstEasy-v0", (Arm("", "stream_q", {**RECURRENT, "cell": "gru"}),), steps=1100, seeds=1, bin_width=1),
+    Row("permuted_digits", (Arm("", "upgd", SMALL), Arm("", "s_ewc", SMALL)), steps=1500, seeds=2, bin_width=1),
 )
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
