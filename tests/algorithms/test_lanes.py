@@ -158,17 +158,18 @@ def test_compiled_lanes_equal_eager_lanes(full):
 # Other learners, images, choices --------------------------------------------------------------------------------------
 
 CHOICE = Spaces((5,), 3, discrete=True, time_feature=True)
-MINATAR = Spaces((4, 10, 10), 6, discrete=True)
+# Those of the games that `test_resume_families` plays, so that this run compiles them once. Breakout has 3 and 4 actions.
+MINATAR = Spaces((4, 10, 10), 3, discrete=True)
+ATARI = Spaces((84, 84), 4, discrete=True, frames=4, obs_dtype="uint8")
 # Small for the sake of the eager engine, which steps 32 lanes whatever their number.
 FRAMES = Spaces((6, 6), 3, discrete=True, frames=2, obs_dtype="uint8")
-ATARI = Spaces((84, 84), 3, discrete=True, frames=4, obs_dtype="uint8")
 EXPLORING = {"exploration_fraction": 1.0, "schedule_steps": 60.0}
 RECURRENT = {"units": 5, "sparsity": 0.0, "readout": (7,)}
 LEARNERS = {
     "q": (StreamQ, EXPLORING, CHOICE),
     "q_frames": (StreamQ, EXPLORING | {"cut": "before_accumulation"}, FRAMES),
     "q_image": (StreamQ, EXPLORING, MINATAR),
-    "q_atari": (StreamQ, EXPLORING, ATARI),
+    "q_atari": (StreamQ, EXPLORING | {"bootstrap_on_truncation": True}, ATARI),
     "sarsa": (StreamSARSA, EXPLORING | {"first_action": "from_first_obs"}, CHOICE),
     "td": (StreamTD, {}, Spaces((5,), 1, prediction=True)),
     "ac": (StreamAC, {"diagnostics": True}, CHOICE),

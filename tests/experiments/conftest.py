@@ -23,7 +23,7 @@ def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("COLUMNS", "200")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def worker_factory() -> Iterator[WorkerFactory]:
     factory = WorkerFactory()
     yield factory

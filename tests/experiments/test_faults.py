@@ -56,6 +56,19 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "runs")
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store to be copied, in which one run is finished."""
+    store = Store(tmp_path_factory.mktemp("trained") / "runs")
+    assert train_runs(KINDS["lanes"][:1], store, eager(), lambda: False) == DONE
+    return store.root
+
+
+@pytest.fixture
+def store_of_one(trained: Path, tmp_path: Path) -> Store:
+    return Store(shutil.copytree(trained, tmp_path / "runs"))
+
+
 @pytest.fixture
 def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
     return lambda module, *words: ask(capfd, monkeypatch, module, *words)
@@ -77,6 +90,20 @@ def stopped_with_two_checkpoints(store: Store, runs: Sequence[Run]) -> None:
     assert train_runs(runs, store, eager(ALWAYS), stop_after(3)) == STOPPED
     for run_ in runs:
         assert len(list((store.checkpoints_path / run_.run_id).glob("*.ckpt"))) == 2
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return stores to be copied, by the kind of runs that were stopped there."""
+    stores = {kind: Store(tmp_path_factory.mktemp("stopped") / "runs") for kind in KINDS}
+    for kind, store in stores.items():
+        stopped_with_two_checkpoints(store, KINDS[kind])
+    return {kind: store.root for kind, store in stores.items()}
+
+
+@pytest.fixture
+def stopped_store(kind: str, stopped: dict[str, Path], tmp_path: Path) -> Store:
+    return Store(shutil.copytree(stopped[kind], tmp_path / "runs"))
 
 
 # Disks
@@ -166,9 +193,8 @@ DAMAGES = (cut, scramble, make_folder)
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_run_whose_checkpoints_are_all_damaged_begins_anew_and_says_so(store, kind, damage):
-    runs = KINDS[kind]
-    stopped_with_two_checkpoints(store, runs)
+def test_run_whose_checkpoints_are_all_damaged_begins_anew_and_says_so(stopped_store, kind, damage):
+    store, runs = stopped_store, KINDS[kind]
     for path in store.checkpoints_path.glob(f"{runs[0].run_id}/*.ckpt"):  # in lanes the other one goes on
         damage(path)
     assert train_runs(runs, store, eager(ALWAYS), stop_after(5)) == STOPPED  # so that it is remembered
@@ -181,9 +207,8 @@ def test_run_whose_checkpoints_are_all_damaged_begins_anew_and_says_so(store, ki
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_older(store, kind, damage):
-    runs = KINDS[kind]
-    stopped_with_two_checkpoints(store, runs)
+def test_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_older(stopped_store, kind, damage):
+    store, runs = stopped_store, KINDS[kind]
     older = [int(min(store.checkpoints_path.glob(f"{run_.run_id}/*.ckpt")).stem) for run_ in runs]
     for run_ in runs:
         damage(max(store.checkpoints_path.glob(f"{run_.run_id}/*.ckpt")))
@@ -234,9 +259,8 @@ def test_result_cut_after_it_was_published_is_named_when_loaded_and_trained_agai
 
 
 @pytest.mark.parametrize("name", ["config.json", "result.json", "episodes.arrow", "provenance.json", None])
-def test_only_a_damaged_result_is_given_up_when_its_run_is_to_be_tried_again(store, name):
-    (run_,) = KINDS["lanes"][:1]
-    assert train_runs([run_], store, eager(), lambda: False) == DONE
+def test_only_a_damaged_result_is_given_up_when_its_run_is_to_be_tried_again(store_of_one, name):
+    store, (run_,) = store_of_one, KINDS["lanes"][:1]
     if name:
         cut(store.finished_path / run_.run_id / name)
     assert store.damaged(run_.run_id) == ([name] if name else [])
@@ -247,9 +271,8 @@ def test_only_a_damaged_result_is_given_up_when_its_run_is_to_be_tried_again(sto
 # What killed processes leave
 
 
-def test_litter_of_the_dead_is_swept_and_what_belongs_to_the_living_is_not(store):
-    living, (run_,) = Owner(), KINDS["lanes"][:1]
-    assert train_runs([run_], store, eager(), lambda: False) == DONE
+def test_litter_of_the_dead_is_swept_and_what_belongs_to_the_living_is_not(store_of_one):
+    store, living, (run_,) = store_of_one, Owner(), KINDS["lanes"][:1]
     killed = FORK.Process(target=lambda: store.claim("killed", Owner()))
     killed.start()
     killed.join()
@@ -509,9 +532,8 @@ def test_claim_of_before_places_were_recorded_is_judged_by_its_process(store):
 
 
 @pytest.mark.parametrize("name", ["._episodes.arrow", ".DS_Store", "._config.json"])
-def test_litter_of_another_system_in_a_finished_folder_is_not_read(store, name):
-    (run_,) = KINDS["lanes"][:1]
-    assert train_runs([run_], store, eager(), lambda: False) == DONE
+def test_litter_of_another_system_in_a_finished_folder_is_not_read(store_of_one, name):
+    store, (run_,) = store_of_one, KINDS["lanes"][:1]
     (store.finished_path / run_.run_id / name).write_bytes(b"\0\5\26\7 Mac OS X")
     assert set(store.load(run_.run_id)[2]) == {"episodes"}
     assert store.damaged(run_.run_id) == []

@@ -231,7 +231,7 @@ def test_diverged_lane_is_a_result_and_survives_a_stop(store):
 def test_compiled_run_killed_and_grouped_in_another_way_ends_in_the_same_bytes(worker_factory: WorkerFactory, store, tmp_path):
     runs = tuple(make_run("InvertedPendulum-v4", seed, 2000) for seed in range(3))
     worker = worker_factory.start(store, runs, Options(ALWAYS, compiled=True))
-    wait_until(lambda: min(newest(store, runs)) >= 64)
+    wait_until(lambda: min(newest(store, runs)) >= 64, seconds=300)
     worker.signal(signal.SIGKILL)
     assert worker.wait() == -signal.SIGKILL
     assert worker_factory.train(store, runs[:2], Options(NEVER, compiled=True)) == DONE
