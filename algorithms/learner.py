@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from algorithms import agent, settings
-from algorithms.agent import Spaces, State, Transition
+from algorithms.agent import Info, Spaces, State, Transition
 from algorithms.networks import apply, init_parameters, network
 from algorithms.normalization import init_reward_scaler, scale_reward
 from algorithms.obgd import Parameters, TraceOptimizer
 from algorithms.optimizers import make_optimizer
 from algorithms.perception import init_perception, see_acting
-from algorithms.recurrent_network import RecurrentNetwork, recurrent_network, reset_carry
+from algorithms.recurrent_network import RecurrentNetwork, recurrent_network, reset_carry, staleness
 
 
 class Learner(settings.LearnerSettings):
@@ -43,6 +43,8 @@ class Learner(settings.LearnerSettings):
             feedforward = self._network(state["obs"], heads)
             return {**state, name: init_parameters(feedforward, generator, self.sparsity, self.same_inputs_for_all_units)}
         parameters = net.init_parameters(generator, self.sparsity, self.same_inputs_for_all_units)
+        if self._staleness_window():
+            state = {**state, "staleness": {**state.get("staleness", {}), name: torch.zeros(())}}
         return {**state, name: parameters, "carry": {**state.get("carry", {}), name: net.init_carry(parameters)}}
 
     def _evaluate(
@@ -82,6 +84,29 @@ class Learner(settings.LearnerSettings):
         if "carry" not in state:
             return state
         return {**state, "carry": reset_carry(state["carry"], transition.restarted)}
+
+    def form(self, steps: int) -> str | None:
+        """Return the form of the step after so many: one in which staleness is told, or the only one (`agent.Varying`)."""
+        window = self._staleness_window()
+        return "staleness" if window and (steps + 1) % window == 0 else None
+
+    def _staleness_window(self) -> int:
+        return self.staleness_window if isinstance(self, settings.CellSettings) else 0
+
+    def _staleness(self, state: State, carries: Mapping[str, State], form: str | None) -> tuple[State, Info]:
+        """Return the state, and what it tells of how stale sensitivities were when last looked at, by network.
+
+        Args:
+            state: before the update of the step.
+            carries: what networks carry after the observation that is learnt from, by name.
+            form: that of the step.
+        """
+        if not isinstance(self, settings.CellSettings) or not self.staleness_window:
+            return state, {}
+        told = state["staleness"]
+        if form == "staleness":
+            told = {name: staleness(self, state[name], carry) for name, carry in carries.items()}
+        return {**state, "staleness": told}, {f"{name}_staleness": value for name, value in told.items()}
 
     def _network(self, obs: Tensor, heads: Mapping[str, int]) -> nn.Module:
         """Return the network without a cell for an observation as the learner sees it, and without parameters of its own."""

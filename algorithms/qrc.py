@@ -51,7 +51,7 @@ class QRC(ActionValues, settings.QRCSettings):
         """See the first observation of all, [*obs_shape], and choose the first action, []."""
         return self._act(see(state, obs, first=True), noise)
 
-    def step(self, state: State, transition: Transition, noise: Tensor) -> tuple[State, Tensor, Info]:
+    def step(self, state: State, transition: Transition, noise: Tensor, form: str | None = None) -> tuple[State, Tensor, Info]:
         """Learn from one transition and choose the next action; `info` holds the TD error and h(S, A)."""
         hyper = as_float32(state["hyper"])
         state, reward = self._scaled_reward(state, transition)
@@ -76,6 +76,7 @@ class QRC(ActionValues, settings.QRCSettings):
         (q_gradient,) = pull_back((one, zero))
         h, pull_back_h, h_carry = vjp(expected_delta, state["h"], has_aux=True)  # type: ignore[misc]
         (h_gradient,) = pull_back_h(one)
+        state, stale = self._staleness(state, {"q": q_carry, "h": h_carry}, form)
 
         # A trace that was cut decays to nothing at once; writing zeros over it would cost another pass over all of it.
         decay = torch.where(state["cut"], 0.0, self._trace_decay(state))
@@ -94,7 +95,7 @@ class QRC(ActionValues, settings.QRCSettings):
         state["q_trace"], state["h_trace"], state["bias_trace"] = q_trace, h_trace, bias_trace
         state["cut"] = self._episode_over(transition) | state["exploring"]
         state, next_action = self._act(self._turn(state, transition), noise)
-        return state, next_action, {"td_error": delta, "expected_td_error": h}
+        return state, next_action, {"td_error": delta, "expected_td_error": h, **stale}
 
     def _act(self, state: State, noise: Tensor) -> tuple[State, Tensor]:
         values, _ = self._values(state["q"], self._carry(state, "q"), state["obs"])

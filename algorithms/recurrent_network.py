@@ -35,12 +35,14 @@ class RecurrentNetwork:
         cell: the recurrent layer.
         readout: what stands behind it, heads included.
         exact: gradients are those of real-time recurrent learning.
+        window: steps whose inputs of the cell are kept, so that its sensitivities can be made anew.
     """
 
     encoder: nn.Module
     cell: Cell
     readout: nn.Module
     exact: bool
+    window: int = 0
 
     def init_parameters(self, generator: torch.Generator, sparsity: float, same_inputs_for_all_units: bool) -> Parameters:
         """Return fresh parameters by name; `sparsity` is that of everything but the cell."""
@@ -53,14 +55,34 @@ class RecurrentNetwork:
     def init_carry(self, parameters: Mapping[str, Tensor]) -> State:
         """Return what an episode begins with."""
         tracking = self.cell.init_tracking(_part(CELL, parameters)) if self.exact else {}
-        return {"hidden": self.cell.init_hidden(), **tracking}
+        carry = {"hidden": self.cell.init_hidden(), **tracking}
+        if self.window:
+            carry["seen"] = {"inputs": torch.zeros(self.window, self.cell.inputs), "count": torch.zeros(())}
+        return carry
 
     def evaluate(self, parameters: Mapping[str, Tensor], carry: State, obs: Tensor, track: bool) -> tuple[Parameters, State]:
         """Return what the heads say at an observation, {head: [size]}, and the carry after it. See `advance`."""
         x = apply(self.encoder, _part(ENCODER, parameters), obs)
         assert isinstance(x, Tensor)
-        hidden, carry = advance(self.cell, _part(CELL, parameters), carry, x, track)
+        seen = {"seen": carry["seen"]} if self.window else {}
+        if seen and track:
+            inputs = torch.cat([carry["seen"]["inputs"][1:], x.detach().unsqueeze(0)])
+            seen = {"seen": {"inputs": inputs, "count": carry["seen"]["count"] + 1}}
+        kept = {name: value for name, value in carry.items() if name != "seen"}
+        hidden, carry = advance(self.cell, _part(CELL, parameters), kept, x, track)
+        carry = {**carry, **seen}
         return apply(self.readout, _part("", parameters), self.cell.output(hidden)), carry
+
+
+def staleness(settings: CellSettings, parameters: Mapping[str, Tensor], carry: State) -> Tensor:
+    """Return |S - S*| / |S*| with S* as these parameters would have made it, []; NaN in an episode beyond the window."""
+    inputs, count = carry["seen"]["inputs"], carry["seen"]["count"]
+    cell = make_cell(settings, inputs.shape[1])
+    assert isinstance(cell, RTU)
+    anew = cell.made_anew(_part(CELL, parameters), inputs, count)
+    square = torch.stack([s.square().sum() for s in anew.values()]).sum()
+    apart = torch.stack([(s - carry["sensitivities"][name]).square().sum() for name, s in anew.items()]).sum()
+    return torch.where(count > inputs.shape[0], torch.nan, torch.sqrt(apart / square))
 
 
 def reset_carry(carry: State, reset: Tensor) -> State:
@@ -81,7 +103,8 @@ def recurrent_network(
         raise ValueError(f"a recurrent cell sees vectors; observations of shape {obs_shape} want cell=none")
     cell = make_cell(settings, inputs=hidden[-1] if hidden else obs_shape[0])
     form, exact = (layer_norm, activation), settings.gradient == "rtrl"
-    return _recurrent_network(obs_shape[0], hidden, cell, settings.readout, tuple(heads.items()), form, exact)
+    behind = (settings.readout, tuple(heads.items()))
+    return _recurrent_network(obs_shape[0], hidden, cell, *behind, form, exact, settings.staleness_window)
 
 
 def make_cell(settings: CellSettings, inputs: int) -> Cell:
@@ -102,10 +125,11 @@ def _recurrent_network(
     heads: tuple[tuple[str, int], ...],
     form: tuple[bool, ActivationName],
     exact: bool,
+    window: int,
 ) -> RecurrentNetwork:
     with torch.device("meta"):
         encoder = _Encoder(inputs, hidden, {}, *form)
-        return RecurrentNetwork(encoder, cell, MLP(cell.features, readout, dict(heads), *form), exact)
+        return RecurrentNetwork(encoder, cell, MLP(cell.features, readout, dict(heads), *form), exact, window)
 
 
 def _named(prefix: str, parameters: Parameters) -> Parameters:

@@ -152,6 +152,34 @@ class RTU:
             curvature[name] = carried_on(omega) + immediate
         return {"sensitivities": new, "curvature": curvature, "parameters": dict(parameters)}
 
+    def made_anew(self, parameters: Parameters, inputs: Tensor, count: Tensor) -> Parameters:
+        """Return the sensitivities that these parameters would have made of an episode, for linear recurrence.
+
+        Without an activation inside, h_t = sum_k lambda^(t-k) gamma W x_k with lambda = r exp(i theta). S_t is its derivative,
+        with every power taken at once instead of one step after the other.
+
+        Args:
+            parameters: of the cell.
+            inputs: what it saw, the newest last, [steps, inputs]; of those before the episode nothing is used.
+            count: how many of them are of the episode, [].
+        """
+        steps = inputs.shape[0]
+        age = torch.arange(steps - 1, -1, -1, dtype=inputs.dtype).unsqueeze(1)  # t - k
+        rate, theta = torch.exp(parameters["nu_log"]), torch.exp(parameters["theta_log"])
+        power = torch.where(age < count, torch.exp(-rate * age), 0.0)  # r^(t-k), [steps, units]
+        cosine, sine = power * torch.cos(theta * age), power * torch.sin(theta * age)
+        _, _, gamma = _coefficients(parameters)
+        real, imaginary = ((inputs @ parameters[name].t()) for name in ("real", "imaginary"))  # [steps, units]
+        past_a, past_b = cosine * real - sine * imaginary, cosine * imaginary + sine * real
+        growth = _normaliser_slope(parameters["nu_log"]) - gamma * rate * age  # d(gamma r^(t-k)) / dnu_log over r^(t-k)
+        seen_a, seen_b = (gamma * cosine).t() @ inputs, (gamma * sine).t() @ inputs
+        return {
+            "nu_log": torch.stack([(growth * past_a).sum(0), (growth * past_b).sum(0)]),
+            "theta_log": torch.stack([-(gamma * theta * age * past_b).sum(0), (gamma * theta * age * past_a).sum(0)]),
+            "real": torch.stack([seen_a, seen_b]),
+            "imaginary": torch.stack([-seen_b, seen_a]),
+        }
+
     def _slope(self, new_hidden: Tensor) -> Tensor:
         """Return f' at the step that led to a hidden state, [2, units]."""
         if self.recurrence == "tanh":

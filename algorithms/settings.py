@@ -95,6 +95,10 @@ class CellSettings:
     """Move an RTU's sensitivities along with its parameters, to first order; without it they are stale."""
     readout: tuple[int, ...] = field(default=(), metadata=LATER)
     """Width of each hidden layer between the cell and the heads."""
+    staleness_window: int = field(default=0, metadata=LATER)
+    """Tell every so many steps how far an RTU's sensitivities are from what its present parameters would have made; 0: never.
+
+    The inputs of so many steps are kept for it, and nothing is told of longer episodes."""
 
     def __post_init__(self) -> None:
         if self.units < 1:
@@ -102,6 +106,10 @@ class CellSettings:
         numbers = [x for x in self.rtu_radius if type(x) in (int, float)]
         if not (len(self.rtu_radius) == len(numbers) == 2 and 0 <= numbers[0] < numbers[1] <= 1):
             raise ValueError(f"rtu_radius must be two numbers with 0 <= least < greatest <= 1; {self.rtu_radius} is not")
+        if self.staleness_window and (self.cell, self.gradient, self.rtu_recurrence) != ("rtu", "rtrl", "linear"):
+            raise ValueError("staleness_window is for an RTU with linear recurrence and gradient rtrl alone")
+        if self.staleness_window < 0:
+            raise ValueError(f"staleness_window must be a number of steps, or 0 for never; {self.staleness_window} is not")
         if any(type(width) is not int or width < 1 for width in self.readout):
             raise ValueError(f"readout must be a list of positive widths, like [64]; {self.readout} is not")
 

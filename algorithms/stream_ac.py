@@ -65,7 +65,7 @@ class StreamAC(StreamLearner, settings.StreamACSettings):
         state = see(state, obs, first=True)
         return state, self._act(state, noise)
 
-    def step(self, state: State, transition: Transition, noise: Tensor) -> tuple[State, Tensor, Info]:
+    def step(self, state: State, transition: Transition, noise: Tensor, form: str | None = None) -> tuple[State, Tensor, Info]:
         """Learn from one transition and choose the next action; `info` holds the TD error."""
         h = as_float32(state["hyper"])
         state, reward = self._scaled_reward(state, transition)
@@ -82,6 +82,7 @@ class StreamAC(StreamLearner, settings.StreamACSettings):
         policy_gradient, new_actor_carry = grad(self._policy_objective, has_aux=True)(
             state["actor"], actor_carry, obs, transition.action, delta, h["entropy"]
         )
+        state, stale = self._staleness(state, {"actor": new_actor_carry, "critic": new_critic_carry}, form)
 
         optimizer, trace_decay = self._optimizer(), self._trace_decay(state)
         actor_hyper = {"alpha": h["alpha_policy"], "kappa": h["kappa_policy"]}
@@ -93,7 +94,7 @@ class StreamAC(StreamLearner, settings.StreamACSettings):
             critic_optimizer, state["critic"], delta, over, critic_hyper
         )
 
-        info = {"td_error": delta}
+        info = {"td_error": delta, **stale}
         if self.diagnostics:
             next_value = torch.where(no_bootstrap, 0.0, self._value(state["critic"], new_critic_carry, state["obs"])[0])
             info |= overshooting(delta, reward + h["gamma"] * next_value - self._value(state["critic"], critic_carry, obs)[0])

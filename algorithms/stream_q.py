@@ -46,11 +46,12 @@ class StreamQ(ActionValueLearner, settings.StreamQSettings):
         """See the first observation of all, [*obs_shape], and choose the first action, []."""
         return self._act(see(state, obs, first=True), noise)
 
-    def step(self, state: State, transition: Transition, noise: Tensor) -> tuple[State, Tensor, Info]:
+    def step(self, state: State, transition: Transition, noise: Tensor, form: str | None = None) -> tuple[State, Tensor, Info]:
         """Learn from one transition and choose the next action; `info` holds the TD error."""
         h = as_float32(state["hyper"])
         state, reward = self._scaled_reward(state, transition)
         obs, trace, carry = state["obs"], state["optimizer"]["trace"], self._carry(state, "q")
+        state, stale = self._staleness(state, {"q": carry}, form)
         state = see(state, transition.next_obs)
 
         no_bootstrap, over = self._no_bootstrap(transition), self._episode_over(transition)
@@ -62,7 +63,7 @@ class StreamQ(ActionValueLearner, settings.StreamQSettings):
         trained, parameters = self._optimizer().apply(state["optimizer"], state["q"], delta, over, hyper)
         state = {**state, "q": parameters, "optimizer": trained}
 
-        info = {"td_error": delta}
+        info = {"td_error": delta, **stale}
         if self.diagnostics:
             next_value = torch.where(no_bootstrap, 0.0, self._values(parameters, carry, state["obs"])[0].max())
             delta_after = reward + h["gamma"] * next_value - self._value_before(state, obs, transition.action)

@@ -20,11 +20,14 @@ class Throughput:
     """Processes side by side, each on its own core; above 1 only the learner with its environment is measured."""
     seconds: float = 1.5
     """Least time of one measurement."""
+    changes: tuple[str, ...] = field(default=(), metadata={"added_later": True})
+    """What the learner sets differently from its defaults, as key=value."""
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """Return what the learner sets differently from its defaults, as key=value."""
-        return (f"implementation={self.implementation}",) if self.implementation in ("sb3", "lanes") else ()
+        """Return the same with the form of a one-sample learner."""
+        form = (f"implementation={self.implementation}",) if self.implementation in ("sb3", "lanes") else ()
+        return (*form, *self.changes)
 
     @property
     def title(self) -> str:
@@ -64,6 +67,35 @@ class UpdateTime:
     def repeat_seconds(self) -> float:
         """Return the least time of one repeat: there are actions and updates."""
         return 2 * self.seconds
+
+
+@dataclass(frozen=True)
+class LearningStep:
+    """The time of one learning step of a recurrent network by exact gradients (`experiments.training.cells`)."""
+
+    cell: Literal["none", "rtu", "gru", "lstm"] = "rtu"
+    """What the network's layer is; `none` is a feed-forward one."""
+    units: int = 64
+    """Units of the layer."""
+    inputs: int = 64
+    """Size of what it sees. The paper does not say; with 64 its networks see what theirs see in most tasks."""
+    seconds: float = 1.0
+    """Least time of one measurement, in which there are at least three steps."""
+
+    def __post_init__(self) -> None:
+        for name in ("units", "inputs", "seconds"):
+            _positive(name, getattr(self, name))
+
+    @property
+    def title(self) -> str:
+        """Return what is measured."""
+        return f"{self.cell}, {self.units} units"
+
+    @property
+    def repeat_seconds(self) -> float:
+        """Return about how long one repeat takes. Sensitivities of gated units are multiplied at some 30 GFLOP/s."""
+        parts = {"gru": 3, "lstm": 8}.get(self.cell, 0)
+        return max(self.seconds, 3 * 2 * parts * self.units**3 * (self.units + self.inputs) / 3e10)
 
 
 @dataclass(frozen=True)

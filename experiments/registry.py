@@ -44,7 +44,7 @@ from baselines.settings import (
 )
 from experiments.errors import UserError, closest_names
 from experiments.families import family_of, options_class
-from experiments.measurements import ArithmeticSpeed, PeakMemory, Throughput, UpdateTime
+from experiments.measurements import ArithmeticSpeed, LearningStep, PeakMemory, Throughput, UpdateTime
 from experiments.provenance import exact_versions
 from experiments.spec import Run, Value
 
@@ -163,6 +163,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "throughput": Algorithm("throughput", Throughput, THROUGHPUT),
     "arithmetic": Algorithm("arithmetic", ArithmeticSpeed, RESOURCES),
     "update_time": Algorithm("update time", UpdateTime, RESOURCES),
+    "learning_step": Algorithm("learning step", LearningStep, RESOURCES),
     "peak_memory": Algorithm("peak memory", PeakMemory, RESOURCES),
 }
 

@@ -19,7 +19,7 @@ same graph operation by operation.
 Beside the times stands `core_share`, the share of its core's time that the process got: much less than 1 means that the
 machine had other work and that the times say more about it than about the learner.
 
-Memory: `experiments.training.memory`.
+Memory: `experiments.training.memory`. Recurrent cells of many sizes: `experiments.training.cells`.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from algorithms.lanes import Lanes
 from experiments import registry
 from experiments.errors import UserError
 from experiments.expand import measured_run
-from experiments.measurements import ArithmeticSpeed, PeakMemory, UpdateTime
+from experiments.measurements import ArithmeticSpeed, LearningStep, PeakMemory, UpdateTime
 from experiments.spec import Run
-from experiments.training import batch, memory
+from experiments.training import batch, cells, memory
 from experiments.training.context import Context, Unwatched
 from experiments.training.eager import EagerLane
 from experiments.training.reinforcement import Agents
@@ -66,13 +66,16 @@ def train(runs: Sequence[Run], context: Context) -> None:
 
 
 def measure(run: Run, context: Context) -> None:
-    """Measure and publish a table: of times, of memory (`memory.COLUMNS`) or of arithmetic."""
+    """Measure and publish a table: of times, of memory (`memory.COLUMNS`), of cells (`cells.COLUMNS`) or of arithmetic."""
     settings = registry.make_learner(run)
     torch.set_num_threads(1)
     names: tuple[str, ...]
     with pinned():
         if isinstance(settings, PeakMemory):
             names, rows = memory.COLUMNS, memory.rows(cast(Run, measured_run(run)), settings, run.steps)
+        elif isinstance(settings, LearningStep):
+            names = cells.COLUMNS
+            rows = cells.rows(settings, run.steps, context.lane_compiler(), _core_share)
         elif isinstance(settings, ArithmeticSpeed):
             names, rows = ("repeat", "quantity", "gflops", "core_share"), list(_arithmetic(settings, run.steps))
         else:

@@ -1,5 +1,6 @@
 """Recurrent cells: exact gradients against backpropagation through time, and what learners carry, keep and forget."""
 
+import dataclasses
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from algorithms.gated import GRU, LSTM
 from algorithms.lanes import Lanes
 from algorithms.qrc import QRC
 from algorithms.recurrent import advance
-from algorithms.recurrent_network import recurrent_network, reset_carry
+from algorithms.recurrent_network import recurrent_network, reset_carry, staleness
 from algorithms.rtu import RTU
 from algorithms.settings import CellSettings
 from algorithms.stream_ac import StreamAC
@@ -472,3 +473,59 @@ def test_cut_traces_begin_anew_with_the_next_update():
     for name in ("q", "h", "q_trace", "h_trace"):
         assert all(torch.equal(a, b) for a, b in zip(leaves(after[name]), leaves(fresh_one[name]), strict=True))
     assert after["bias_trace"] == fresh_one["bias_trace"] != 0
+
+
+# Staleness ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [1, 5, 8])
+def test_sensitivities_made_anew_are_those_that_were_tracked_with_the_same_parameters(steps):
+    cell = RTU(3, 4)
+    parameters, carry = fresh(cell, 3)
+    xs = torch.randn(8, 3, generator=generator(4), dtype=torch.float64)
+    for x in xs[8 - steps :]:
+        _, carry = loss_and_gradients(cell, parameters, carry, x, torch.ones(cell.features, dtype=torch.float64))
+    anew = cell.made_anew(parameters, xs, torch.tensor(float(steps)))
+    for name, s in carry["sensitivities"].items():
+        torch.testing.assert_close(anew[name], s, rtol=1e-9, atol=1e-9)
+
+
+STALE = {"hidden": (6,), "units": 4, "sparsity": 0.0, "staleness_window": 4}
+
+
+@pytest.mark.parametrize(
+    ("learner", "names", "still"),
+    [
+        (StreamAC(cell="rtu", **STALE), ("actor", "critic"), {"alpha_policy": 0.0, "alpha_value": 0.0}),
+        (StreamQ(cell="rtu", **STALE), ("q",), {"alpha": 0.0}),
+        (QRC(**STALE, alpha=0.05, alpha_h=0.05), ("q", "h"), {"alpha": 0.0, "alpha_h": 0.0}),
+    ],
+    ids=["stream_ac", "stream_q", "qrc"],
+)
+def test_sensitivities_are_stale_as_far_as_parameters_have_moved(learner, names, still):
+    for own, stale in ((learner, True), (dataclasses.replace(learner, **still), False)):
+        state, noise = own.init(generator(0), CHOICE), torch.full((own.noise(CHOICE).shape[0],), 0.5)
+        obs = torch.randn(CHOICE.obs_shape, generator=generator(1), dtype=torch.float64)
+        state, action = own.start(state, obs, noise)
+        told = []
+        for step in range(12):
+            over = step % 4 == 3
+            next_obs, first = torch.randn(2, *CHOICE.obs_shape, generator=generator(2 + step), dtype=torch.float64)
+            moment = transition(obs, action, 1.0, next_obs, over, False, first if over else next_obs)
+            state, action, info = own.step(state, moment, noise, form=own.form(step))
+            obs = first if over else next_obs
+            told.append([float(info[f"{name}_staleness"]) for name in names])
+        told = np.array(told)
+        assert (told[:3] == 0).all(), "nothing has been looked at"
+        assert (told[4:7] == told[3]).all(), "what was seen last is told on"
+        assert (told[[3, 7, 11]] > 1e-6).all() if stale else (told < 1e-6).all()
+
+
+def test_episode_longer_than_the_window_has_no_staleness():
+    cell = CellSettings(cell="rtu", units=3, staleness_window=2)
+    net = recurrent_network((5,), (6,), {"q": 2}, True, "leaky_relu", cell)
+    parameters = net.init_parameters(generator(0), 0.0, False)
+    carry = net.init_carry(parameters)
+    for expected_finite in (True, True, False):
+        _, carry = net.evaluate(parameters, carry, torch.ones(5), track=True)
+        assert bool(torch.isfinite(staleness(cell, parameters, carry))) is expected_finite

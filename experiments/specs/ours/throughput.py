@@ -32,6 +32,19 @@ ONE_SAMPLE = tuple(
 SCALING = (workers(2), workers(4))
 IMAGES = (lanes(2, "stream_q", "Stream Q"), lanes(2, "stream_sarsa", "Stream SARSA"), lanes(2, "classic_q", "Classic Q"))
 DQN1 = (Arm("DQN1", "throughput", {"learner": "dqn1", "lanes": 1, "seconds": 3.0}),)
+# Stream AC with an RTU of 192 units learnt by RTRL, and without it, in the sizes of arXiv:2605.24709.
+BEFORE_AND_AFTER = {"memory/MemoryChain-v0": ("[128]", "[]"), "masked/HalfCheetah-v4": ("[64]", "[64]")}
+
+
+def cells(env_id: str) -> tuple[Arm, ...]:
+    before, after = BEFORE_AND_AFTER[env_id]
+    both = f"[{before[1:-1]}{', ' * (after != '[]')}{after[1:-1]}]"
+    rtu = (f"hidden={before}", f"readout={after}", "cell=rtu")
+    return tuple(
+        Arm(f"Stream AC{name}, {number} lane{'s' * (number > 1)}", "throughput", {"lanes": number, "changes": changes})
+        for name, changes in (("-RTU", rtu), ("-FFN", (f"hidden={both}",)))
+        for number in (1, 2, 4, 8)
+    )
 
 
 def row(env_id: str, arms: tuple[Arm, ...], repeats: int = 5) -> Row:
@@ -67,6 +80,10 @@ EXPERIMENT = Experiment(
         "images": Preset(
             "MinAtar and Atari alone",
             tuple(row(env_id, IMAGES + DQN1) for env_id in ("MinAtar/Breakout-v1", "PongNoFrameskip-v4")),
+        ),
+        "recurrent": Preset(
+            "Stream AC with an RTU of 192 units, learnt by RTRL, and without it: MemoryChain, HalfCheetah by its positions",
+            tuple(row(env_id, cells(env_id)) for env_id in BEFORE_AND_AFTER),
         ),
         "one_sample": Preset(
             "the one-sample forms of PPO, SAC and TD3 on HalfCheetah-v4: stable-baselines3's own, ours on its parts, and lanes",

@@ -1,0 +1,63 @@
+"""RTU Fig. 3: robots of which positions (P) or velocities (V) alone are seen.
+
+MuJoCo and the true split of the observation, hidden components zero. The paper has Brax, with its own returns, and a mask of
+HalfCheetah that shows five velocities among the positions (`--set mask=published_2605_24709`): its numbers stand beside ours
+and are no target. Trace decay and bounds are those of the paper's code (preset `paper`) and of its draft (`draft`), whose
+MuJoCo results are of 5M frames. As in the code a time limit ends an episode, and actions are clipped to the bounds, which are
+-1 and 1.
+"""
+
+from experiments.spec import Arm, Experiment, Preset, Row
+from experiments.specs.rtu.arms import CODE_BOUND, DRAFT_BOUND, STREAM_AC, Settings, feedforward, recurrent
+
+BODIES = ("Ant", "HalfCheetah", "Hopper", "Walker2d")
+MASKS = {"P": "positions", "V": "velocities"}
+FRAMES, SEEDS = 2_000_000, 5
+ACTOR_CRITIC: Settings = {**STREAM_AC, "activation": "tanh", "free_std": True, "head_init": "orthogonal"}
+CODE: Settings = {**ACTOR_CRITIC, **CODE_BOUND, "lamda": 0.8}
+DRAFT: Settings = {**ACTOR_CRITIC, **DRAFT_BOUND, "lamda": 0.99}
+
+
+def arms(settings: Settings) -> tuple[Arm, ...]:
+    return (
+        recurrent("Stream AC-RTU", "stream_ac", settings, 64, 64),
+        feedforward("Stream AC-FFN", "stream_ac", settings, 64, 64),
+    )
+
+
+def rows(
+    bodies: tuple[str, ...], frames: int, seeds: int, settings: Settings = CODE, masks: str = "PV", bin_width: int = 100_000
+) -> tuple[Row, ...]:
+    return tuple(
+        Row(
+            f"masked/{body}-v4",
+            arms(settings),
+            steps=frames,
+            seeds=seeds,
+            bin_width=bin_width,
+            environment={"visible": MASKS[mask]},
+            panel=f"{body}, {mask}",
+        )
+        for mask in masks
+        for body in bodies
+    )
+
+
+EXPERIMENT = Experiment(
+    name="masked_mujoco",
+    title="Robots seen by halves",
+    source="RTU (arXiv:2605.24709), Fig. 3",
+    figure="learning_curves",
+    presets={
+        "paper": Preset("2M frames, 5 seeds; settings of the paper's code", rows(BODIES, FRAMES, SEEDS)),
+        "draft": Preset("2M frames, 5 seeds; settings of the paper's draft", rows(BODIES, FRAMES, SEEDS, DRAFT)),
+        "laptop": Preset(
+            "Hopper and Walker2d, settings of the draft, 200k frames, 5 seeds",
+            rows(("Hopper", "Walker2d"), 200_000, 5, DRAFT, bin_width=20_000),
+        ),
+        "quick": Preset(
+            "Hopper by its positions, settings of the draft, 40k frames, 2 seeds",
+            rows(("Hopper",), 40_000, 2, DRAFT, "P", bin_width=10_000),
+        ),
+    },
+)

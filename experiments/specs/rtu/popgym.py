@@ -1,0 +1,48 @@
+"""RTU Fig. 2: POPGym's Easy tasks, of which memory is worth little (HigherLower) to all (RepeatFirst).
+
+The package's games; the paper's came from a JAX port in which Autoencode cannot be learnt and CountRecall has two actions
+instead of 27. Settings are those of the paper's code (preset `paper`) and of its draft (`draft`). QRC is what the paper calls
+Q(lambda). The paper's PPO-RTU is not among the arms. Its line FFN names no algorithm: here both learners have a form without
+memory.
+"""
+
+from experiments.spec import Arm, Experiment, Preset, Row
+from experiments.specs.rtu.arms import CODE_BOUND, DRAFT_BOUND, STREAM_AC, Settings, feedforward, recurrent
+
+TASKS = ("AutoencodeEasy", "ConcentrationEasy", "CountRecallEasy", "HigherLowerEasy", "RepeatFirstEasy")
+FRAMES, SEEDS, POINTS = 5_000_000, 5, 25
+CODE: Settings = {**STREAM_AC, **CODE_BOUND, "lamda": 0.95}
+DRAFT: Settings = {**STREAM_AC, **DRAFT_BOUND, "lamda": 0.8, "entropy": 0.095}
+# Lambda and the length of exploration are the draft's, since the code's file of these settings is not public.
+QRC: Settings = {"lamda": 0.95, "max_norm": 1.0, "exploration_fraction": 0.2}
+
+
+def arms(stream_ac: Settings, frames: int) -> tuple[Arm, ...]:
+    return (
+        recurrent("Stream AC-RTU", "stream_ac", stream_ac, 64, 64),
+        recurrent("QRC-RTU", "qrc", QRC, 64, 64, schedule_steps=float(frames)),
+        feedforward("Stream AC-FFN", "stream_ac", stream_ac, 64, 64),
+        feedforward("QRC-FFN", "qrc", QRC, 64, 64, schedule_steps=float(frames)),
+    )
+
+
+def rows(tasks: tuple[str, ...], frames: int, seeds: int, stream_ac: Settings = CODE, points: int = POINTS) -> tuple[Row, ...]:
+    given = arms(stream_ac, frames)
+    return tuple(Row(f"popgym-{task}-v0", given, steps=frames, seeds=seeds, bin_width=frames // points) for task in tasks)
+
+
+EXPERIMENT = Experiment(
+    name="popgym",
+    title="Games that want memory",
+    source="RTU (arXiv:2605.24709), Fig. 2",
+    figure="popgym",
+    presets={
+        "paper": Preset("5M frames, 5 seeds; Stream AC as in the paper's code", rows(TASKS, FRAMES, SEEDS)),
+        "draft": Preset("5M frames, 5 seeds; Stream AC as in the paper's draft", rows(TASKS, FRAMES, SEEDS, DRAFT)),
+        "laptop": Preset(
+            "RepeatFirst and Concentration, 500k frames, 3 seeds",
+            rows(("ConcentrationEasy", "RepeatFirstEasy"), 500_000, 3, points=20),
+        ),
+        "quick": Preset("RepeatFirst, 50k frames, 1 seed", rows(("RepeatFirstEasy",), 50_000, 1, points=10)),
+    },
+)
