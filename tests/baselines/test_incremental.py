@@ -292,7 +292,7 @@ def test_a_lane_is_the_run_alone(case: str, compiled: bool) -> None:
     _, _, _, env_id = CASES[case]
     agents = {
         "sac": IncrementalSAC(hidden=(16, 16)),
-        "td3": IncrementalTD3(hidden=(16,)),  # one layer less: each of its two forms is compiled for three lanes and for one
+        "td3": IncrementalTD3(hidden=(16, 16)),
         "ppo": IncrementalPPO(run_steps=40.0),
     }
     agent: Any = agents[case]
