@@ -19,7 +19,7 @@ from analysis import curves, metrics, statistics
 from analysis.aggregates import Aggregates, budgets, departures
 from analysis.comparison import compare
 from analysis.curves import bin_returns, edges
-from analysis.figures import FigureData, comparison_of, metrics_of, reads_every_step, tables_of
+from analysis.figures import FigureData, comparison_of, metrics_of, reads_every_step, table_for_bins, tables_of
 from analysis.load import StoredRun
 from analysis.published import numbers_for
 from analysis.tables import render, render_metrics, table_of
@@ -126,12 +126,13 @@ class Metrics(OfKind):
 
     def bins(self, experiment: Experiment, row: Row, run: Run, stored: StoredRun, store: Store) -> Any:
         """Return the bins of every metric."""
-        if not stored.metrics:
+        table = {"metrics": stored.metrics, "episodes": stored.episodes}[table_for_bins(experiment)]
+        if not table:
             # A learner that diverged at once has told nothing about itself.
             if stored.result["status"] == "diverged":
                 return {}
             raise _holds_no("metrics", run, store)
-        return metrics_of(experiment)(stored.metrics, replace(row, steps=run.steps), dict(run.hyperparameters))
+        return metrics_of(experiment)(table, replace(row, steps=run.steps), dict(run.hyperparameters))
 
     def tabulate(self, runs: pd.DataFrame, binned: Mapping[str, Any]) -> pd.DataFrame:
         """Join bins; see `analysis.metrics`."""

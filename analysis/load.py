@@ -24,6 +24,8 @@ from experiments.store import Store, read_each
 
 EPISODE_COLUMNS = ("step", "episodic_return", "length")
 METRIC_COLUMNS = ("step",)
+# Of episodes in which time passed while the learner computed.
+TIMING_COLUMNS = ("seconds", "cycles", "missed_cycles")
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def _read(store: Store, run_id: str) -> StoredRun:
                 f"{store.finished_path / run_id} and run the experiment again."
             )
         # Of episodes only what is known here; the metrics are the learner's to name.
-        columns = needed if kind == "episodes" else tuple(names)
+        timing = tuple(name for name in TIMING_COLUMNS if name in names)
+        columns = (*needed, *timing) if kind == "episodes" else tuple(names)
         read_tables[kind] = {} if table is None else {name: table.column(name).to_numpy() for name in columns}
     return StoredRun(run_id, result, provenance, read_tables["episodes"], read_tables["metrics"])
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,43 @@ from experiments.errors import UserError
 PROFILES = Path(__file__).with_name("device_profiles.toml")
 # Not devices of the file: numbers that are set by hand, and time that is measured.
 GIVEN, MEASURED = "given", "measured"
+# A cycle that an agent exceeds by less than this share of it is not missed: of sums of decimal fractions.
+TOLERANCE = 1e-9
 # What the provenance of a run says whose time was measured.
 NOT_EXACT = "measured on the wall clock: the run cannot be repeated, and is not resumed exactly"
+
+
+@dataclass(frozen=True)
+class Computing:
+    """How long an agent computes.
+
+    Attributes:
+        action_seconds: seconds to choose an action.
+        learning_seconds: seconds of what it learns at once: an update from a sample, a batch, or all those of a rollout.
+        learning_every: its steps from one learning to the next.
+        learning_starts: its first steps, in which it does not learn.
+    """
+
+    action_seconds: float = 0.0
+    learning_seconds: float = 0.0
+    learning_every: int = 1
+    learning_starts: int = 0
+
+    def learning_after(self, step: int) -> float:
+        """Return how long it learns after one of its steps, counted from 1."""
+        learns = step > self.learning_starts and step % self.learning_every == 0
+        return self.learning_seconds if learns else 0.0
+
+    def steps_within(self, cycles: int, cycle_seconds: float) -> int:
+        """Return about how many steps it takes in so many cycles of a robot, ends of episodes left out."""
+        late = missed(self.action_seconds + self.learning_seconds, cycle_seconds)
+        begin = min(cycles, self.learning_starts)
+        return begin + int((cycles - begin) * self.learning_every / (self.learning_every + late))
+
+
+def missed(seconds: float, cycle_seconds: float) -> int:
+    """Return how many whole cycles end before somebody is ready who needs so many seconds from the beginning of the first."""
+    return max(0, math.ceil(seconds / cycle_seconds - TOLERANCE) - 1)
 
 
 @dataclass(frozen=True)
@@ -65,8 +100,8 @@ def update_seconds(device: str, learner: str, samples: int) -> float:
     )
 
 
-def computing(device: str, learner: str, settings: Any) -> dict[str, float | int]:
-    """Return how long a learner with these hyperparameters computes on a device, as options of a robot's environment."""
+def computing(device: str, learner: str, settings: Any) -> Computing:
+    """Return how long a learner with these hyperparameters computes on a device."""
     sizes = with_sizes(settings) if isinstance(settings, PPO | SAC | TD3 | DQN) else None
     every, starts = 1, 0
     if isinstance(sizes, PPO):
@@ -79,8 +114,7 @@ def computing(device: str, learner: str, settings: Any) -> dict[str, float | int
         every, starts = getattr(sizes, "train_frequency", 1), sizes.learning_starts + 1
     else:
         seconds = update_seconds(device, learner, 1)
-    learning = {"learning_seconds": seconds, "learning_every": every, "learning_starts": starts}
-    return {"action_seconds": devices()[device].action_seconds, **learning}
+    return Computing(devices()[device].action_seconds, seconds, every, starts)
 
 
 def filled(environment: Mapping[str, Any], given: Mapping[str, Any], learner: str, settings: Any) -> dict[str, Any]:
@@ -94,7 +128,7 @@ def filled(environment: Mapping[str, Any], given: Mapping[str, Any], learner: st
     """
     if environment.get("device") not in devices():
         return dict(environment)
-    found = computing(environment["device"], learner, settings)
+    found = asdict(computing(environment["device"], learner, settings))
     return {**environment, **{name: value for name, value in found.items() if name not in given}}
 
 

@@ -15,6 +15,7 @@ define as well
 
     metrics(table, row, hyperparameters) -> dict[str, numpy.ndarray]    other bins than `analysis.metrics.of_run`
     comparison(data: FigureData) -> pandas.DataFrame                    our numbers beside those in its column `published`
+    TABLE = "episodes"                                                  the bins are made of another table than `metrics`
     EVERY_STEP = True                                                   it reads the tables `metrics` themselves from the store
 
 Runs that an earlier report left (`analysis.kept`) have bins and a status, and are in no store.
@@ -86,6 +87,11 @@ def tables_of(experiment: Experiment) -> Callable[[pd.DataFrame], list[tuple[str
         _module(experiment), "tables", lambda numbers: [(experiment.title, numbers)]
     )
     return tables
+
+
+def table_for_bins(experiment: Experiment) -> str:
+    """Return the table of a run that a figure of metrics makes its bins of."""
+    return str(getattr(_module(experiment), "TABLE", "metrics"))
 
 
 def reads_every_step(experiment: Experiment) -> bool:

@@ -13,7 +13,7 @@ an agent has seen an observation at the beginning of a cycle and computes for so
   makes it wait: that takes time and misses no cycle. So does the choice of the first action. Until that is in force the
   robot holds `neutral`.
 
-How long an agent computes is given, as seconds of an action and of an update (`Computing`), which makes a stream as
+How long an agent computes is given, as seconds of an action and of an update (`devices.Computing`), which makes a stream as
 reproducible as any other. Or it is measured on the wall clock, from when the agent is shown something to when it acts. Such a
 stream depends on machine and moment: it cannot be repeated, and is not resumed exactly.
 
@@ -23,48 +23,14 @@ own time. Ours and plain: that actions change at the beginning of a cycle only, 
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-# A cycle that an agent exceeds by less than this share of it is not missed: of sums of decimal fractions.
-TOLERANCE = 1e-9
-
-
-@dataclass(frozen=True)
-class Computing:
-    """How long an agent computes.
-
-    Attributes:
-        action_seconds: seconds to choose an action.
-        learning_seconds: seconds of what it learns at once: an update from a sample, a batch, or all those of a rollout.
-        learning_every: its steps from one learning to the next.
-        learning_starts: its first steps, in which it does not learn.
-    """
-
-    action_seconds: float = 0.0
-    learning_seconds: float = 0.0
-    learning_every: int = 1
-    learning_starts: int = 0
-
-    def learning_after(self, step: int) -> float:
-        """Return how long it learns after one of its steps, counted from 1."""
-        learns = step > self.learning_starts and step % self.learning_every == 0
-        return self.learning_seconds if learns else 0.0
-
-    def missed_cycles(self, cycle_seconds: float) -> int:
-        """Return how many cycles it misses where it learns and acts within an episode."""
-        return missed(self.action_seconds + self.learning_seconds, cycle_seconds)
-
-
-def missed(seconds: float, cycle_seconds: float) -> int:
-    """Return how many whole cycles end before somebody is ready who needs so many seconds from the beginning of the first."""
-    return max(0, math.ceil(seconds / cycle_seconds - TOLERANCE) - 1)
+from experiments.devices import Computing, missed
 
 
 class RealTime(gymnasium.Wrapper[np.ndarray, np.ndarray, np.ndarray, np.ndarray]):

@@ -17,10 +17,10 @@ import numpy as np
 from gymnasium import spaces as gym_spaces
 
 from algorithms.agent import Spaces
-from experiments.devices import MEASURED
+from experiments.devices import MEASURED, Computing
 from experiments.environment_options import RobotOptions
 from experiments.environments.create_mover import CreateMover
-from experiments.environments.real_time import Computing, RealTime
+from experiments.environments.real_time import RealTime
 from experiments.environments.simulator import Moment
 from experiments.environments.ur_reacher import URReacher2
 

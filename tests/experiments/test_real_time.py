@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments import devices
+from experiments.devices import Computing, missed
 from experiments.environments import Environment
-from experiments.environments.real_time import Computing, RealTime, missed
+from experiments.environments.real_time import RealTime
 from experiments.environments.ur_reacher import URReacher2
 from experiments.errors import UserError
 from experiments.expand import check_hyperparameters, resolve

@@ -1,0 +1,43 @@
+"""AVG Fig. 21 and the talk: learning on board of a robot, with the time and the memory that a Jetson Nano has.
+
+Robots are simulated (`experiments.environments.ur_reacher`, `create_mover`) and go on while a learner computes
+(`real_time`). How long it computes is in `device_profiles.toml`; what of that is published, and what is ours, is said there.
+Hyperparameters, seeds and the robots' changes to SenseAct's tasks were not published. AVG has the configuration of Ant,
+HalfCheetah and Humanoid, PPO and SAC CleanRL's, all our choice, and so are seeds. Lengths are those after which policies were
+shown: 400k cycles of UR-Reacher-2 (4.4 hours of motion) and 100k of Create-Mover (4.2 hours).
+"""
+
+from experiments.robot_arms import AVG, PPO, SAC, SAC_100, row
+from experiments.spec import Experiment, Preset
+
+UR, CREATE = "UR-Reacher-2-v0", "Create-Mover-v0"
+
+EXPERIMENT = Experiment(
+    name="robots",
+    title="Learning on board of a robot",
+    source="AVG (arXiv:2411.15370), Fig. 21",
+    figure="robots",
+    kind="metrics",
+    presets={
+        "paper": Preset(
+            "400k cycles of UR-Reacher-2 and 100k of Create-Mover, 30 seeds; at a workstation too",
+            (
+                row(UR, 400_000, 30, 500),
+                row(CREATE, 100_000, 30, 500),
+                row(UR, 400_000, 30, 500, (AVG, SAC, PPO), "workstation", "UR-Reacher-2-v0, workstation"),
+                row(CREATE, 100_000, 30, 500, (AVG, SAC, PPO), "workstation", "Create-Mover-v0, workstation"),
+            ),
+        ),
+        "laptop": Preset(
+            "400k cycles of UR-Reacher-2 and 100k of Create-Mover, as published, 5 seeds, on board",
+            (row(UR, 400_000, 5, 500), row(CREATE, 100_000, 5, 500)),
+        ),
+        "quick": Preset(
+            "20k cycles of either robot, 2 seeds; SAC learns from step 5000 on, as ever",
+            (
+                row(UR, 20_000, 2, 250, (AVG, SAC, SAC_100, PPO)),
+                row(CREATE, 20_000, 2, 250, (AVG, SAC, SAC_100, PPO)),
+            ),
+        ),
+    },
+)
