@@ -85,3 +85,19 @@ class AdaUPGDSettings(UtilitySettings):
     """Decay of the second moment."""
     epsilon: float = 1e-5
     """Added to the root of the second moment."""
+
+
+@dataclass(frozen=True)
+class UtilityQualitySettings(LabelledSettings):
+    """What is measured of utilities while a network learns by plain SGD (UPGD, Figs. 2 and 12)."""
+
+    hidden: tuple[int, ...] = (50,)
+    """Width of each hidden layer."""
+    level: Literal["weight", "feature"] = "weight"
+    """Utilities of weights, or of hidden units."""
+    correlation: Literal["rank", "argsort"] = "rank"
+    """Spearman's coefficient, equal values sharing a rank; or the code's statistic, of sorted indices in the place of ranks."""
+    measured: Literal["before_update", "after_update"] = "before_update"
+    """Where utilities and true ones are taken; the code takes them after the update, with slopes from before it."""
+    window: int = 10
+    """Samples over which is averaged what it tells."""

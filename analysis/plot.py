@@ -77,6 +77,23 @@ COLOURS = {
     "ObGD": "#0b5cad",
     "SGD": "#c8601a",
     "Adam": "#2f9e6e",
+    # Learners of labelled streams: UPGD and its unprotecting form, what is without utilities, what resists forgetting.
+    "UPGD": "#0b5cad",
+    "UPGD-W": "#0b5cad",
+    "AdaUPGD": "#123a63",
+    "N-UPGD": "#5aa9d6",
+    "N-UPGD-W": "#5aa9d6",
+    "SGDW": "#c8601a",
+    "PGD": "#eeb384",
+    "S&P": "#e0a030",
+    "AdamW": "#2f9e6e",
+    "Adam with restarts": "#8fcbb8",
+    "S-EWC": "#6a4c93",
+    "S-MAS": "#b9a3d6",
+    "S-SI": "#b0306a",
+    "S-RWalk": "#7a1f1f",
+    "Continual backprop": "#4d4d4d",
+    "Generate and test": "#b59b1c",
 }
 # For arms that no paper knows, in the order in which a figure meets them.
 MORE_COLOURS = ("#a4508b", "#b59b1c", "#5b4fa2", "#5aa9d6", "#8c3b3b", "#4d4d4d")

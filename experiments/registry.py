@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from algorithms.avg_settings import AVGSettings
-from algorithms.continual_settings import AdaUPGDSettings, UPGDSettings
+from algorithms.continual_settings import AdaUPGDSettings, UPGDSettings, UtilityQualitySettings
 from algorithms.settings import QRCSettings, StreamACSettings, StreamQSettings, StreamSARSASettings, StreamTDSettings
 from baselines.avg_settings import AVGSAC1Settings, AVGTD31Settings, IACSettings
 from baselines.continual_settings import (
@@ -135,6 +135,9 @@ ALGORITHMS: dict[str, Algorithm] = {
     "dqn1": Algorithm("DQN1", DQN1, BATCH, ("choice",), lanes="baselines.incremental_dqn:IncrementalDQN", packages=SB3),
     "upgd": Algorithm("UPGD", UPGDSettings, SUPERVISED, ("label",), "algorithms.upgd_learners:UPGDLearner"),
     "adaupgd": Algorithm("AdaUPGD", AdaUPGDSettings, SUPERVISED, ("label",), "algorithms.upgd_learners:AdaUPGDLearner"),
+    "utility_quality": Algorithm(
+        "Utilities under SGD", UtilityQualitySettings, SUPERVISED, ("label",), "algorithms.utility_quality:UtilityQuality"
+    ),
     "sgd": Algorithm("SGD", SGDSettings, SUPERVISED, ("label",), "baselines.continual:SGD"),
     "pgd": Algorithm("PGD", PGDSettings, SUPERVISED, ("label",), "baselines.continual:PGD"),
     "shrink_and_perturb": Algorithm(

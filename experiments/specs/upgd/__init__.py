@@ -1,0 +1,1 @@
+"""The figures of UPGD (arXiv:2404.00781)."""

@@ -1,0 +1,103 @@
+"""The arms of permuted digits: ten learners with the settings that a search has found, and all settings of that search.
+
+The grids follow the paper's Table 1, thinned out to 9 to 81 settings of a learner. It has no experiment of its own.
+"""
+
+from itertools import product
+from typing import Any
+
+from experiments.spec import Arm
+
+NETWORK = {"hidden": (128, 64), "diagnostics": True}
+
+# Label, algorithm, what makes it what it is, and what the search varies.
+LEARNERS: tuple[tuple[str, str, dict[str, Any], dict[str, tuple[float, ...]]], ...] = (
+    ("SGDW", "sgd", {}, {"step_size": (0.1, 0.01, 0.001), "weight_decay": (0.0, 0.001, 0.01)}),
+    ("PGD", "pgd", {}, {"step_size": (0.1, 0.01, 0.001), "sigma": (0.005, 0.05, 0.5)}),
+    (
+        "S&P",
+        "shrink_and_perturb",
+        {},
+        {"step_size": (0.1, 0.01, 0.001), "sigma": (0.005, 0.05, 0.5), "weight_decay": (0.001, 0.01, 0.1)},
+    ),
+    (
+        "AdamW",
+        "adam",
+        {"epsilon": 1e-8},
+        {
+            "step_size": (0.01, 0.001, 0.0001),
+            "beta1": (0.0, 0.9),
+            "beta2": (0.99, 0.9999),
+            "weight_decay": (0.0, 0.01, 0.1),
+        },
+    ),
+    *(
+        (
+            label,
+            "upgd",
+            {"protecting": protecting},
+            {
+                "step_size": (0.1, 0.01, 0.001),
+                "sigma": (0.001, 0.01, 0.1),
+                "beta_utility": (0.9, 0.999, 0.9999),
+                "weight_decay": (0.0, 0.001, 0.01),
+            },
+        )
+        for label, protecting in (("UPGD-W", True), ("N-UPGD-W", False))
+    ),
+    *(
+        (
+            label,
+            algorithm,
+            {},
+            {
+                "step_size": (0.1, 0.01, 0.001),
+                "kappa": (0.01, 0.1, 1.0, 10.0),
+                "beta_importance": (0.9, 0.999),
+                "beta_weight": (0.99, 0.9999),
+            },
+        )
+        for label, algorithm in (("S-EWC", "s_ewc"), ("S-MAS", "s_mas"), ("S-SI", "s_si"), ("S-RWalk", "s_rwalk"))
+    ),
+)
+# What the search has found, by label; until it has been run, the paper's settings on permuted MNIST.
+BEST: dict[str, dict[str, float]] = {
+    "SGDW": {"step_size": 0.001, "weight_decay": 0.001},
+    "PGD": {"step_size": 0.001, "sigma": 0.05},
+    "S&P": {"step_size": 0.001, "sigma": 0.05, "weight_decay": 0.01},
+    "AdamW": {"step_size": 0.0001, "beta1": 0.0, "beta2": 0.99, "weight_decay": 0.0},
+    "UPGD-W": {"step_size": 0.01, "sigma": 0.1, "beta_utility": 0.9999, "weight_decay": 0.01},
+    "N-UPGD-W": {"step_size": 0.001, "sigma": 0.1, "beta_utility": 0.9, "weight_decay": 0.01},
+    "S-EWC": {"step_size": 0.001, "kappa": 0.001, "beta_importance": 0.9999, "beta_weight": 0.99},
+    "S-MAS": {"step_size": 0.001, "kappa": 0.1, "beta_importance": 0.9999, "beta_weight": 0.999},
+    "S-SI": {"step_size": 0.001, "kappa": 0.1, "beta_importance": 0.9999, "beta_weight": 0.999},
+    "S-RWalk": {"step_size": 0.001, "kappa": 10.0, "beta_importance": 0.99, "beta_weight": 0.999},
+}
+SHORT = {
+    "step_size": "alpha",
+    "sigma": "sigma",
+    "beta_utility": "beta_u",
+    "weight_decay": "lambda",
+    "beta1": "beta1",
+    "beta2": "beta2",
+    "kappa": "kappa",
+    "beta_importance": "beta_I",
+    "beta_weight": "beta_w",
+}
+
+
+def best() -> tuple[Arm, ...]:
+    return tuple(
+        Arm(label, algorithm, {**NETWORK, **fixed, **BEST[label]}, emphasised=label == "UPGD-W")
+        for label, algorithm, fixed, _ in LEARNERS
+    )
+
+
+def searched() -> tuple[Arm, ...]:
+    arms = []
+    for label, algorithm, fixed, grid in LEARNERS:
+        for values in product(*grid.values()):
+            chosen = dict(zip(grid, values, strict=True))
+            told = " ".join(f"{SHORT[name]} {value:g}" for name, value in chosen.items())
+            arms.append(Arm(f"{label}, {told}", algorithm, {**NETWORK, "diagnostics": False, **fixed, **chosen}))
+    return tuple(arms)

@@ -1,0 +1,42 @@
+"""The ten learners of UPGD's comparisons on permuted digits: real data for a machine without the paper's files. Ours.
+
+The paper's Figs. 3 to 5 are of permuted MNIST. This stand-in has scikit-learn's 1,797 digits of 8 x 8 pixels, tasks of 500 of
+them, a network of 128 and 64 hidden units, and settings of its own, from a search as in the paper's Table 1: by the mean online
+accuracy over the whole run, on seeds that are used for nothing else (preset `search`).
+"""
+
+from experiments.spec import Arm, Experiment, Preset, Row
+from experiments.specs.upgd.digits_arms import best, searched
+
+TASK = 500
+SEARCH_SEED = 1_000
+
+
+def row(arms: tuple[Arm, ...], tasks: int, seeds: int, bin_tasks: int, first_seed: int = 0) -> Row:
+    return Row(
+        "permuted_digits",
+        arms,
+        steps=tasks * TASK,
+        seeds=seeds,
+        bin_width=bin_tasks * TASK,
+        environment={"task_steps": TASK},
+        first_seed=first_seed,
+        panel="permuted digits (stand-in)",
+    )
+
+
+EXPERIMENT = Experiment(
+    name="permuted_digits",
+    title="Ten learners on permuted digits",
+    source="ours, after UPGD (arXiv:2404.00781), Figs. 3 to 5",
+    figure="continual",
+    kind="metrics",
+    presets={
+        "paper": Preset("400 tasks of 500 samples, 20 seeds", (row(best(), 400, 20, 4),)),
+        "laptop": Preset("200 tasks, 10 seeds", (row(best(), 200, 10, 4),)),
+        "quick": Preset("40 tasks, 2 seeds", (row(best(), 40, 2, 2),)),
+        "search": Preset(
+            "all settings of the search, 100 tasks, 2 seeds of its own", (row(searched(), 100, 2, 4, first_seed=SEARCH_SEED),)
+        ),
+    },
+)

@@ -1,0 +1,61 @@
+"""The arms of UPGD's toy regressions, Figs. 10 and 11. It has no experiment of its own.
+
+Networks of two linear layers, 64 and 32 wide as in the code (the paper's text says 300 and 150: `--set hidden=[300,150]`).
+Hyperparameters are the paper's Table 3 and the code's lists; sigma of PGD and S&P is the code's, half of what the paper prints
+(`--set pgd.sigma_scale=2`). First the changing inputs, then the changing sign.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments.spec import Arm, Preset, Row, Value
+
+NETWORK: dict[str, Value] = {"hidden": (64, 32), "activation": "linear", "step_size": 0.01}
+TASK = 200
+# A point of the figures is the mean over 20 tasks.
+POINT = 20 * TASK
+
+
+def arm(label: str, algorithm: str, emphasised: bool = False, **settings: Any) -> Arm:
+    return Arm(label, algorithm, {**NETWORK, **settings}, emphasised)
+
+
+def upgd(label: str, beta: float, sigma: float, **settings: Any) -> Arm:
+    own = {"beta_utility": beta, "sigma": sigma, "weight_decay": 0.0, **settings}
+    return arm(label, "upgd", emphasised=settings.get("protecting", True), **own)
+
+
+COMMON = (
+    arm("SGD", "sgd", weight_decay=0.0),
+    arm("SGD, one linear layer", "sgd", weight_decay=0.0, hidden=()),
+    arm("PGD", "pgd", sigma=0.05),
+    arm("S&P", "shrink_and_perturb", sigma=0.5, weight_decay=0.1),
+)
+SECOND = {"order": "second"}
+NOT_PROTECTING = {"protecting": False}
+
+
+def arms(first_order: tuple[float, float]) -> tuple[Arm, ...]:
+    """Return all arms; UPGD of first order has other settings (beta, sigma) in the two problems."""
+    return (
+        *COMMON,
+        upgd("N-UPGD", 0.999, 0.1, **NOT_PROTECTING),
+        upgd("N-UPGD, second order", 0.0, 0.1, **NOT_PROTECTING, **SECOND),
+        upgd("UPGD", *first_order),
+        upgd("UPGD, second order", 0.0, 0.1, **SECOND),
+    )
+
+
+def presets(env_id: str, first_order: tuple[float, float]) -> dict[str, Preset]:
+    """Return the presets of one problem."""
+    own = arms(first_order)
+
+    def row(steps: int, seeds: int, bin_width: int = POINT) -> Row:
+        return Row(env_id, own, steps=steps, seeds=seeds, bin_width=bin_width, environment={"task_steps": TASK})
+
+    return {
+        "paper": Preset("the published protocol: 1M samples in 5,000 tasks, 20 seeds", (row(1_000_000, 20),)),
+        "laptop": Preset("200k samples in 1,000 tasks, 10 seeds", (row(200_000, 10),)),
+        "quick": Preset("40k samples in 200 tasks, 3 seeds", (row(40_000, 3, 5 * TASK),)),
+    }
