@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis import plot
-from analysis.budget import paper_budget, sentences
+from analysis.budget import paper_budget, sentences, short_steps
 from analysis.figures import FigureData
 from analysis.plot import INK, MUTED
 from analysis.published import Curve, Numbers
@@ -30,9 +30,13 @@ SPREAD_ROOM = 1.5
 WIDEST_LINE = 2
 # A reference line that would press our curves into the lower third of a panel is named above them instead.
 REFERENCE_ROOM = 3.0
+# So for a published value of a later step.
+LATER_ROOM = 1.5
 DASHES = (0, (3.2, 1.6))
 LONG_DASHES = (0, (7, 2.5))
 PUBLISHED, REFERENCE = "published curve", "reference"
+# One value at a step that our curves do not reach, within the panel or far off.
+LATER, FAR = "published later", "published later, far off"
 
 
 def curves(
@@ -74,6 +78,10 @@ def curves(
             tables.append(_published(axes, row, arm.label, theirs, last, colour, 4.5 if strong else 3.5))
     table = _joined(tables)
     low, high = _limits(table)
+    later = _later(row, numbers, place, last, low - (high - low), low + LATER_ROOM * (high - low))
+    if len(later):
+        high = _draw_later(axes, later, colours, low, high)
+        table = _joined([table, later])
     line = numbers.reference(place) if reference else None
     if line is not None:
         high = _reference(axes, line, low, high)
@@ -134,6 +142,40 @@ def _reference(axes: Axes, line: tuple[str, float], low: float, high: float) -> 
     return high + 0.16 * (high - low)
 
 
+def _later(row: Row, numbers: Numbers, place: str, last: int, lowest: float, highest: float) -> pd.DataFrame:
+    """Return what is published of the arms as one value each, at a step that our curves do not reach.
+
+    Values beyond `lowest` and `highest` are `FAR`.
+    """
+    found = []
+    for arm in row.arms:
+        curve = numbers.curve(place, arm.label, row.bin_width)
+        if curve is not None and len(curve.steps) == 1 and curve.steps[0] > last:
+            found.append({"algorithm": arm.label, "step": curve.steps[0], "value": curve.values[0]})
+    if not found:
+        return pd.DataFrame(columns=NUMBERS)
+    table = pd.DataFrame(found).assign(panel=row.panel_name, env_id=row.env_id)
+    return table.assign(part=np.where(table["value"].between(lowest, highest), LATER, FAR))
+
+
+def _draw_later(axes: Axes, later: pd.DataFrame, colours: Mapping[str, str], low: float, high: float) -> float:
+    """Draw values of later steps as marks at the right edge, or name them where they are far off; return the upper limit."""
+    near = later["part"] == LATER
+    edge = axes.get_yaxis_transform()
+    for one in later[near].itertuples():
+        colour = plot.lighter(colours[one.algorithm], 0.2)
+        axes.plot(1.0, one.value, marker="<", markersize=5, color=colour, transform=edge, clip_on=False, zorder=6)
+    tops = later.loc[near, "value"]
+    top = max([high, *(value + 0.06 * (max(high, value) - low) for value in tops)])
+    far = later[~near]
+    for line, one in enumerate(far.itertuples()):
+        arrow = "\N{UPWARDS ARROW}" if one.value > high else "\N{DOWNWARDS ARROW}"
+        text = f"{one.algorithm} at {short_steps(one.step)}: {plot.short_number(one.value)} {arrow}"
+        style: dict[str, Any] = {"ha": "left", "va": "top", "fontsize": 6.5, "color": colours[one.algorithm]}
+        axes.text(0.03, 0.98 - 0.09 * line, text, transform=axes.transAxes, **style)
+    return top + 0.12 * len(far) * (top - low)
+
+
 def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     filled = [table.reindex(columns=NUMBERS) for table in tables if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=NUMBERS)
@@ -174,6 +216,9 @@ def line_keys(drawn: pd.DataFrame) -> list[Any]:
     ]
     if PUBLISHED in parts:
         keys.append(Line2D([], [], color=MUTED, linewidth=1.0, linestyle=DASHES, label="published"))
+    if LATER in parts:
+        at = " or ".join(short_steps(step) for step in sorted(drawn.loc[drawn["part"] == LATER, "step"].unique()))
+        keys.append(Line2D([], [], color=MUTED, linestyle="none", marker="<", markersize=5, label=f"published, at {at} steps"))
     for name in drawn.loc[drawn["part"] == REFERENCE, "algorithm"].unique():
         style: dict[str, Any] = {"color": plot.COLOURS["DQN"], "linewidth": 0.9, "linestyle": LONG_DASHES}
         keys.append(Line2D([], [], **style, label=f"{name}, from the literature"))

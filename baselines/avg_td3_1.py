@@ -53,6 +53,8 @@ class AVGTD31(AVGTD31Settings):
             state[f"{name}_target"] = agent.map_state(torch.clone, state[name])
         if self.scale_td_error:
             state["td_scale"] = init_td_scale()
+        if self.diagnostics:
+            state["actor_gradient_norm"] = torch.zeros(())  # of its last turn
         return state
 
     def form(self, steps: int) -> bool:
@@ -83,7 +85,6 @@ class AVGTD31(AVGTD31Settings):
         state["critics_adam"], state["critics"] = adam(
             state["critics_adam"], state["critics"], critic_gradient, state["hyper"]["critic_lr"], **rates
         )
-        actor_norm = torch.zeros_like(goal)
         if form:
             climbed = state["critics"]["q1"]
 
@@ -91,7 +92,8 @@ class AVGTD31(AVGTD31Settings):
                 return -action_value(climbed, obs, self._best(actor, obs, h), self.feature_norm, h["feature_floor"])
 
             gradient = grad(actor_loss)(state["actor"])
-            actor_norm = gradient_norm(gradient)
+            if self.diagnostics:
+                state["actor_gradient_norm"] = gradient_norm(gradient)
             state["actor_adam"], state["actor"] = adam(
                 state["actor_adam"], state["actor"], gradient, state["hyper"]["actor_lr"], **rates
             )
@@ -100,7 +102,8 @@ class AVGTD31(AVGTD31Settings):
 
         info = {"td_error": errors[0]}
         if self.diagnostics:
-            info |= {"actor_gradient_norm": actor_norm, "critic_gradient_norm": gradient_norm(critic_gradient)}
+            info["actor_gradient_norm"] = state["actor_gradient_norm"]
+            info["critic_gradient_norm"] = gradient_norm(critic_gradient)
         state = see_acting(state, transition.acting_obs, transition.restarted)
         return state, self._act(state, noise), info
 

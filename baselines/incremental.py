@@ -38,6 +38,8 @@ class OneSample:
         for name in ("buffer_size", "batch_size", "rollout_steps", "minibatch_size", "epochs", "train_frequency"):
             if getattr(self, name, 1) != 1:
                 raise ValueError(f"in lanes {name} is 1; use implementation=sb3 for {name}={getattr(self, name)}")
+        if getattr(self, "diagnostics", False):
+            raise ValueError("in lanes it tells nothing of its gradients; use implementation=sb3 for diagnostics=true")
 
 
 class OneTransition(OneSample):

@@ -118,6 +118,8 @@ class SAC:
     """Append the time to the observation: CleanRL does not. Overrides the option of the environment."""
     sizes: Sizes = field(default="as_given", metadata={"added_later": True})
     """`derived`: batch and learning starts no larger than the buffer; see `with_sizes`."""
+    diagnostics: bool = field(default=False, metadata={"added_later": True})
+    """Tell with every update how long the gradients of actor and critics are; not in lanes."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,8 @@ class TD3:
     """Append the time to the observation: CleanRL does not. Overrides the option of the environment."""
     sizes: Sizes = field(default="as_given", metadata={"added_later": True})
     """`derived`: batch and learning starts no larger than the buffer; see `with_sizes`."""
+    diagnostics: bool = field(default=False, metadata={"added_later": True})
+    """Tell with every update how long the gradients of actor and critics are; not in lanes."""
 
 
 @dataclass(frozen=True)

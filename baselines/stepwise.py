@@ -42,6 +42,8 @@ class Stepwise(BaseAlgorithm):
     """What the models share: one stream, one step at a time, and a state that can be saved after each of them."""
 
     vectors: dict[str, nn.Parameter]
+    # What the model tells of its last updates, by name, where that is asked for.
+    told: dict[str, float]
     optimizers: dict[str, torch.optim.Optimizer]
 
     @staticmethod
@@ -61,6 +63,7 @@ class Stepwise(BaseAlgorithm):
         self.stream: gymnasium.Env[Any, Any] = cast(Any, self.env).envs[0]
         self._last_obs: np.ndarray = self._see(self.stream.reset()[0], first=True)
         self._last_episode_starts: np.ndarray = np.ones(1, bool)
+        self.told = {}
 
     def _see(self, obs: np.ndarray, first: bool) -> np.ndarray:
         """Return what the networks see of an observation, as a batch of one; `first` says that it begins an episode."""
@@ -247,6 +250,7 @@ class OffPolicy(Stepwise):
     learning_starts: int
     batch_size: int
     gamma: float
+    _learner: Any
     replay_buffer: Any
     critic: Any
     critic_target: Any
@@ -301,7 +305,13 @@ class OffPolicy(Stepwise):
         target = batch.rewards[:, 0] + (1 - batch.dones[:, 0]) * self.gamma * next_value
         q1, q2 = self._values(self._critic_layers, batch.observations, batch.actions)
         critic_loss = ((q1 - target) ** 2).mean() + ((q2 - target) ** 2).mean()
-        descend(critic_loss, self.critic.optimizer, self.vectors["critic"])
+        self._descend("critic", critic_loss)
+
+    def _descend(self, name: str, loss: Tensor, inputs: list[nn.Parameter] | None = None) -> None:
+        """Make one gradient step of the actor or the critics, and tell how long the gradient was where that is asked for."""
+        descend(loss, self.optimizers[name], self.vectors[name], inputs=inputs)
+        if self._learner.diagnostics:
+            self.told[f"{name}_gradient_norm"] = float(torch.linalg.vector_norm(cast(Tensor, self.vectors[name].grad)))
 
     def _buffer(self) -> tuple[Any, tuple[str, ...]]:
         return self.replay_buffer, ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
@@ -342,7 +352,7 @@ class StepwiseSAC(OffPolicy, sb3.SAC):
             for _ in range(self._learner.policy_frequency):  # as many updates as steps were left out
                 action, log_prob = self._sample(obs)
                 actor_loss = (self._entropy_weight() * log_prob - self._least(self._critic_layers, obs, action)).mean()
-                descend(actor_loss, self.actor.optimizer, self.vectors["actor"], inputs=self._actor_parameters)
+                self._descend("actor", actor_loss, self._actor_parameters)
                 if self.log_ent_coef is not None:
                     self._update_entropy_weight(obs)
 

@@ -13,7 +13,7 @@ import stable_baselines3 as sb3
 import torch
 from torch import Tensor
 
-from baselines.stepwise import Layers, OffPolicy, adam, descend, forward, layers
+from baselines.stepwise import Layers, OffPolicy, adam, forward, layers
 
 if TYPE_CHECKING:
     from baselines.settings import TD3
@@ -51,7 +51,7 @@ class StepwiseTD3(OffPolicy, sb3.TD3):
             action = self._act(self._actor_layers, batch.observations)
             pair = torch.cat([batch.observations, action], 1)
             actor_loss = -forward(self._critic_layers[0], pair, torch.relu).mean()
-            descend(actor_loss, self.actor.optimizer, self.vectors["actor"], inputs=self._actor_parameters)
+            self._descend("actor", actor_loss, self._actor_parameters)
             for name in ("actor", "critic"):
                 self.vectors[f"{name}_target"].data.lerp_(self.vectors[name].data, self.tau)
 

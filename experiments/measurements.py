@@ -156,3 +156,33 @@ class ArithmeticSpeed:
 def _positive(name: str, number: float) -> None:
     if not number > 0:
         raise UserError(f"{name} must be positive; {number:g} is not.")
+
+
+@dataclass(frozen=True)
+class SquashedNormal:
+    """What squashing does to a normal distribution (`experiments.training.squashed`). It is computed: one repeat is enough."""
+
+    quantity: Literal["entropy", "density"] = "entropy"
+    """Entropy with and without squashing, or the density of the squashed action."""
+    deviations: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)
+    """Standard deviations before squashing."""
+    mean: float = 0.0
+    """Mean before squashing."""
+    points: int = 401
+    """Actions between -1 and 1 at which a density is computed."""
+
+    def __post_init__(self) -> None:
+        if not self.deviations or not all(isinstance(number, int | float) and number > 0 for number in self.deviations):
+            raise UserError(f"deviations must be a list of positive numbers; {self.deviations!r} is not.")
+        if self.points < 2:
+            raise UserError(f"points must be at least 2; {self.points} is not.")
+
+    @property
+    def title(self) -> str:
+        """Return what is computed."""
+        return f"{self.quantity} of a squashed normal"
+
+    @property
+    def repeat_seconds(self) -> float:
+        """Return about how long it takes."""
+        return 0.1

@@ -44,7 +44,7 @@ from baselines.settings import (
 )
 from experiments.errors import UserError, closest_names
 from experiments.families import family_of, options_class
-from experiments.measurements import ArithmeticSpeed, LearningStep, PeakMemory, Throughput, UpdateTime
+from experiments.measurements import ArithmeticSpeed, LearningStep, PeakMemory, SquashedNormal, Throughput, UpdateTime
 from experiments.provenance import exact_versions
 from experiments.spec import Run, Value
 
@@ -73,6 +73,7 @@ SUPERVISED = Loop("experiments.training.supervised:train", lanes=True)
 BATCH = Loop("experiments.training.batch:train")
 THROUGHPUT = Loop("experiments.training.throughput:train", measures=True)
 RESOURCES = Loop("experiments.training.resources:train", measures=True)
+SQUASHED = Loop("experiments.training.squashed:train", measures=True)
 
 # What an environment may want of a learner: the field `wants` of its spaces.
 Wanted = Literal["vector", "choice", "prediction", "label"]
@@ -167,6 +168,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "arithmetic": Algorithm("arithmetic", ArithmeticSpeed, RESOURCES),
     "update_time": Algorithm("update time", UpdateTime, RESOURCES),
     "learning_step": Algorithm("learning step", LearningStep, RESOURCES),
+    "squashed_normal": Algorithm("squashed normal", SquashedNormal, SQUASHED),
     "peak_memory": Algorithm("peak memory", PeakMemory, RESOURCES),
 }
 

@@ -7,7 +7,7 @@ bands. The axis is logarithmic where values span orders of magnitude. The paper 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,9 +48,13 @@ NUMBERS = ["panel", "env_id", "algorithm", "metric", "step", "mean", "ci90", "ci
 
 def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     """Draw every metric of every environment; return the means drawn."""
-    rows = data.preset.rows
     recorded = [name for name in names(data.curves) if not name.endswith(MAXIMUM)]
-    shown = [name for name in TITLES if name in recorded] + [name for name in recorded if name not in TITLES]
+    return draw_metrics(data, [name for name in TITLES if name in recorded] + [name for name in recorded if name not in TITLES])
+
+
+def draw_metrics(data: FigureData, shown: Sequence[str], titles: Mapping[str, str] = TITLES) -> tuple[Figure, pd.DataFrame]:
+    """Draw some metrics of every environment, a panel each in their order; return the means drawn."""
+    rows = data.preset.rows
     columns = max(len(shown), 1) if len(rows) > 1 else max(min(len(shown), MOST_COLUMNS), 1)
     lines = len(rows) if len(rows) > 1 else max(math.ceil(len(shown) / columns), 1)
     panel = PANEL_WIDTH if len(rows) == 1 else NARROW_PANEL
@@ -67,7 +71,7 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
             axes.set_axis_on()
             numbers.append(_panel(axes, name, row, here[here["metric"] == name], runs, colours))
             if i == 0:
-                plot.set_title(axes, TITLES.get(name, name), panel - 0.15)
+                plot.set_title(axes, titles.get(name, name), panel - 0.15)
             below = len(shown) - columns <= j if len(rows) == 1 else i == len(rows) - 1
             axes.set_xlabel("environment steps" if below else "", labelpad=2)
             if len(rows) > 1 and j == 0:

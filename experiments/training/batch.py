@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from baselines.batch import build
@@ -19,9 +20,12 @@ from experiments.registry import environment_options, make_learner, requirements
 from experiments.spec import Run
 from experiments.training.context import Context, Interrupted, Watcher
 from experiments.training.episodes import EpisodeLog
+from experiments.training.metrics import MetricsLog
 
 # A replay buffer can take gigabytes: the time between two checkpoints is at least so many times what the last one took.
 REST_AFTER_SAVING = 20
+# Lengths of the gradients of actor and critics.
+TOLD = 2
 
 
 class Stream:
@@ -35,6 +39,8 @@ class Stream:
         except ValueError as error:
             raise UserError(f"{run.algorithm} cannot run on {run.env_id}: {error}") from None
         self.episodes = EpisodeLog(self.environment.timing_columns)
+        # Of those that are asked to tell something of themselves; the others' checkpoints know nothing of it.
+        self.metrics = MetricsLog() if getattr(learner, "diagnostics", False) else None
         self.diverged_at: int | None = None
         self.seconds = 0.0
         self.resumed_at: list[int] = []
@@ -52,12 +58,17 @@ class Stream:
             self.model.step()
         except (Diverged, SimulationDivergedError):
             self.diverged_at = self.steps
+        # Nothing before actor and critics have both learnt: a table has the same columns in every row.
+        if self.metrics is not None and len(self.model.told) == TOLD:
+            self.metrics.record(self.steps, {name: np.array([value]) for name, value in self.model.told.items()}, 0)
         if self.environment.episode != episode:
             self.episodes.record(self.steps, self.environment.last_episode, self.environment.last_timing)
 
     def get_state(self) -> dict[str, Any]:
         """Return what the rest of the run depends on, as plain data; arrays are its own, to be written before the next step."""
+        told = {} if self.metrics is None else {"metrics": self.metrics.get_state(), "told": dict(self.model.told)}
         return {
+            **told,
             "model": self.model.get_state(),
             "environment": self.environment.get_state(),
             "episodes": self.episodes.get_state(),
@@ -71,6 +82,9 @@ class Stream:
         self.environment.set_state(state["environment"])
         self.model.set_state(state["model"])
         self.episodes.set_state(state["episodes"])
+        if self.metrics is not None:
+            self.metrics.set_state(state["metrics"])
+            self.model.told = dict(state["told"])
         self.seconds, self.restarted = state["seconds"], state["restarted"]
         self.resumed_at = [*state["resumed_at"], self.steps]
 
@@ -125,9 +139,16 @@ def _train(run: Run, context: Context) -> None:
     }
     if stream.restarted:
         provenance["resume"] = checkpoint.RESTARTED
+<<<<<<< HEAD
     if is_measured(dict(run.environment)):
         provenance["time"] = NOT_EXACT
     context.publish(run, {"episodes": stream.episodes.table()}, result, provenance)
+=======
+    tables = {"episodes": stream.episodes.table()}
+    if stream.metrics is not None and (told := stream.metrics.table()):
+        tables["metrics"] = told
+    context.publish(run, tables, result, provenance)
+>>>>>>> f01f4ac
     stream.environment.close()
 
 

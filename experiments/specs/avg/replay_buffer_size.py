@@ -1,11 +1,13 @@
-"""AVG Fig. 1: what happens to SAC, TD3 and PPO when the replay buffer shrinks, and a learner that needs none.
+"""AVG Fig. 1: what happens to SAC, TD3 and PPO when the replay buffer shrinks, and learners that need none.
 
+AVG has its published configurations, IAC that of an example (`baselines.avg_settings`); both learn from the newest transition.
 CleanRL's hyperparameters: the paper names CleanRL for PPO and TD3, for SAC it is our choice. How batch and learning starts
 follow a small buffer was not published: `sizes = "derived"`, see `baselines.batch`. That PPO's buffer is its rollout is
 inferred. A size of 1 is the one-sample form of each learner and CleanRL's size its plain form, the runs of other figures.
 """
 
 from experiments.spec import Arm, Experiment, Preset, Row, Value
+from experiments.specs.avg.arms import IAC, avg
 from experiments.specs.baselines import LANES
 from experiments.specs.simulator import as_published
 
@@ -33,8 +35,15 @@ def arms(buffers: tuple[int, ...], rollouts: tuple[int, ...], **changes: Value) 
     return (*replaying, *(sized("ppo", size) for size in rollouts), *STREAMING)
 
 
+def incremental(env_id: str) -> tuple[Arm, ...]:
+    """Return the learners of the paper that store nothing."""
+    return (avg(env_id, emphasised=True), IAC)
+
+
 PAPER = arms((1, 10, 100, 1_000, 10_000, 100_000, 1_000_000), (1, 100, 1_000, 2_048, 10_000))
 LAPTOP = arms(FEWER, (1, 100, 1_000, 2_048), learning_starts=5_000)
+NEWEST = (*(sized(algorithm, 1) for algorithm in ONE_SAMPLE), *STREAMING)
+FEW = dict.fromkeys((arm.label for arm in NEWEST), 3)
 QUICK = arms((1, 10, 100_000), (1, 100, 1_000), learning_starts=1_000)
 
 EXPERIMENT = Experiment(
@@ -45,7 +54,9 @@ EXPERIMENT = Experiment(
     presets={
         "paper": Preset(
             "the published protocol: 10M steps, 30 seeds; the value is the mean return of the last 10k steps",
-            as_published(*(Row(env_id, PAPER, steps=10_000_000, seeds=30, bin_width=10_000) for env_id in TASKS)),
+            as_published(
+                *(Row(env_id, PAPER + incremental(env_id), steps=10_000_000, seeds=30, bin_width=10_000) for env_id in TASKS)
+            ),
         ),
         "laptop": Preset(
             "60k steps of HalfCheetah, 30k of Hopper, 3 seeds (after 30k of HalfCheetah TD3 has not yet learnt what a small"
@@ -55,9 +66,18 @@ EXPERIMENT = Experiment(
                 Row("Hopper-v4", LAPTOP, steps=30_000, seeds=3, bin_width=10_000),
             ),
         ),
+        "newest": Preset(
+            "those that learn from the newest transition alone, 1M steps, 8 seeds, two tasks",
+            as_published(
+                *(
+                    Row(env_id, NEWEST + incremental(env_id), steps=1_000_000, seeds=8, bin_width=10_000, fewer_seeds=FEW)
+                    for env_id in ("HalfCheetah-v4", "Ant-v4")
+                )
+            ),
+        ),
         "quick": Preset(
             "the message in minutes: one task, 12k steps, 2 seeds; SAC and TD3 learn from step 1000 on (our choice)",
-            (Row("HalfCheetah-v4", QUICK, steps=12_000, seeds=2, bin_width=2_000),),
+            (Row("HalfCheetah-v4", QUICK + incremental("HalfCheetah-v4"), steps=12_000, seeds=2, bin_width=2_000),),
         ),
     },
 )

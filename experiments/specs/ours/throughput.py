@@ -31,6 +31,10 @@ ONE_SAMPLE = tuple(
 )
 SCALING = (workers(2), workers(4))
 IMAGES = (lanes(2, "stream_q", "Stream Q"), lanes(2, "stream_sarsa", "Stream SARSA"), lanes(2, "classic_q", "Classic Q"))
+OF_AVG = (
+    *(lanes(number, "avg", "AVG") for number in (1, 2, 4, 8)),
+    *(lanes(2, learner, name) for learner, name in (("iac", "IAC"), ("avg_sac1", "SAC-1"), ("avg_td3_1", "TD3-1"))),
+)
 DQN1 = (Arm("DQN1", "throughput", {"learner": "dqn1", "lanes": 1, "seconds": 3.0}),)
 # Stream AC with an RTU of 192 units learnt by RTRL, and without it, in the sizes of arXiv:2605.24709.
 BEFORE_AND_AFTER = {"memory/MemoryChain-v0": ("[128]", "[]"), "masked/HalfCheetah-v4": ("[64]", "[64]")}
@@ -89,6 +93,7 @@ EXPERIMENT = Experiment(
             "the one-sample forms of PPO, SAC and TD3 on HalfCheetah-v4: stable-baselines3's own, ours on its parts, and lanes",
             (row("HalfCheetah-v4", BATCH[:3] + ONE_SAMPLE),),
         ),
+        "avg": Preset("AVG and the incremental learners of its paper on HalfCheetah-v4", (row("HalfCheetah-v4", OF_AVG),)),
         "quick": Preset(
             "Stream AC on HalfCheetah-v4 and Ant-v4", tuple(row(e, (lanes(8),), 3) for e in ("HalfCheetah-v4", "Ant-v4"))
         ),
