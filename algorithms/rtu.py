@@ -123,14 +123,13 @@ class RTU:
         """
         g, phi, _ = _coefficients(parameters)
         slope = self._slope(new_hidden)
+        turned = phi * _by_part(-1.0, 1.0, phi.ndim)
 
         def carried_on(s: Tensor) -> Tensor:
-            """Return J s for one parameter's sensitivities, [2, *shape]."""
+            """Return J s for one parameter's sensitivities, [2, *shape]: [g a - phi b, g b + phi a] times the slopes."""
             if s.ndim > 2:
-                own_g, own_phi, own_slope = g.unsqueeze(-1), phi.unsqueeze(-1), slope.unsqueeze(-1)
-            else:
-                own_g, own_phi, own_slope = g, phi, slope
-            return torch.stack([own_slope[0] * (own_g * s[0] - own_phi * s[1]), own_slope[1] * (own_g * s[1] + own_phi * s[0])])
+                return slope.unsqueeze(-1) * (g.unsqueeze(-1) * s + turned.unsqueeze(-1) * s.flip(0))
+            return slope * (g * s + turned * s.flip(0))
 
         first = self._immediate(parameters, hidden, x)
         old = tracking["sensitivities"]
@@ -197,13 +196,12 @@ class RTU:
         real, imaginary = ((parameters[name] * x).sum(-1) for name in ("real", "imaginary"))
         rate, theta = torch.exp(parameters["nu_log"]), torch.exp(parameters["theta_log"])
         growth = _normaliser_slope(parameters["nu_log"])
-        nothing = torch.zeros_like(parameters["real"])
-        seen = gamma.unsqueeze(-1) * x
+        seen = (gamma.unsqueeze(-1) * x).unsqueeze(0)
         return {
             "nu_log": torch.stack([-rate * (g * a - phi * b) + growth * real, -rate * (g * b + phi * a) + growth * imaginary]),
             "theta_log": torch.stack([-theta * (phi * a + g * b), theta * (g * a - phi * b)]),
-            "real": torch.stack([seen, nothing]),
-            "imaginary": torch.stack([nothing, seen]),
+            "real": seen * _by_part(1.0, 0.0, 2),
+            "imaginary": seen * _by_part(0.0, 1.0, 2),
         }
 
     def _second(self, parameters: Parameters, hidden: Tensor, x: Tensor) -> Parameters:
@@ -227,6 +225,16 @@ def _coefficients(parameters: Parameters) -> tuple[Tensor, Tensor, Tensor]:
     """Return g, phi and gamma, [units] each."""
     radius, theta = torch.exp(-torch.exp(parameters["nu_log"])), torch.exp(parameters["theta_log"])
     return radius * torch.cos(theta), radius * torch.sin(theta), torch.sqrt(1 - radius * radius) + EPSILON
+
+
+def _by_part(real: float, imaginary: float, axes: int) -> Tensor:
+    """Return a factor for the real and one for the imaginary part, [2, 1, ...] with so many axes behind the first.
+
+    Parts that are multiplied by it stay one array, which the compiler takes in one loop; those put together by `torch.stack` it
+    would compute twice and choose from.
+    """
+    part = torch.arange(2).view(2, *(1 for _ in range(axes)))
+    return real + (imaginary - real) * part
 
 
 def _normaliser_slope(nu_log: Tensor) -> Tensor:
