@@ -139,16 +139,12 @@ def _train(run: Run, context: Context) -> None:
     }
     if stream.restarted:
         provenance["resume"] = checkpoint.RESTARTED
-<<<<<<< HEAD
     if is_measured(dict(run.environment)):
         provenance["time"] = NOT_EXACT
-    context.publish(run, {"episodes": stream.episodes.table()}, result, provenance)
-=======
     tables = {"episodes": stream.episodes.table()}
     if stream.metrics is not None and (told := stream.metrics.table()):
         tables["metrics"] = told
     context.publish(run, tables, result, provenance)
->>>>>>> f01f4ac
     stream.environment.close()
 
 
