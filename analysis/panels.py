@@ -170,7 +170,7 @@ def _draw_later(axes: Axes, later: pd.DataFrame, colours: Mapping[str, str], low
     far = later[~near]
     for line, one in enumerate(far.itertuples()):
         arrow = "\N{UPWARDS ARROW}" if one.value > high else "\N{DOWNWARDS ARROW}"
-        text = f"{one.algorithm} at {short_steps(one.step)}: {plot.short_number(one.value)} {arrow}"
+        text = f"{one.algorithm}, published at {short_steps(one.step)}: {plot.short_number(one.value)} {arrow}"
         style: dict[str, Any] = {"ha": "left", "va": "top", "fontsize": 6.5, "color": colours[one.algorithm]}
         axes.text(0.03, 0.98 - 0.09 * line, text, transform=axes.transAxes, **style)
     return top + 0.12 * len(far) * (top - low)

@@ -73,6 +73,16 @@ COLOURS = {
     "no obs/reward norm": "#e0a030",
     "no LayerNorm": "#7d55b5",
     "no SparseInit": "#2f9e6e",
+    # Parts taken out of AVG, or others in their place.
+    "no obs norm": "#e0a030",
+    "no pnorm": "#7d55b5",
+    "no TD scaling": "#2f9e6e",
+    "LayerNorm": "#0b5cad",
+    "RMSNorm": "#e0a030",
+    "tau = 0.5": "#0b5cad",
+    "tau = 0.05": "#5aa9d6",
+    "tau = 0.005": "#e0a030",
+    "tau = 0": "#4d4d4d",
     # Ways to turn a trace and an error into an update.
     "ObGD": "#0b5cad",
     "SGD": "#c8601a",

@@ -95,4 +95,4 @@ def _densities(axes: Axes, table: pd.DataFrame) -> None:
     plot.set_title(axes, "density when squashed", PANEL_WIDTH)
     axes.set_xlabel("action", labelpad=2)
     if deviations:
-        axes.legend(title="deviation", title_fontsize=7, fontsize=7, loc="upper center", handlelength=1.2)
+        axes.legend(title="deviation", title_fontsize=7, fontsize=7, loc="upper center", handlelength=1.2, ncols=2)

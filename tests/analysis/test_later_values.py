@@ -36,7 +36,7 @@ def test_a_value_near_our_curves_is_a_mark_and_one_far_off_is_named():
     assert set(parts["AVG"]) == {"curve", panels.FAR}
     assert table.loc[table["part"] == panels.LATER, "step"].tolist() == [10_000_000]
     (text,) = axes.texts
-    assert text.get_text().startswith("AVG at 10M: 6328")
+    assert text.get_text().startswith("AVG, published at 10M: 6328")
     marks = [line for line in axes.lines if line.get_marker() == "<"]
     assert [line.get_ydata()[0] for line in marks] == [1660]
     assert axes.get_ylim()[1] > 1660
