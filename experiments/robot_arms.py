@@ -22,6 +22,8 @@ SAC_100 = Arm("SAC-100", "sac1", {"buffer_size": 100})
 SAC_100_BATCH = Arm("SAC-100, batch 100", "sac", {"buffer_size": 100, "sizes": "derived"})
 PPO = Arm("PPO", "ppo")
 ARMS = (AVG, SAC, SAC_100, SAC_100_BATCH, PPO)
+# For a run that would be over before SAC begins to learn; from when on it does so there is our choice.
+SAC_SOON = Arm("SAC", "sac", {"learning_starts": 1_000})
 
 
 def row(

@@ -15,13 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments import devices
+from experiments.catalog import load_experiment
 from experiments.devices import Computing, missed
 from experiments.environments import Environment
 from experiments.environments.real_time import RealTime
+from experiments.environments.robots import ROBOTS
 from experiments.environments.ur_reacher import URReacher2
 from experiments.errors import UserError
 from experiments.expand import check_hyperparameters, resolve
 from experiments.plan import plan
+from experiments.robot_arms import CYCLES
 from experiments.spec import Arm, Row
 from experiments.store import Store
 from experiments.training.batch import Stream
@@ -191,13 +194,14 @@ def test_clock_is_restored_exactly(step):
     env, restored = made(), made()
     env.reset()
     for _ in range(step):
-        if env.step(np.array([1.5]))[2]:
+        if env.step(np.array([1.5 + step]))[2]:
             env.reset()
     restored.set_state(kept(env.get_state()))
     restored.unwrapped.told = list(env.unwrapped.told)
     for action in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0):
         one, two = (e.step(np.array([action])) for e in (env, restored))
         assert one == two
+        assert env.unwrapped.told == restored.unwrapped.told
         if one[2]:
             assert env.reset() == restored.reset()
 
@@ -355,3 +359,43 @@ def test_environment_of_a_device_has_the_same_spaces_and_begins_alike():
     waits, goes_on = (Environment("Create-Mover-v0", 3, **options) for options in ({}, {"device": "jetson_nano"}))
     assert waits.spaces == goes_on.spaces
     assert waits.reset()[0].tobytes() == goes_on.reset()[0].tobytes()
+
+
+# The experiment
+
+
+@given(st.floats(0, 0.05), st.floats(0, 3), st.integers(1, 40), st.integers(0, 200))
+def test_steps_within_a_number_of_cycles_take_about_so_many(acting, learning, every, starts):
+    computing = Computing(acting, learning, every, starts)
+    steps = computing.steps_within(2000, CYCLE)
+    env = RealTime(Line(length=10**6), computing)
+    env.reset()
+    act(env, [1.0] * steps)
+    # Up to the last learning, and the first steps, of which one in `every` would have learnt.
+    assert env.cycles == pytest.approx(2000, abs=missed(acting + learning, CYCLE) * 2 + every + 2)
+
+
+def test_learners_of_the_experiment_have_the_same_time_by_their_own_profiles():
+    for preset in load_experiment("robots").presets.values():
+        for row in preset.rows:
+            steps = {arm.label: row.steps_of(arm) for arm in row.arms}
+            assert row.environment["device"] in devices.devices()
+            assert steps["SAC"] <= steps["AVG"]
+            assert all(row.bin_width < number for number in steps.values())
+            for arm in row.arms:
+                options = dict(resolve(row, arm, 0).environment)
+                assert options["learning_seconds"] > 0
+                assert options["action_seconds"] == devices.devices()[options["device"]].action_seconds
+
+
+def test_cycles_of_the_experiment_are_those_of_the_robots():
+    assert {env_id: robot.cycle_seconds for env_id, robot in ROBOTS.items()} == CYCLES
+
+
+def test_a_million_samples_cannot_be_learnt_from_on_board():
+    """An update from 256 samples takes the Jetson Nano 50 cycles of the arm and 13 of the mobile robot."""
+    for env_id, cycles in (("UR-Reacher-2-v0", 50), ("Create-Mover-v0", 13)):
+        options = timed("sac", env_id)
+        assert missed(options["action_seconds"] + options["learning_seconds"], CYCLES[env_id]) == cycles
+        ours = timed("avg", env_id)
+        assert missed(ours["action_seconds"] + ours["learning_seconds"], CYCLES[env_id]) == (1 if cycles == 50 else 0)
