@@ -66,7 +66,7 @@ class Stream:
 
     def get_state(self) -> dict[str, Any]:
         """Return what the rest of the run depends on, as plain data; arrays are its own, to be written before the next step."""
-        told = {} if self.metrics is None else {"metrics": self.metrics.get_state(), "told": dict(self.model.told)}
+        told = {} if self.metrics is None else {"metrics": self.metrics.get_state(), "told": list(self.model.told.items())}
         return {
             **told,
             "model": self.model.get_state(),
