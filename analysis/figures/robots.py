@@ -76,7 +76,7 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     ]
     said = (
         "Time is the robot's: its cycles, resets, and what it waits for between episodes. Robots are simulated; how long a"
-        " learner computes is taken from a device's profile. Memory is that of stored samples alone, by arithmetic."
+        f" learner computes is {_sources(rows)}. Memory is that of stored samples alone, by arithmetic."
     )
     plot.below(
         figure,
@@ -127,6 +127,14 @@ def samples_of(row: Row, arm: Arm) -> int:
     found = known.get("buffer_size", known.get("rollout_steps", 1))
     assert isinstance(found, int)
     return found
+
+
+def _sources(rows: tuple[Row, ...]) -> str:
+    """Return where the time of computing is from, as words."""
+    measured = [row.panel_name for row in rows if row.environment.get("device") == "measured"]
+    told = "taken from a device's profile" if len(measured) < len(rows) else ""
+    clock = f"measured on the wall clock, which cannot be repeated ({'; '.join(measured)})" if measured else ""
+    return " or ".join(part for part in (told, clock) if part)
 
 
 def _by_bin(curves: pd.DataFrame) -> pd.DataFrame:
