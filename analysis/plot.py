@@ -51,6 +51,7 @@ COLOURS = {
     "IAC": "#8d949e",
     "IAC+": "#4d4d4d",
     "SAC-1": "#8fcbb8",
+    "SAC-100": "#6fae3a",
     "SAC-1+": "#1f7a63",
     "TD3-1+": "#6a4c93",
     "DQN": "#c8601a",

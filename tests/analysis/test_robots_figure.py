@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,17 @@ def test_report_can_be_drawn_again_without_the_store(drawn: Draw, tmp_path: Path
     _, before = drawn(experiment, store)
     _, after = drawn(experiment, Store(tmp_path / "empty"))
     assert after.equals(before)
+
+
+def test_measured_time_is_named_as_such(drawn: Draw, tmp_path: Path) -> None:
+    experiment, store = experiment_of(), Store(tmp_path / "runs")
+    rows = experiment.preset("quick").rows
+    measured = replace(rows[1], environment={"device": "measured"})
+    for shown, named in ((rows, "taken from a device's profile."), ((rows[0], measured), "repeated (Create-Mover-v0).")):
+        experiment = an_experiment(shown, "robots", kind="metrics")
+        fill(store, experiment) if shown is rows else fill(store, an_experiment((measured,), "robots", kind="metrics"))
+        figure, _ = drawn(experiment, store)
+        assert named in " ".join(text.get_text() for text in figure.texts)
 
 
 def test_run_that_did_not_count_its_time_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import warnings
 import gymnasium
 import numpy as np
 import pytest
-from experiment_support import kept
+from experiment_support import ask, kept, one_sentence
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +40,18 @@ def test_picture_shows_the_robot_where_it_is(env_id):
         env.step(np.array([1.0, 0.5], np.float32))
     assert (env.render() != before).any()
     assert gymnasium.make(env_id).unwrapped.render() is None
+
+
+def test_command_draws_every_robot(tmp_path, capfd, monkeypatch):
+    from PIL import Image
+
+    answer = ask(capfd, monkeypatch, "picture", str(tmp_path / "new" / "pictures"), "--steps", "3")
+    assert answer.code == 0
+    for env_id in ROBOTS:
+        with Image.open(tmp_path / "new" / "pictures" / f"{env_id}.png") as picture:
+            assert np.asarray(picture).std() > 10, "an empty page"
+    wrong = ask(capfd, monkeypatch, "picture", str(tmp_path), "--env-id", "Create-Mover-v1")
+    assert one_sentence(wrong, "there is no robot 'Create-Mover-v1'; the closest are Create-Mover-v0")
 
 
 @pytest.mark.parametrize("env_id", ROBOTS)
