@@ -54,7 +54,7 @@ class RecurrentNetwork:
 
     def init_carry(self, parameters: Mapping[str, Tensor]) -> State:
         """Return what an episode begins with."""
-        tracking = self.cell.init_tracking(_part(CELL, parameters)) if self.exact else {}
+        tracking = self.cell.init_tracking(part(CELL, parameters)) if self.exact else {}
         carry = {"hidden": self.cell.init_hidden(), **tracking}
         if self.window:
             carry["seen"] = {"inputs": torch.zeros(self.window, self.cell.inputs), "count": torch.zeros(())}
@@ -62,16 +62,16 @@ class RecurrentNetwork:
 
     def evaluate(self, parameters: Mapping[str, Tensor], carry: State, obs: Tensor, track: bool) -> tuple[Parameters, State]:
         """Return what the heads say at an observation, {head: [size]}, and the carry after it. See `advance`."""
-        x = apply(self.encoder, _part(ENCODER, parameters), obs)
+        x = apply(self.encoder, part(ENCODER, parameters), obs)
         assert isinstance(x, Tensor)
         seen = {"seen": carry["seen"]} if self.window else {}
         if seen and track:
             inputs = torch.cat([carry["seen"]["inputs"][1:], x.detach().unsqueeze(0)])
             seen = {"seen": {"inputs": inputs, "count": carry["seen"]["count"] + 1}}
         kept = {name: value for name, value in carry.items() if name != "seen"}
-        hidden, carry = advance(self.cell, _part(CELL, parameters), kept, x, track)
+        hidden, carry = advance(self.cell, part(CELL, parameters), kept, x, track)
         carry = {**carry, **seen}
-        return apply(self.readout, _part("", parameters), self.cell.output(hidden)), carry
+        return apply(self.readout, part("", parameters), self.cell.output(hidden)), carry
 
 
 def staleness(settings: CellSettings, parameters: Mapping[str, Tensor], carry: State) -> Tensor:
@@ -79,7 +79,7 @@ def staleness(settings: CellSettings, parameters: Mapping[str, Tensor], carry: S
     inputs, count = carry["seen"]["inputs"], carry["seen"]["count"]
     cell = make_cell(settings, inputs.shape[1])
     assert isinstance(cell, RTU)
-    anew = cell.made_anew(_part(CELL, parameters), inputs, count)
+    anew = cell.made_anew(part(CELL, parameters), inputs, count)
     square = torch.stack([s.square().sum() for s in anew.values()]).sum()
     apart = torch.stack([(s - carry["sensitivities"][name]).square().sum() for name, s in anew.items()]).sum()
     return torch.where(count > inputs.shape[0], torch.nan, torch.sqrt(apart / square))
@@ -136,7 +136,7 @@ def _named(prefix: str, parameters: Parameters) -> Parameters:
     return {prefix + name: p for name, p in parameters.items()}
 
 
-def _part(prefix: str, parameters: Mapping[str, Tensor]) -> Parameters:
+def part(prefix: str, parameters: Mapping[str, Tensor]) -> Parameters:
     """Return the parameters of one part of a network under its own names; the part without a prefix is all the rest."""
     if not prefix:
         return {name: p for name, p in parameters.items() if not name.startswith((ENCODER, CELL))}

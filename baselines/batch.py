@@ -44,6 +44,8 @@ from stable_baselines3.common.utils import LinearSchedule
 from algorithms.agent import Spaces
 from baselines.dqn_settings import DQN
 from baselines.frames import FrameBuffer
+from baselines.recurrent_ppo import RecurrentPPO
+from baselines.recurrent_settings import RecurrentPPOSettings
 from baselines.settings import PPO, SAC, TD3, Learner, used_sizes, with_sizes
 from baselines.stepwise import StepwisePPO, StepwiseSAC
 from baselines.stepwise_dqn import StepwiseDQN, network
@@ -64,12 +66,17 @@ COUNTS = (
 )
 
 
-def build(learner: Learner, env: Env, steps: int, seed: int) -> StepwisePPO | StepwiseSAC | StepwiseTD3 | StepwiseDQN:
+Model = StepwisePPO | StepwiseSAC | StepwiseTD3 | StepwiseDQN | RecurrentPPO
+
+
+def build(learner: Learner | RecurrentPPOSettings, env: Env, steps: int, seed: int) -> Model:
     """Return a model at the start of its first episode, all global generators seeded for it.
 
     `steps` is the length of the run, which the annealing depends on. Raise ValueError where the hyperparameters contradict
     each other or the learner cannot act in the environment or see it.
     """
+    if isinstance(learner, RecurrentPPOSettings):
+        return RecurrentPPO(learner, normalized(learner, env), seed)
     if isinstance(learner, DQN):
         if not isinstance(env.action_space, gymnasium.spaces.Discrete):
             raise ValueError(f"DQN chooses one of several actions; this environment wants {env.action_space}.")
@@ -193,7 +200,7 @@ def build_dqn(learner: DQN, env: Env, steps: int, seed: int) -> StepwiseDQN:
     return model
 
 
-def normalized(learner: PPO, env: Env) -> Env:
+def normalized(learner: PPO | RecurrentPPOSettings, env: Env) -> Env:
     """Wrap an environment as CleanRL does for PPO; actions are clipped and episodes recorded further inside."""
     if learner.normalize_obs:
         env = NormalizeObservation(env)

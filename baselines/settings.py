@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from algorithms import settings
 from algorithms.settings import OptimizerName
 from baselines.dqn_settings import DQN, Implementation, Sizes
+from baselines.recurrent_settings import RecurrentPPOSettings
 
 # Those that a buffer or a rollout may decide.
 SIZES = ("rollout_steps", "minibatch_size", "epochs", "normalize_advantage", "buffer_size", "batch_size", "learning_starts")
@@ -251,9 +252,9 @@ def with_sizes(learner: Learner) -> Learner:
     return learner
 
 
-def used_sizes(learner: Learner, steps: int) -> dict[str, int | bool]:
+def used_sizes(learner: Learner | RecurrentPPOSettings, steps: int) -> dict[str, int | bool]:
     """Return the sizes that a run of so many steps works with, derived ones included, by the names of the hyperparameters."""
-    learner = with_sizes(learner)
+    learner = learner if isinstance(learner, RecurrentPPOSettings) else with_sizes(learner)
     used = {name: getattr(learner, name) for name in SIZES if hasattr(learner, name)}
     if "buffer_size" in used:
         used["buffer_size"] = min(used["buffer_size"], steps)  # what can never be filled need not be held

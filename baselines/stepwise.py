@@ -140,16 +140,19 @@ class Stepwise(BaseAlgorithm):
         raise NotImplementedError
 
     def _statistics(self) -> list[tuple[Any, tuple[str, ...]]]:
-        """List what the wrappers remember: the objects that hold it and the names of their attributes."""
-        found: list[tuple[Any, tuple[str, ...]]] = []
-        env = self.stream
-        while isinstance(env, gymnasium.Wrapper):
-            if isinstance(env, NormalizeObservation):
-                found.append((env.obs_rms, ("mean", "var", "count")))
-            elif isinstance(env, NormalizeReward):
-                found += [(env.return_rms, ("mean", "var", "count")), (env, ("discounted_reward",))]
-            env = env.env
-        return found
+        return running_statistics(self.stream)
+
+
+def running_statistics(env: gymnasium.Env[Any, Any]) -> list[tuple[Any, tuple[str, ...]]]:
+    """List what the wrappers of an environment remember: the objects that hold it and the names of their attributes."""
+    found: list[tuple[Any, tuple[str, ...]]] = []
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, NormalizeObservation):
+            found.append((env.obs_rms, ("mean", "var", "count")))
+        elif isinstance(env, NormalizeReward):
+            found += [(env.return_rms, ("mean", "var", "count")), (env, ("discounted_reward",))]
+        env = env.env
+    return found
 
 
 COUNTERS = ("num_timesteps", "_n_updates", "_current_progress_remaining", "_last_obs", "_last_episode_starts")

@@ -30,6 +30,7 @@ from baselines.continual_settings import (
     StreamingSISettings,
 )
 from baselines.dqn_settings import DQN, DQN1
+from baselines.recurrent_settings import RecurrentPPOSettings
 from baselines.settings import (
     PPO,
     PPO1,
@@ -130,6 +131,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "sac": Algorithm("SAC", SAC, BATCH, ("vector",), packages=SB3),
     "td3": Algorithm("TD3", TD3, BATCH, ("vector",), packages=SB3),
     "dqn": Algorithm("DQN", DQN, BATCH, ("choice",), packages=SB3),
+    "recurrent_ppo": Algorithm("Recurrent PPO", RecurrentPPOSettings, BATCH, ("vector", "choice"), packages=SB3),
     "ppo1": Algorithm("PPO1", PPO1, BATCH, ("vector",), lanes="baselines.incremental_ppo:IncrementalPPO", packages=SB3),
     "sac1": Algorithm("SAC1", SAC1, BATCH, ("vector",), lanes="baselines.incremental_sac:IncrementalSAC", packages=SB3),
     "td3_1": Algorithm("TD3-1", TD3_1, BATCH, ("vector",), lanes="baselines.incremental_td3:IncrementalTD3", packages=SB3),

@@ -16,7 +16,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis import panels, plot
@@ -131,6 +130,6 @@ def _axes(axes: Axes, lengths: list[int]) -> None:
 def _keys() -> list[Any]:
     return [
         Line2D([], [], color=INK, linewidth=1.3, marker="o", markersize=3.2, label="ours"),
-        Patch(facecolor="none", edgecolor=INK, linewidth=0.9, label="95 % bootstrap interval"),
+        Line2D([], [], color=INK, marker="|", linestyle="none", label="95 % bootstrap interval"),
         Line2D([], [], color=MUTED, linewidth=1.0, linestyle=DASHES, label="published"),
     ]

@@ -128,7 +128,7 @@ def _train(run: Run, context: Context) -> None:
         "diverged_at": stream.diverged_at,
     }
     provenance = {
-        "implementation": f"stable-baselines3 {requires['stable-baselines3']}",
+        "implementation": getattr(stream.model, "made_of", f"stable-baselines3 {requires['stable-baselines3']}"),
         "libraries": requires["libraries"],
         "threads": 1,
         "sizes": used_sizes(make_learner(run), run.steps),

@@ -135,7 +135,8 @@ def test_popgym_figure_marks_oracle_and_random_choice(tmp_path: Path, figures: l
 def test_masked_robots_have_a_panel_for_each_mask(tmp_path: Path, figures: list[Figure]) -> None:
     made = built("masked_mujoco", "laptop", tmp_path, {"Stream AC-RTU": 900.0, "Stream AC-FFN": 300.0})
     assert list(dict.fromkeys(made.summary["panel"])) == ["Hopper, P", "Walker2d, P", "Hopper, V", "Walker2d, V"]
-    ends = made.comparison.dropna(subset=["published_end"]).set_index("panel")["published_end"]
+    ours = made.comparison[made.comparison["algorithm"] == "Stream AC-RTU"]
+    ends = ours.dropna(subset=["published_end"]).set_index("panel")["published_end"]
     assert ends.to_dict() == {"Hopper, P": 740, "Walker2d, P": 387, "Hopper, V": 435, "Walker2d, V": 957}
     assert_legible(figures[0])
 
@@ -148,3 +149,19 @@ def test_tables_of_the_paper_are_read_whole() -> None:
     merged = points.merge(table, on=["task", "agent"])
     assert len(merged) == 15
     assert (merged["iqm_return"] == merged["final_return"]).all()
+
+
+def test_staleness_is_shown_by_lag_and_network_from_the_second_half_of_runs(tmp_path: Path, figures: list[Figure]) -> None:
+    experiment = load_experiment("rtrl_staleness")
+    store = Store(tmp_path / "runs")
+    for row, arm, run in labelled_runs(experiment.preset("laptop")):
+        step = np.arange(1000, run.steps + 1, 1000)
+        value = np.where(step > run.steps / 2, 0.01 * row.environment["lag"], 9.0)  # type: ignore[operator]
+        names = ("critic", "actor") if arm.algorithm == "stream_ac" else ("q", "h")
+        table = {f"{name}_staleness{end}": value for name in names for end in ("", "_max")}
+        publish(store, run, {"metrics": {"step": step, **table}})
+    numbers = report.build(experiment, "laptop", store, tmp_path / "results").numbers
+    assert len(numbers) == 2 * 3 * 4
+    assert numbers["mean"].to_numpy() == pytest.approx(0.01 * numbers["lag"].to_numpy())
+    assert (numbers["n"] == 3).all()
+    assert_legible(figures[0])

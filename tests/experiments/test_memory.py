@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from experiment_support import make_run
 from gymnasium.utils.env_checker import check_env
 
 import experiments.environments.masked_mujoco as masked_mujoco
@@ -18,6 +19,10 @@ from algorithms.normalization import init_reward_scaler, init_statistics, normal
 from experiments.environments import Environment
 from experiments.environments.memory_chain import KMemoryChainEnv, MemoryChainEnv
 from experiments.errors import UserError
+from experiments.executor import run_inline
+from experiments.plan import Group
+from experiments.store import Store
+from experiments.worker import Options
 
 ORACLE = json.loads((Path(__file__).parents[1] / "algorithms" / "oracles" / "memory_chain_env.json").read_text())
 
@@ -329,3 +334,83 @@ def test_unknown_game_is_refused_with_the_closest():
     pytest.importorskip("popgym")
     with pytest.raises(UserError, match="popgym-RepeatFirstEasy-v0"):
         Environment("popgym-RepeatFirstEasy-v1", 0)
+
+
+@pytest.mark.parametrize("learner", ["stream_ac", "qrc"])
+def test_unit_that_forgets_nothing_is_recorded_as_a_divergence(learner, tmp_path):
+    # At r = 1 the normaliser's slope is 0 / 0: float32 rounds these radii to 1, as training may do.
+    options = {"cell": "rtu", "units": 4, "hidden": (8,), "rtu_radius": (0.99999999, 1.0)}
+    run = make_run("memory/MemoryChain-v0", 0, 60, learner, **options)
+    store = Store(tmp_path)
+    assert run_inline([Group((run,), 1.0, run.steps)], store, Options(compiled=False)) == [0]
+    result = store.load(run.run_id)[0]
+    assert result["status"] == "diverged"
+    assert 1 <= result["diverged_at"] < 60
+    stable = make_run("memory/MemoryChain-v0", 0, 60, learner, **{**options, "rtu_radius": (0.0, 0.99)})
+    assert run_inline([Group((stable,), 1.0, stable.steps)], store, Options(compiled=False)) == [0]
+    assert store.load(stable.run_id)[0]["status"] == "finished"
+
+
+# The lines that the figure of POPGym marks
+
+
+def count(env, obs, rng):
+    """Keep count of both colours and tell the one that is asked for."""
+    counts = np.zeros(2, int)
+    while not env.needs_reset:
+        value, query = (int(np.argmax(part)) for part in (obs[:2], obs[2:4]))
+        counts[value] += 1
+        obs = env.step(counts[query])[0]
+
+
+def concentrate(env, obs, rng):
+    """Forget no card: turn over what is known to match, and else cards that were never seen."""
+    known, paired = {}, set()
+    while not env.needs_reset:
+        left = [card for card in known if card not in paired]
+        first = next((a for a in left for b in left if a != b and known[a] == known[b]), None)
+        hand = []
+        for _ in range(2):
+            fresh = [card for card in range(52) if card not in known]
+            mates = [b for b in known if hand and b != hand[0] and b not in paired and known[b] == known[hand[0]]]
+            if not hand and first is not None:
+                card = first
+            else:
+                card = mates[0] if mates else int(rng.choice(fresh or [c for c in left if c not in hand]))
+            obs = env.step(card)[0]
+            known[card] = int(np.argmax(obs[3 * card : 3 * card + 3]))
+            hand.append(card)
+            if env.needs_reset:
+                return
+        if known[hand[0]] == known[hand[1]]:
+            paired |= set(hand)
+
+
+def choose(env, obs, rng):
+    """Choose at random."""
+    while not env.needs_reset:
+        env.step(int(rng.integers(env.spaces.action_size)))
+
+
+@pytest.mark.parametrize(
+    ("task", "play", "episodes"),
+    [
+        ("Concentration", concentrate, 60),
+        ("Concentration", choose, 60),
+        ("CountRecall", count, 5),
+        ("CountRecall", choose, 100),
+        ("RepeatFirst", choose, 100),
+    ],
+)
+def test_games_played_with_perfect_memory_and_at_random_get_what_the_figure_marks(task, play, episodes):
+    pytest.importorskip("popgym")
+    from analysis.published.rtu import LIMITS
+
+    env_id = f"popgym-{task}Easy-v0"
+    env, rng, returns = Environment(env_id, 3), np.random.default_rng(0), []
+    for _ in range(episodes):
+        play(env, env.reset()[0], rng)
+        returns.append(env.last_episode.episodic_return)
+    oracle, at_random = LIMITS[env_id]
+    expected = at_random if play is choose else oracle
+    assert np.mean(returns) == pytest.approx(expected, abs=4 * np.std(returns) / np.sqrt(episodes) + 0.003)

@@ -15,6 +15,7 @@ from experiments.worker import DONE, Options
 # env_id, algorithm, hyperparameters, steps, steps at which it is killed, compiled. Images are compiled: eagerly, and padded
 # to 32 lanes, they take seconds a step.
 SMALL = {"implementation": "lanes", "hidden": (8,)}
+SMALL_PPO = {"units": 4, "hidden": (8,), "readout": (8,), "rollout_steps": 64, "sequence_steps": 8, "minibatch_size": 32}
 FAMILIES = [
     ("MinAtar/Breakout-v1", "stream_q", {}, 1500, (64, 700), True),
     ("BreakoutNoFrameskip-v4", "stream_q", {"bootstrap_on_truncation": True}, 400, (128,), True),
@@ -30,6 +31,15 @@ FAMILIES = [
     ("memory/MemoryChain-v0", "qrc", {"units": 4, "hidden": (8,)}, 500, (64, 300), False),
     ("masked/Hopper-v4", "stream_ac", {"cell": "rtu", "units": 4, "hidden": (8,)}, 500, (64,), False),
     ("popgym-RepeatFirstEasy-v0", "stream_q", {"cell": "gru", "units": 4, "hidden": (8,)}, 500, (64,), False),
+    (
+        "memory/KMemoryChain-v0",
+        "stream_ac",
+        {"cell": "rtu", "units": 4, "hidden": (8,), "staleness_window": 32},
+        500,
+        (64,),
+        False,
+    ),
+    ("memory/MemoryChain-v0", "recurrent_ppo", {**SMALL_PPO, "cell": "lstm"}, 500, (100,), False),
 ]
 
 

@@ -21,6 +21,7 @@ DRAFT: Settings = {**ACTOR_CRITIC, **DRAFT_BOUND, "lamda": 0.99}
 def arms(settings: Settings) -> tuple[Arm, ...]:
     return (
         recurrent("Stream AC-RTU", "stream_ac", settings, 64, 64),
+        Arm("PPO-RTU", "recurrent_ppo"),
         feedforward("Stream AC-FFN", "stream_ac", settings, 64, 64),
     )
 

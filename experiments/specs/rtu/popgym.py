@@ -2,8 +2,8 @@
 
 The package's games; the paper's came from a JAX port in which Autoencode cannot be learnt and CountRecall has two actions
 instead of 27. Settings are those of the paper's code (preset `paper`) and of its draft (`draft`). QRC is what the paper calls
-Q(lambda). The paper's PPO-RTU is not among the arms. Its line FFN names no algorithm: here both learners have a form without
-memory.
+Q(lambda). PPO-RTU learns from sequences (`baselines.recurrent_ppo`). The paper's line FFN names no algorithm: here both
+learners have a form without memory.
 """
 
 from experiments.spec import Arm, Experiment, Preset, Row
@@ -15,12 +15,15 @@ CODE: Settings = {**STREAM_AC, **CODE_BOUND, "lamda": 0.95}
 DRAFT: Settings = {**STREAM_AC, **DRAFT_BOUND, "lamda": 0.8, "entropy": 0.095}
 # Lambda and the length of exploration are the draft's, since the code's file of these settings is not public.
 QRC: Settings = {"lamda": 0.95, "max_norm": 1.0, "exploration_fraction": 0.2}
+# One environment where the paper has 32; step sizes were not published.
+PPO = Arm("PPO-RTU", "recurrent_ppo", {"learning_rate": 3e-4, "max_grad_norm": 1.5})
 
 
 def arms(stream_ac: Settings, frames: int) -> tuple[Arm, ...]:
     return (
         recurrent("Stream AC-RTU", "stream_ac", stream_ac, 64, 64),
         recurrent("QRC-RTU", "qrc", QRC, 64, 64, schedule_steps=float(frames)),
+        PPO,
         feedforward("Stream AC-FFN", "stream_ac", stream_ac, 64, 64),
         feedforward("QRC-FFN", "qrc", QRC, 64, 64, schedule_steps=float(frames)),
     )
