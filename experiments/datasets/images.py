@@ -67,7 +67,7 @@ _IDX = {3: 0x0803, 1: 0x0801}
 
 
 class Labelled(NamedTuple):
-    """A data set: x, uint8 (to be scaled from 0..255 to [-1, 1]) or float32 [samples, *x_shape]; y, int64 [samples]; classes."""
+    """A data set: x, uint8 (pixels, to be scaled) or float32 [samples, *x_shape]; y, int64 [samples]; number of classes."""
 
     x: np.ndarray
     y: np.ndarray
@@ -234,24 +234,28 @@ def parse_cifar10(content: bytes) -> Labelled:
                 member = archive.extractfile(name)
                 if member is None:
                     raise ValueError(f"{name} in it is no file")
-                batch = _ArraysOnly(io.BytesIO(member.read()), encoding="bytes").load()
-                x, y = _batch(batch, name)
+                x, y = _batch(_unpickled(member.read(), name), name)
                 images.append(x)
                 labels.append(y)
     except (tarfile.TarError, KeyError, EOFError, OSError, zlib.error) as error:
         raise ValueError(f"it is not CIFAR-10's archive ({error})") from None
-    except (pickle.UnpicklingError, IndexError, AttributeError, TypeError, ImportError) as error:
-        raise ValueError(f"a batch in it cannot be read ({type(error).__name__}: {error})") from None
     return Labelled(np.concatenate(images).reshape(-1, 3, 32, 32), np.concatenate(labels), 10)
+
+
+def _unpickled(content: bytes, name: str) -> Any:
+    try:
+        return _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
+    except Exception as error:  # broken pickles raise whatever the step in them does that breaks
+        raise ValueError(f"the batch {name} in it cannot be read ({type(error).__name__}: {error})") from None
 
 
 def _batch(batch: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     found = batch if isinstance(batch, dict) else {}
     x, y = found.get(b"data"), found.get(b"labels")
     if not (isinstance(x, np.ndarray) and x.dtype == np.uint8 and x.shape == (10_000, 3_072)):
-        raise ValueError(f"{name} in it does not hold 10,000 images of 3 x 32 x 32 bytes")
+        raise ValueError(f"the batch {name} in it does not hold 10,000 images of 3 x 32 x 32 bytes")
     if not (isinstance(y, list) and len(y) == 10_000 and all(type(label) is int for label in y)):
-        raise ValueError(f"{name} in it does not hold 10,000 labels")
+        raise ValueError(f"the batch {name} in it does not hold 10,000 labels")
     return x, np.array(y, np.int64)
 
 
