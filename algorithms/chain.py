@@ -317,13 +317,23 @@ def slopes(layers: Chain, parameters: State, values: Sequence[Tensor], slope: Te
         The gradient, in the form of the parameters, and the slope at each of `values`, that at the input left at zero: nobody
         wants it, and it would cost a pass over the first layer's weights.
     """
-    gradient: State = {}
     found = [slope]
     for number in reversed(range(len(layers))):
         layer, x, y = layers[number], values[number], values[number + 1]
-        gradient = {**layer.to_parameters(x, found[0], 1), **gradient}
         found.insert(0, layer.to_input(parameters, x, y, found[0], 1) if number else torch.zeros_like(x))
-    return {name: gradient[name] for name in parameters}, found
+    return gradient_at(layers, values, found), found
+
+
+def gradient_at(layers: Chain, values: Sequence[Tensor], slopes_at: Sequence[Tensor]) -> State:
+    """Return the gradient by the parameters where the slopes at all values are known.
+
+    It is made of few numbers. Where it is wanted in two passes over the parameters, the compiler makes it anew in each if it is
+    asked for twice, and else writes it into memory, which takes longer.
+    """
+    gradient: State = {}
+    for number, layer in enumerate(layers):
+        gradient |= layer.to_parameters(values[number], slopes_at[number + 1], 1)
+    return gradient
 
 
 class LossValue(NamedTuple):

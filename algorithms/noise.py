@@ -85,8 +85,8 @@ def normal(key: Tensor, counter: Tensor, purpose: int, shape: tuple[int, ...]) -
     radius = torch.where(direction < 0, -radius, radius)
     turn = (direction & 0x7FFFFFFF).to(torch.float32) * 2.0**-31 - 0.5
     square = turn * turn
-    pair = torch.stack([radius * _polynomial(_COSINE, square), radius * turn * _polynomial(_SINE, square)])
-    return pair.flatten()[:count].reshape(shape)
+    pair = torch.cat([radius * _polynomial(_COSINE, square), radius * turn * _polynomial(_SINE, square)])
+    return pair[:count].reshape(shape)
 
 
 def normal_like(key: Tensor, counter: Tensor, purpose: int, parameters: State) -> State:

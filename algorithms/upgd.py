@@ -63,6 +63,8 @@ def fresh_utility(parameters: State) -> State:
 def follow_utility(memory: State, utilities: State, beta: Tensor | float) -> State:
     """Return the memory after one more utility. `beta` is a number, or float64 [] where lanes are to differ in it."""
     keep, take = shares(beta, leaves(utilities)[0].dtype)
+    if isinstance(keep, Tensor) and isinstance(take, Tensor):
+        keep, take = torch.stack([keep, take])
     trace = map_state(lambda old, new: keep * old + take * new, memory["trace"], utilities)
     return {"trace": trace, "decay": memory["decay"] * beta}
 
@@ -73,15 +75,16 @@ def largest(trace: State, guard: EtaGuard) -> Tensor:
     return torch.stack(tops).amax()
 
 
-def exponents(memory: State, scale: Scale) -> tuple[State, Tensor]:
+def exponents(memory: State, scale: Scale, top: Tensor | None = None) -> tuple[State, Tensor]:
     """Return what the sigmoid of a gate is taken of, in the form of the traces, and the largest trace, [].
 
-    In lanes where the largest is not positive, a guard has been at work.
+    In lanes where the largest is not positive, a guard has been at work. Whoever knows the largest already
+    can say so.
     """
     trace = memory["trace"]
     dtype = leaves(trace)[0].dtype
     correction = (1 - memory["decay"]).to(dtype)
-    top = largest(trace, scale.eta_guard)
+    top = largest(trace, scale.eta_guard) if top is None else top
     if scale.scaling == "local":
         # Both corrected, the correction falls out of the quotient; but not out of the least norm.
         rest = torch.ones_like(correction) if scale.local_norm_bias_corrected else 1 / correction
@@ -95,7 +98,8 @@ def exponents(memory: State, scale: Scale) -> tuple[State, Tensor]:
     eta = top / correction if scale.eta_bias_corrected else top
     if scale.eta_guard != "none":
         eta = eta.clamp(min=SMALLEST_ETA)
-    factor = 1 / (correction * eta)
+    # Stacked, it is computed once, where the compiler would compute it anew for every 16 weights.
+    factor, top = torch.stack([1 / (correction * eta), top])
     return map_state(lambda x: x * factor, trace), top
 
 

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from algorithms.adam import shares
 from algorithms.agent import Info, LabelledSpaces, State, map_state
-from algorithms.chain import Activation
+from algorithms.chain import Activation, gradient_at
 from algorithms.continual_settings import AdaUPGDSettings, UPGDSettings, UtilitySettings
 from algorithms.hesscale import curvatures
 from algorithms.labelled import WEIGHTS, LabelledNetwork, Pass
 from algorithms.noise import normal_like
-from algorithms.upgd import Scale, exponents, follow_utility, fresh_utility, perturbed, utility
+from algorithms.upgd import Scale, exponents, follow_utility, fresh_utility, largest, perturbed, utility
 
 
 class UtilityLearner(UtilitySettings, LabelledNetwork):
@@ -49,13 +49,17 @@ class UtilityLearner(UtilitySettings, LabelledNetwork):
     def _update(self, state: State, passed: Pass) -> tuple[State, State, Info]:
         parameters, hyper = state["parameters"], state["hyper"]
         dtype = parameters["0.weight"].dtype
-        memory = follow_utility(state["memory"]["utility"], self._utilities(parameters, passed), hyper["beta_utility"])
         scale = Scale(self.scaling, self.eta_bias_corrected, self.local_norm_bias_corrected, self.eta_guard)
-        found, top = exponents(memory, scale)
-        moments, direction = self._direction(state, passed.gradient)
+        # The trace is followed twice: for the largest of it, which takes a pass over the weights, and for the gates. To compute
+        # it again costs less than to write it into memory in between (`gradient_at`).
+        top = largest(self._followed(state, passed)["trace"], self.eta_guard)
+        memory = self._followed(state, self._again(passed))
+        found, top = exponents(memory, scale, top)
+        gradient = self._again(passed).gradient
+        moments, direction = self._direction(state, gradient)
 
         sizes = [hyper["step_size"] * hyper["step_scale"], 1 - hyper["step_size"] * hyper["weight_decay"], hyper["sigma"]]
-        step, shrink, sigma = torch.stack(sizes).to(dtype)
+        step, shrink, sigma = torch.stack([x.to(dtype) for x in sizes])
         noise = normal_like(state["key"], state["steps"], WEIGHTS, parameters)
         changed: State = {}
         for name, parameter in parameters.items():
@@ -77,6 +81,13 @@ class UtilityLearner(UtilitySettings, LabelledNetwork):
         if number not in found:
             return None
         return found[number].unsqueeze(1) if kind == "weight" else found[number]
+
+    def _followed(self, state: State, passed: Pass) -> State:
+        utilities = self._utilities(state["parameters"], passed)
+        return follow_utility(state["memory"]["utility"], utilities, state["hyper"]["beta_utility"])
+
+    def _again(self, passed: Pass) -> Pass:
+        return passed._replace(gradient=gradient_at(passed.layers, passed.values, passed.slopes))
 
     def _utilities(self, parameters: State, passed: Pass) -> State:
         second = self.order == "second"

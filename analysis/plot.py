@@ -95,7 +95,7 @@ COLOURS = {
     "N-UPGD": "#5aa9d6",
     "N-UPGD-W": "#5aa9d6",
     "SGDW": "#c8601a",
-    "PGD": "#eeb384",
+    "PGD": "#a4508b",
     "S&P": "#e0a030",
     "AdamW": "#2f9e6e",
     "Adam with restarts": "#8fcbb8",

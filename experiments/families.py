@@ -27,7 +27,7 @@ from experiments.environment_options import (
 from experiments.errors import UserError
 
 SERIES = ("ETTm2", "ETTm2-generated")
-PERMUTED = ("permuted_digits",)
+PERMUTED = tuple(f"permuted_{data}" for data in ("mnist", "emnist", "cifar10", "mini_imagenet", "digits", "generated"))
 REGRESSIONS = ("toy_changing_inputs", "toy_changing_sign")
 ROBOTS = ("UR-Reacher-2-v0", "Create-Mover-v0")
 MEMORY_CHAIN, K_MEMORY_CHAIN = "memory/MemoryChain-v0", "memory/KMemoryChain-v0"
@@ -99,7 +99,8 @@ FAMILIES: dict[str, Family] = {
         PermutedOptions,
         "experiments.datasets.permuted:PermutedStream",
         labelled=True,
-        packages=lambda env_id: ("scikit-learn",),
+        files="experiments.datasets.permuted:files",
+        packages=lambda env_id: ("scikit-learn",) if env_id == "permuted_digits" else (),
     ),
     "regression": Family(
         lambda env_id: env_id in REGRESSIONS, RegressionOptions, "experiments.datasets.regression:Regression", labelled=True

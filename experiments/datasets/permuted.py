@@ -13,30 +13,24 @@ with scikit-learn (a part of UCI's Optical Recognition of Handwritten Digits), f
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
 from algorithms.agent import LabelledSpaces
+from experiments.datasets import images
+from experiments.datasets.images import Labelled, Loaded
 from experiments.datasets.stream_options import PermutedOptions
+from experiments.errors import UserError
 
 # What a generator is for.
 _PERMUTATION, _ORDER = 0, 1
-
-
-class Labelled(NamedTuple):
-    """A data set: x, float32 [samples, *x_shape] in [-1, 1]; y, int64 [samples]; and the number of classes."""
-
-    x: np.ndarray
-    y: np.ndarray
-    classes: int
 
 
 class PermutedStream:
     """A data set in tasks."""
 
     def __init__(self, env_id: str, options: PermutedOptions, seed: int):
-        self._data = data_of(env_id)
+        self._data = load(env_id, options).data
         self._options, self._seed = options, seed
         self._kept: tuple[int, np.ndarray, np.ndarray] | None = None
         self.spaces = LabelledSpaces(self._data.x.shape[1:], classes=self._data.classes, task_steps=options.task_steps)
@@ -51,7 +45,7 @@ class PermutedStream:
             rows, permutation = self._pass(number)
             chosen = rows[within : within + count - place]
             part = slice(place, place + len(chosen))
-            x[part], y[part] = self._data.x[chosen], self._data.y[chosen]
+            x[part], y[part] = scaled(self._data.x[chosen]), self._data.y[chosen]
             if self._options.permute == "inputs":
                 x[part] = x[part].reshape(len(chosen), -1)[:, permutation].reshape(x[part].shape)
             elif self._options.permute == "labels":
@@ -73,9 +67,29 @@ class PermutedStream:
         return self._kept[1], self._kept[2]
 
 
-def data_of(env_id: str) -> Labelled:
-    """Return the data set behind a stream, not writable."""
-    return {"permuted_digits": digits}[env_id]()
+def load(env_id: str, options: PermutedOptions) -> Loaded:
+    """Return the data set behind a stream, not writable; raise `UserError` where it cannot be had."""
+    readers = {
+        "permuted_mnist": images.mnist,
+        "permuted_emnist": images.emnist,
+        "permuted_cifar10": images.cifar10,
+        "permuted_mini_imagenet": images.mini_imagenet,
+    }
+    if env_id in readers:
+        return readers[env_id](options.data_sha256)
+    if options.data_sha256:
+        raise UserError(f"{env_id} is read from no file; leave data_sha256 out.")
+    return Loaded({"permuted_digits": digits, "permuted_generated": generated_images}[env_id](), {})
+
+
+def files(env_id: str, options: PermutedOptions) -> dict[str, str]:
+    """Return the files that a stream is read from, with the SHA-256 of each."""
+    return load(env_id, options).sha256
+
+
+def scaled(x: np.ndarray) -> np.ndarray:
+    """Return pixels from 0..255 in [-1, 1], as the paper scales them; other numbers as they are."""
+    return x if x.dtype != np.uint8 else x.astype(np.float32) / np.float32(127.5) - 1
 
 
 @lru_cache(maxsize=1)
@@ -84,11 +98,32 @@ def digits() -> Labelled:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    return frozen(Labelled((bunch.data / 8.0 - 1.0).astype(np.float32), bunch.target.astype(np.int64), 10))
+    return _frozen(Labelled((bunch.data / 8.0 - 1.0).astype(np.float32), bunch.target.astype(np.int64), 10))
 
 
-def frozen(data: Labelled) -> Labelled:
-    """Return a data set that nobody can write into."""
+# Of the generated images: how many, of how many pixels a side, and how many waves make one.
+GENERATED, SIDE, WAVES, KEY = 10_000, 28, 6, 20240404
+
+
+@lru_cache(maxsize=1)
+def generated_images() -> Labelled:
+    """Return images made up to be of MNIST's form, uint8 [10000, 784] in 10 classes: smooth patterns, shifted and noisy.
+
+    They can be learnt, and say nothing about real ones: they are for measurements of speed.
+    """
+    g = np.random.default_rng(KEY)
+    waves, phases = g.normal(size=(10, WAVES, 2)) * 0.25, g.uniform(0, 2 * np.pi, (10, WAVES))
+    y = g.integers(0, 10, GENERATED)
+    at = np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE), indexing="ij"), -1).reshape(-1, 2)
+    x = np.empty((GENERATED, SIDE**2), np.uint8)
+    for i, label in enumerate(y):
+        places = at + g.integers(-2, 3, 2)
+        pattern = np.cos(places @ waves[label].T + phases[label]).sum(1) / WAVES
+        x[i] = np.clip(128 + 120 * pattern + 25 * g.standard_normal(SIDE**2), 0, 255)
+    return _frozen(Labelled(x, y.astype(np.int64), 10))
+
+
+def _frozen(data: Labelled) -> Labelled:
     data.x.setflags(write=False)
     data.y.setflags(write=False)
     return data

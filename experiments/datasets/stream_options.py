@@ -5,6 +5,7 @@ The defaults are those of UPGD (arXiv:2404.00781) and its official code, except 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,9 +20,14 @@ class PermutedOptions:
     """What changes with the task: the places of the inputs' components, the names of the classes, or nothing."""
     task_steps: int = 1000
     """Samples of a task; 0: one task without end."""
+    data_sha256: tuple[str, ...] = ()
+    """SHA-256 of files that are to be taken instead of the published ones; none: the published ones."""
 
     def __post_init__(self) -> None:
         _tasks(self.task_steps)
+        wrong = [digest for digest in self.data_sha256 if not re.fullmatch("[0-9a-f]{64}", str(digest))]
+        if wrong:
+            raise UserError(f"data_sha256 must list numbers of 64 hexadecimal digits in small letters; {wrong[0]!r} is none.")
         if self.permute != "nothing" and self.task_steps == 0:
             raise UserError("task_steps must be positive where something is permuted; choose permute=nothing for one task.")
 
