@@ -40,9 +40,11 @@ class RecurrentPPO:
     Attributes:
         num_timesteps: environment steps taken.
         made_of: whose code it is, as provenance has it.
+        told: what it tells of itself, which is nothing.
     """
 
     made_of = "ours"
+    told: dict[str, float]
 
     def __init__(self, learner: RecurrentPPOSettings, env: gymnasium.Env[Any, Any], seed: int):
         """Begin the first episode of an environment that shows float32 vectors and is normalised already.
@@ -51,7 +53,7 @@ class RecurrentPPO:
         """
         if learner.rollout_steps % learner.sequence_steps or learner.minibatch_size % learner.sequence_steps:
             raise ValueError("rollout_steps and minibatch_size must be multiples of sequence_steps.")
-        self._learner, self.env = learner, env
+        self._learner, self.env, self.told = learner, env, {}
         spaces: Spaces = cast(Any, env.unwrapped).spaces
         self._policy: Policy = policy_for(spaces.discrete)
         self._noise = self._policy.noise(spaces.action_size)
