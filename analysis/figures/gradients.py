@@ -23,4 +23,4 @@ TITLES = {
 
 def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     """Draw both gradients of every environment; return the means drawn."""
-    return draw_metrics(data, tuple(TITLES), TITLES)
+    return draw_metrics(data, tuple(TITLES), TITLES, most_columns=2)

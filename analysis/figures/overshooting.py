@@ -52,10 +52,15 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     return draw_metrics(data, [name for name in TITLES if name in recorded] + [name for name in recorded if name not in TITLES])
 
 
-def draw_metrics(data: FigureData, shown: Sequence[str], titles: Mapping[str, str] = TITLES) -> tuple[Figure, pd.DataFrame]:
-    """Draw some metrics of every environment, a panel each in their order; return the means drawn."""
+def draw_metrics(
+    data: FigureData, shown: Sequence[str], titles: Mapping[str, str] = TITLES, most_columns: int = MOST_COLUMNS
+) -> tuple[Figure, pd.DataFrame]:
+    """Draw some metrics of every environment, a panel each in their order; return the means drawn.
+
+    The metrics of one environment stand in at most so many columns; with several environments each is a row.
+    """
     rows = data.preset.rows
-    columns = max(len(shown), 1) if len(rows) > 1 else max(min(len(shown), MOST_COLUMNS), 1)
+    columns = max(len(shown), 1) if len(rows) > 1 else max(min(len(shown), most_columns), 1)
     lines = len(rows) if len(rows) > 1 else max(math.ceil(len(shown) / columns), 1)
     panel = PANEL_WIDTH if len(rows) == 1 else NARROW_PANEL
     figure, grid = plot.panel_grid(lines, columns, (panel, PANEL_HEIGHT), NARROWEST, 0)  # those that are drawn are turned on

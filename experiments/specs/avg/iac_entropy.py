@@ -7,7 +7,7 @@ from experiments.spec import Arm, Experiment, Row
 from experiments.specs.avg.arms import sized
 
 TASKS = ("Reacher-v4", "InvertedDoublePendulum-v4", "Ant-v4", "HalfCheetah-v4", "Hopper-v4")
-LABELS = {"none": "no entropy", "actor": "distribution (actor)", "sample": "sample", "distribution": "distribution"}
+LABELS = {"none": "no entropy", "actor": "distribution in actor", "sample": "sample", "distribution": "distribution"}
 ARMS = tuple(Arm(label, "iac", {"entropy_form": form}, form == "actor") for form, label in LABELS.items())
 
 
