@@ -90,7 +90,10 @@ class Masked(Vector):
             raise unknown_environment(env_id, ROBOTS)
         choices = {"visible": options.visible, "mask": options.mask, "hidden_as": options.hidden_as}
         limit = options.time_limit or None
-        super().__init__(env_id, options, gymnasium.make(env_id, max_episode_steps=limit, disable_env_checker=True, **choices))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of -v4, that there is a -v5
+            env = gymnasium.make(env_id, max_episode_steps=limit, disable_env_checker=True, **choices)
+        super().__init__(env_id, options, env)
 
 
 for _id in ROBOTS:
