@@ -31,6 +31,14 @@ ONE_SAMPLE = tuple(
 )
 SCALING = (workers(2), workers(4))
 IMAGES = (lanes(2, "stream_q", "Stream Q"), lanes(2, "stream_sarsa", "Stream SARSA"), lanes(2, "classic_q", "Classic Q"))
+# UPGD-W on the network of input-permuted MNIST, 784-300-150-10, with images made up: the stream is fast, and needs no file.
+LABELLED = (
+    lanes(2, "upgd", "UPGD-W"),
+    lanes(8, "upgd", "UPGD-W"),
+    Arm("UPGD-W, ordinary PyTorch loop", "throughput", {"learner": "upgd", "lanes": 1, "implementation": "library"}),
+    lanes(8, "adam", "AdamW"),
+    Arm("AdamW, ordinary PyTorch loop", "throughput", {"learner": "adam", "lanes": 1, "implementation": "library"}),
+)
 DQN1 = (Arm("DQN1", "throughput", {"learner": "dqn1", "lanes": 1, "seconds": 3.0}),)
 
 
@@ -67,6 +75,10 @@ EXPERIMENT = Experiment(
         "images": Preset(
             "MinAtar and Atari alone",
             tuple(row(env_id, IMAGES + DQN1) for env_id in ("MinAtar/Breakout-v1", "PongNoFrameskip-v4")),
+        ),
+        "labelled": Preset(
+            "UPGD-W and AdamW on labelled samples, in lanes and in an ordinary PyTorch loop",
+            (row("permuted_generated", LABELLED),),
         ),
         "one_sample": Preset(
             "the one-sample forms of PPO, SAC and TD3 on HalfCheetah-v4: stable-baselines3's own, ours on its parts, and lanes",
