@@ -41,11 +41,10 @@ def resnet50() -> Callable[[np.ndarray], np.ndarray]:
     import torch
 
     try:
-        from torchvision.models import ResNet50_Weights
-        from torchvision.models import resnet50 as model
+        from torchvision import models  # type: ignore[import-not-found]
     except ImportError:
         raise UserError("torchvision is missing; install it into an environment of its own to make features.") from None
-    network = model(weights=ResNet50_Weights.IMAGENET1K_V1).eval()
+    network = models.resnet50(weights=models.ResNet50_Weights.IMAGENET1K_V1).eval()
     network.fc = torch.nn.Identity()
 
     def apply(batch: np.ndarray) -> np.ndarray:
