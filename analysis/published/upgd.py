@@ -1,4 +1,4 @@
-"""UPGD (arXiv:2404.00781): its results are figures without numbers, and it has no tables of results. So there is nothing to read.
+"""UPGD (arXiv:2404.00781): its results are figures, and it has no tables of results. So there is nothing to read.
 
 It is listed because its experiments are named by its figures.
 """
