@@ -137,12 +137,13 @@ def _scatter(axes: Axes, row: Row, ends: pd.DataFrame, colours: Mapping[str, str
     for arm in row.arms:
         own = ends[ends["algorithm"] == arm.label].set_index("metric")
         if {"late_accuracy", "late_plasticity"} <= set(own.index):
-            at = own.loc["late_accuracy"], own.loc["late_plasticity"]
+            x, y = own.loc["late_accuracy"], own.loc["late_plasticity"]
             size = 5.0 if arm.emphasised else 3.5
             axes.errorbar(
-                *(point["mean"] for point in at),
-                xerr=np.nan_to_num(at[0]["ci90"]),
-                yerr=np.nan_to_num(at[1]["ci90"]),
+                [x["mean"]],
+                [y["mean"]],
+                xerr=[np.nan_to_num(x["ci90"])],
+                yerr=[np.nan_to_num(y["ci90"])],
                 fmt="o",
                 color=colours[arm.label],
                 markersize=size,

@@ -18,11 +18,12 @@ from analysis.published.avg import AVG
 from analysis.published.records import FOLDER, Curve, End, Paper, Published, Tables
 from analysis.published.rtu import RTU
 from analysis.published.stream_x import STREAM_X
+from analysis.published.upgd import UPGD
 
 __all__ = ["FOLDER", "PAPERS", "Curve", "End", "Numbers", "Paper", "Published", "Tables", "figures_of", "numbers_for"]
 
 # In the order in which results are listed.
-PAPERS: dict[str, Paper] = {paper.name: paper for paper in (STREAM_X, AVG, RTU)}
+PAPERS: dict[str, Paper] = {paper.name: paper for paper in (STREAM_X, AVG, RTU, UPGD)}
 
 
 def figures_of(source: str) -> tuple[str, ...]:

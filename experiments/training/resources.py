@@ -13,6 +13,8 @@ median over a stretch of `seconds`; a run's `steps` says how many such stretches
 - `learning per step`: the same spread over the steps: PPO's rollout learning over the steps of the rollout, DQN's update over
   the steps between two, both kinds of SAC's updates.
 
+A learner of labelled samples has an update only: the forward pass, the backward pass and the rule, in compiled lanes.
+
 A streaming learner is executed `compiled`, by the kernel that it is trained with (which pads one lane to two), or `eager`, the
 same graph operation by operation.
 
@@ -87,6 +89,8 @@ def measure(run: Run, context: Context) -> None:
 
 
 def _times(run: Run, settings: UpdateTime, repeats: int, context: Context) -> Rows:
+    if registry.loop_of(run) is registry.SUPERVISED:
+        return _labelled_times(run, settings, repeats, context)
     learner: _StreamingLearner | _BatchLearner
     if registry.loop_of(run).lanes:
         learner = _StreamingLearner(run, settings, settings.engine == "compiled" and context.lane_compiler())
@@ -99,6 +103,31 @@ def _times(run: Run, settings: UpdateTime, repeats: int, context: Context) -> Ro
         update, per_step = learner.learning(action)
         busy, found = share(), {ACTION: action, UPDATE: update, PER_STEP: per_step}
         rows += [(repeat, quantity, 1e3 * seconds, busy) for quantity, seconds in found.items()]
+    return rows
+
+
+def _labelled_times(run: Run, settings: UpdateTime, repeats: int, context: Context) -> Rows:
+    """Return times of an update from a sample of the stream. Two lanes are compiled for one, whose time is half of theirs."""
+    from experiments.training.supervised import LabelledLearners
+
+    compiler = context.lane_compiler() if settings.engine == "compiled" else False
+    if settings.engine == "eager" or not compiler:
+        raise UserError(f"{run.algorithm} is measured in compiled lanes alone: that takes a C++ compiler, and engine=compiled.")
+    learners = LabelledLearners.begin([run, replace(run, seed=run.seed + 1)], compiler)
+    learners.advance(0, WARM_UP_STEPS, Unwatched(), lambda _: None)
+    seconds = _clocked(learners.lanes)
+
+    def take(ticks: int) -> list[float]:
+        seconds.clear()
+        for _ in range(ticks):
+            learners.lanes.step()
+        return list(seconds)
+
+    rows: Rows = []
+    for repeat in range(repeats):
+        share = _core_share()
+        found = median(_enough(take, settings.seconds)) / 2
+        rows.append((repeat, UPDATE, 1e3 * found, share()))
     return rows
 
 

@@ -20,7 +20,9 @@ import torch
 from experiments import registry
 from experiments.arithmetic import Arithmetic, choose
 from experiments.environments import Environment
+from experiments.errors import UserError
 from experiments.expand import measured_run
+from experiments.families import family_of
 from experiments.measurements import Throughput
 from experiments.provenance import available_cores
 from experiments.spec import Run
@@ -47,6 +49,8 @@ def measure(run: Run, context: Context) -> None:
     settings = Throughput(**dict(run.hyperparameters))  # type: ignore[arg-type]
     torch.set_num_threads(1)
     arithmetic = (context.arithmetic or choose()) if _in_lanes(run) else None
+    if settings.workers > 1 and family_of(run.env_id).labelled:
+        raise UserError("the speed of learners of labelled samples is measured with one worker; leave workers at 1.")
     if settings.workers > 1:
         rows = _measure_side_by_side(run, settings, arithmetic)
     else:
@@ -75,6 +79,8 @@ Rows = list[tuple[int, str, float]]
 
 
 def _measure_alone(run: Run, settings: Throughput, arithmetic: Arithmetic | None) -> Rows:
+    if family_of(run.env_id).labelled:
+        return _measure_labelled(_learner_run(run), run.steps, settings, arithmetic)
     environment = Environment(run.env_id, seed=1_000_000, **dict(run.environment))  # type: ignore[arg-type]
     quantities: dict[str, Callable[[int], int]] = {BARE: lambda n: _step_randomly(environment, n)}
     if arithmetic:
@@ -85,6 +91,19 @@ def _measure_alone(run: Run, settings: Throughput, arithmetic: Arithmetic | None
     quantities[TOGETHER] = step_together
     step_together(WARM_UP_STEPS)
     return [(repeat, name, _rate(take, settings.seconds)) for repeat in range(run.steps) for name, take in quantities.items()]
+
+
+def _measure_labelled(run: Run, repeats: int, settings: Throughput, arithmetic: Arithmetic | None) -> Rows:
+    from experiments.training import labelled_speed
+
+    quantities = {BARE: labelled_speed.stream_alone(run)}
+    if settings.implementation == "library":
+        quantities[TOGETHER] = labelled_speed.loop(run)
+    else:
+        together, update = labelled_speed.in_lanes(run, settings, arithmetic.lane_compiler() if arithmetic else False)
+        quantities |= {TOGETHER: together, UPDATE: update}
+    quantities[TOGETHER](WARM_UP_STEPS)
+    return [(repeat, name, _rate(take, settings.seconds)) for repeat in range(repeats) for name, take in quantities.items()]
 
 
 def _rate(take: Callable[[int], int], seconds: float) -> float:

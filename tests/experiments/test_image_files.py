@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from experiments import families
-from experiments.datasets import images
+from experiments.datasets import images, mini_imagenet
 from experiments.datasets.permuted import scaled
 from experiments.errors import UserError
 
@@ -230,3 +230,20 @@ def test_features_have_to_be_named_and_of_the_documented_form(folder):
     (folder / images.MINI_IMAGENET).unlink()
     with pytest.raises(UserError, match="make it from the images"):
         images.mini_imagenet(())
+
+
+def test_features_are_made_of_images_in_their_order(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (230, 4, 5, 3)).astype(np.uint8)
+    np.savez(tmp_path / "images.npz", images=pixels, labels=np.arange(230) % 100)
+
+    def network(batch):
+        assert (batch.dtype, batch.min() >= -1, batch.max() <= 1) == (np.float32, True, True)
+        return batch.mean((2, 3))[:, :, None, None]
+
+    digest = mini_imagenet.make(tmp_path / "images.npz", tmp_path / "out.npz", network)
+    assert digest == sha256((tmp_path / "out.npz").read_bytes())
+    with np.load(tmp_path / "out.npz") as made:
+        np.testing.assert_allclose(made["features"], pixels.mean((1, 2)) / 127.5 - 1, atol=1e-5)
+        assert made["labels"].tolist() == [i % 100 for i in range(230)]
+    with pytest.raises(UserError, match="has to hold"):
+        mini_imagenet.make(tmp_path / "none.npz", tmp_path / "out.npz", network)

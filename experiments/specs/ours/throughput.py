@@ -35,6 +35,14 @@ OF_AVG = (
     *(lanes(number, "avg", "AVG") for number in (1, 2, 4, 8)),
     *(lanes(2, learner, name) for learner, name in (("iac", "IAC"), ("avg_sac1", "SAC-1"), ("avg_td3_1", "TD3-1"))),
 )
+# UPGD-W on the network of input-permuted MNIST, 784-300-150-10, with images made up: the stream is fast, and needs no file.
+LABELLED = (
+    lanes(2, "upgd", "UPGD-W"),
+    lanes(8, "upgd", "UPGD-W"),
+    Arm("UPGD-W, ordinary PyTorch loop", "throughput", {"learner": "upgd", "lanes": 1, "implementation": "library"}),
+    lanes(8, "adam", "AdamW"),
+    Arm("AdamW, ordinary PyTorch loop", "throughput", {"learner": "adam", "lanes": 1, "implementation": "library"}),
+)
 DQN1 = (Arm("DQN1", "throughput", {"learner": "dqn1", "lanes": 1, "seconds": 3.0}),)
 # Stream AC with an RTU of 192 units learnt by RTRL, and without it, in the sizes of arXiv:2605.24709.
 BEFORE_AND_AFTER = {"memory/MemoryChain-v0": ("[128]", "[]"), "masked/HalfCheetah-v4": ("[64]", "[64]")}
@@ -88,6 +96,10 @@ EXPERIMENT = Experiment(
         "recurrent": Preset(
             "Stream AC with an RTU of 192 units, learnt by RTRL, and without it: MemoryChain, HalfCheetah by its positions",
             tuple(row(env_id, cells(env_id)) for env_id in BEFORE_AND_AFTER),
+        ),
+        "labelled": Preset(
+            "UPGD-W and AdamW on labelled samples, in lanes and in an ordinary PyTorch loop",
+            (row("permuted_generated", LABELLED),),
         ),
         "one_sample": Preset(
             "the one-sample forms of PPO, SAC and TD3 on HalfCheetah-v4: stable-baselines3's own, ours on its parts, and lanes",

@@ -10,7 +10,7 @@ Settings are those of the authors' lists of plotted runs. These differ from the 
 
 from typing import Any
 
-from experiments.spec import Arm, Preset, Row
+from experiments.spec import Arm, Preset, Row, Value
 
 # Of a learner: label, algorithm, names of its settings. Their values by stream stand below, in the same order.
 LEARNERS = (
@@ -91,7 +91,7 @@ def presets(env_id: str, permute: str, task: int, learners: tuple[Arm, ...], see
     """Return the presets of a stream that has a million samples; a bin is two tasks, as in the paper's Fig. 7."""
 
     def row(steps: int, seeds: int, arms: tuple[Arm, ...] = learners) -> Row:
-        environment = {"permute": permute, "task_steps": task}
+        environment: dict[str, Value] = {"permute": permute, "task_steps": task}
         return Row(env_id, arms, steps=steps, seeds=seeds, bin_width=2 * task, environment=environment)
 
     few = tuple(arm for arm in learners if arm.label in ("UPGD-W", "AdamW"))

@@ -6,59 +6,43 @@ The grids follow the paper's Table 1, thinned out to 9 to 81 settings of a learn
 from itertools import product
 from typing import Any
 
-from experiments.spec import Arm
+from experiments.spec import Arm, Value
 
-NETWORK = {"hidden": (128, 64), "diagnostics": True}
+NETWORK: dict[str, Value] = {"hidden": (128, 64), "diagnostics": True}
 
 # Label, algorithm, what makes it what it is, and what the search varies.
-LEARNERS: tuple[tuple[str, str, dict[str, Any], dict[str, tuple[float, ...]]], ...] = (
-    ("SGDW", "sgd", {}, {"step_size": (0.1, 0.01, 0.001), "weight_decay": (0.0, 0.001, 0.01)}),
-    ("PGD", "pgd", {}, {"step_size": (0.1, 0.01, 0.001), "sigma": (0.005, 0.05, 0.5)}),
-    (
-        "S&P",
-        "shrink_and_perturb",
-        {},
-        {"step_size": (0.1, 0.01, 0.001), "sigma": (0.005, 0.05, 0.5), "weight_decay": (0.001, 0.01, 0.1)},
-    ),
-    (
-        "AdamW",
-        "adam",
-        {"epsilon": 1e-8},
-        {
-            "step_size": (0.01, 0.001, 0.0001),
-            "beta1": (0.0, 0.9),
-            "beta2": (0.99, 0.9999),
-            "weight_decay": (0.0, 0.01, 0.1),
-        },
-    ),
-    *(
-        (
-            label,
-            "upgd",
-            {"protecting": protecting},
-            {
-                "step_size": (0.1, 0.01, 0.001),
-                "sigma": (0.001, 0.01, 0.1),
-                "beta_utility": (0.9, 0.999, 0.9999),
-                "weight_decay": (0.0, 0.001, 0.01),
-            },
-        )
-        for label, protecting in (("UPGD-W", True), ("N-UPGD-W", False))
-    ),
-    *(
-        (
-            label,
-            algorithm,
-            {},
-            {
-                "step_size": (0.1, 0.01, 0.001),
-                "kappa": (0.01, 0.1, 1.0, 10.0),
-                "beta_importance": (0.9, 0.999),
-                "beta_weight": (0.99, 0.9999),
-            },
-        )
-        for label, algorithm in (("S-EWC", "s_ewc"), ("S-MAS", "s_mas"), ("S-SI", "s_si"), ("S-RWalk", "s_rwalk"))
-    ),
+Grid = dict[str, tuple[float, ...]]
+SIZES = (0.1, 0.01, 0.001)
+UPGD: Grid = {
+    "step_size": SIZES,
+    "sigma": (0.001, 0.01, 0.1),
+    "beta_utility": (0.9, 0.999, 0.9999),
+    "weight_decay": (0.0, 0.001, 0.01),
+}
+PULL: Grid = {
+    "step_size": SIZES,
+    "kappa": (0.01, 0.1, 1.0, 10.0),
+    "beta_importance": (0.9, 0.999),
+    "beta_weight": (0.99, 0.9999),
+}
+ADAM: Grid = {
+    "step_size": (0.01, 0.001, 0.0001),
+    "beta1": (0.0, 0.9),
+    "beta2": (0.99, 0.9999),
+    "weight_decay": (0.0, 0.01, 0.1),
+}
+NOISE = (0.005, 0.05, 0.5)
+LEARNERS: tuple[tuple[str, str, dict[str, Any], Grid], ...] = (
+    ("SGDW", "sgd", {}, {"step_size": SIZES, "weight_decay": (0.0, 0.001, 0.01)}),
+    ("PGD", "pgd", {}, {"step_size": SIZES, "sigma": NOISE}),
+    ("S&P", "shrink_and_perturb", {}, {"step_size": SIZES, "sigma": NOISE, "weight_decay": (0.001, 0.01, 0.1)}),
+    ("AdamW", "adam", {"epsilon": 1e-8}, ADAM),
+    ("UPGD-W", "upgd", {}, UPGD),
+    ("N-UPGD-W", "upgd", {"protecting": False}, UPGD),
+    ("S-EWC", "s_ewc", {}, PULL),
+    ("S-MAS", "s_mas", {}, PULL),
+    ("S-SI", "s_si", {}, PULL),
+    ("S-RWalk", "s_rwalk", {}, PULL),
 )
 # What the search has found, by label; until it has been run, the paper's settings on permuted MNIST.
 BEST: dict[str, dict[str, float]] = {

@@ -6,7 +6,7 @@ scaling, weight-wise and feature-wise.
 
 from typing import Any
 
-from experiments.spec import Arm, Experiment, Preset, Row
+from experiments.spec import Arm, Experiment, Preset, Row, Value
 
 
 def upgd(label: str, step_size: float, beta: float, sigma: float, **settings: Any) -> Arm:
@@ -31,7 +31,7 @@ ARMS = (
 
 
 def row(steps: int, seeds: int, arms: tuple[Arm, ...] = ARMS) -> Row:
-    environment = {"permute": "nothing", "task_steps": 0}
+    environment: dict[str, Value] = {"permute": "nothing", "task_steps": 0}
     return Row("permuted_mnist", arms, steps=steps, seeds=seeds, bin_width=10_000, environment=environment)
 
 

@@ -6,10 +6,10 @@ Correlations are Spearman's, of utilities and losses before the update. The code
     python -m experiments.run utility_quality --set correlation=argsort --set measured=after_update
 """
 
-from experiments.spec import Arm, Experiment, Preset, Row
+from experiments.spec import Arm, Experiment, Preset, Row, Value
 
 ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "tanh": "Tanh"}
-LEVELS = {"weight": ("weights", (50,)), "feature": ("features", (50, 50))}
+LEVELS: dict[str, tuple[str, tuple[int, ...]]] = {"weight": ("weights", (50,)), "feature": ("features", (50, 50))}
 
 
 def rows(activations: tuple[str, ...], levels: tuple[str, ...], steps: int, seeds: int) -> tuple[Row, ...]:
@@ -17,7 +17,7 @@ def rows(activations: tuple[str, ...], levels: tuple[str, ...], steps: int, seed
     for activation in activations:
         for level in levels:
             plural, hidden = LEVELS[level]
-            settings = {"step_size": 0.01, "activation": activation, "level": level, "hidden": hidden}
+            settings: dict[str, Value] = {"step_size": 0.01, "activation": activation, "level": level, "hidden": hidden}
             arm = Arm("SGD", "utility_quality", settings, emphasised=True)
             panel = f"{ACTIVATIONS[activation]}, {plural}"
             found.append(Row("utility_quality", (arm,), steps=steps, seeds=seeds, bin_width=10, panel=panel))
