@@ -341,3 +341,23 @@ def test_stream_of_a_robot_depends_on_its_seed_and_its_actions_alone(env_id):
     begun = [env.reset()[0].tobytes() for env in (one, two, other)]
     assert begun[0] == begun[1] != begun[2]
     assert play(one, actions) == play(two, actions)
+
+
+def test_mobile_robot_goes_on_from_where_it_stands_and_the_arm_does_not():
+    env = Environment("Create-Mover-v0", 3)
+    env.reset()
+    while not env.needs_reset:
+        env.step(np.ones(2, np.float32))
+    robot = env._simulator._robot
+    x, y, heading = robot.get_state()["pose"]
+    env.reset()
+    back = np.clip(np.array([x, y]) - 225 * np.array([math.cos(heading), math.sin(heading)]), RADIUS, ARENA - RADIUS)
+    assert robot.get_state()["pose"][2] == heading
+    assert np.linalg.norm(robot.get_state()["pose"][:2] - back) < 120, "walls let it slide"
+    begun = []
+    for steps in (100, 130):
+        arm = Environment("UR-Reacher-2-v0", 3)
+        arm.reset()
+        play(arm, random_actions(steps, seed=steps)[:100])
+        begun.append(arm.get_state()["robot"]["target"].tobytes())
+    assert begun[0] == begun[1], "its second target is that of the seed, whatever it did before"
