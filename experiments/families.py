@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.datasets.stream_options import PermutedOptions, RegressionOptions, UtilityStreamOptions
 from experiments.environment_options import (
     AtariOptions,
     ImageOptions,
@@ -25,6 +24,7 @@ from experiments.environment_options import (
     VectorOptions,
 )
 from experiments.errors import UserError
+from experiments.stream_options import PermutedOptions, RegressionOptions, UtilityStreamOptions
 
 SERIES = ("ETTm2", "ETTm2-generated")
 PERMUTED = tuple(f"permuted_{data}" for data in ("mnist", "emnist", "cifar10", "mini_imagenet", "digits", "generated"))

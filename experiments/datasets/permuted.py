@@ -19,8 +19,8 @@ import numpy as np
 from algorithms.agent import LabelledSpaces
 from experiments.datasets import images
 from experiments.datasets.images import Labelled, Loaded
-from experiments.datasets.stream_options import PermutedOptions
 from experiments.errors import UserError
+from experiments.stream_options import PermutedOptions
 
 # What a generator is for.
 _PERMUTATION, _ORDER = 0, 1

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from algorithms.agent import LabelledSpaces
-from experiments.datasets.stream_options import RegressionOptions, UtilityStreamOptions
 from experiments.randomness import BLOCK
+from experiments.stream_options import RegressionOptions, UtilityStreamOptions
 
 # What a generator is for.
 _TARGETS, _INPUTS = 0, 1

@@ -5,8 +5,8 @@ import pytest
 
 from experiments import families
 from experiments.datasets.permuted import digits
-from experiments.datasets.stream_options import PermutedOptions, RegressionOptions
 from experiments.errors import UserError
+from experiments.stream_options import PermutedOptions, RegressionOptions
 
 STREAMS = ["permuted_digits", "toy_changing_inputs", "toy_changing_sign", "utility_quality"]
 

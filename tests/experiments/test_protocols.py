@@ -32,7 +32,7 @@ MILLION = 10**6
 BUFFER_SIZES = (
     "SAC, 1, SAC, 10, SAC, 100, SAC, 1k, SAC, 10k, SAC, 100k, SAC, 1M, "
     "TD3, 1, TD3, 10, TD3, 100, TD3, 1k, TD3, 10k, TD3, 100k, TD3, 1M, "
-    "PPO, 1, PPO, 100, PPO, 1k, PPO, 2048, PPO, 10k, Stream AC"
+    "PPO, 1, PPO, 100, PPO, 1k, PPO, 2048, PPO, 10k, Stream AC, AVG, IAC"
 )
 
 # experiment: for each set of environments (labels of the arms, steps, seeds, width of a bin); Atari in agent steps of 4 frames.
