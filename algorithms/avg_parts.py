@@ -15,11 +15,13 @@ from torch import Tensor
 from torch.func import vjp
 from torch.nn import functional as F
 
+from algorithms.adam import fresh_adam
 from algorithms.agent import Spaces, State, leaves
 from algorithms.avg_settings import FeatureNorm
 from algorithms.dense import orthogonal_layers
 from algorithms.normalization import EPSILON, update_statistics
 from algorithms.policies import squashed_gaussian
+from algorithms.td_scaling import init_td_scale
 
 # Statistics of observations begin as if a ten-thousandth of a sample, of mean 0 and variance 1, had been seen.
 PRIOR_COUNT = 1e-4
@@ -32,6 +34,19 @@ def fresh_network(generator: torch.Generator, inputs: int, hidden: Sequence[int]
     """Return the parameters of a body of hidden layers and of heads on it, orthogonal."""
     body = orthogonal_layers(generator, (inputs, *hidden), 1.0, 1.0)
     return {"body": body} | {name: orthogonal_layers(generator, (hidden[-1], size), 1.0, 1.0) for name, size in heads.items()}
+
+
+def init_actor_critic(
+    generator: torch.Generator, spaces: Spaces, hidden: Sequence[int], critic_inputs: int, scale_td_error: bool
+) -> State:
+    """Return a Gaussian actor and a critic of one value, Adam's memory of both, and no noise taken yet, [action_size]."""
+    (size,) = spaces.obs_shape
+    heads = {"mean": spaces.action_size, "log_std": spaces.action_size}
+    state: State = {"noise": torch.zeros(spaces.action_size)}
+    state["actor"] = fresh_network(generator, size, hidden, heads)
+    state["critic"] = fresh_network(generator, critic_inputs, hidden, {"value": 1})
+    state["actor_adam"], state["critic_adam"] = fresh_adam(state["actor"]), fresh_adam(state["critic"])
+    return state | ({"td_scale": init_td_scale()} if scale_td_error else {})
 
 
 def features(body: State, x: Tensor, norm: FeatureNorm, floor: Tensor | float = 0.0) -> Tensor:

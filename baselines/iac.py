@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from algorithms import agent
-from algorithms.adam import adam, fresh_adam
+from algorithms.adam import adam
 from algorithms.agent import Info, NoiseSpec, Spaces, State, Transition, map_state
 from algorithms.avg_parts import (
     cast,
     features,
-    fresh_network,
     gradient_norm,
     head,
+    init_actor_critic,
     init_sight,
     log_deviation,
     precision,
@@ -33,7 +33,7 @@ from algorithms.avg_parts import (
     see_acting,
 )
 from algorithms.policies import HALF_LOG_2PI, log_tanh_slope
-from algorithms.td_scaling import init_td_scale, update_td_scale
+from algorithms.td_scaling import update_td_scale
 from baselines.avg_settings import IACSettings
 
 
@@ -48,13 +48,7 @@ class IAC(IACSettings):
         """Make a learner that has seen nothing: orthogonal networks, empty statistics."""
         (size,) = spaces.obs_shape
         state: State = {"hyper": agent.hyperparameters(self), **init_sight(spaces, self.normalize_obs)}
-        state["noise"] = torch.zeros(spaces.action_size)
-        heads = {"mean": spaces.action_size, "log_std": spaces.action_size}
-        state["actor"] = fresh_network(generator, size, self.hidden, heads)
-        state["critic"] = fresh_network(generator, size, self.hidden, {"value": 1})
-        state["actor_adam"], state["critic_adam"] = fresh_adam(state["actor"]), fresh_adam(state["critic"])
-        if self.scale_td_error:
-            state["td_scale"] = init_td_scale()
+        state |= init_actor_critic(generator, spaces, self.hidden, size, self.scale_td_error)
         return state
 
     def start(self, state: State, obs: Tensor, noise: Tensor) -> tuple[State, Tensor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.spec import Arm, Row
+from experiments.spec import Arm, Preset, Row
 from experiments.specs.rtu.arms import CELL, DRAFT_BOUND, STREAM_AC
 
 LAGS = (4, 8, 16)  # of the figure
@@ -42,3 +42,11 @@ def rows(lags: tuple[int, ...], frames: int, seeds: int, epochs: int = EPOCHS, n
         )
         for lag in lags
     )
+
+
+PRESETS = {
+    "paper": Preset("300k frames, 5 seeds, K of 4, 8 and 16", rows(LAGS, FRAMES, SEEDS)),
+    "narrow": Preset("the same with 64 units before the cell, as in the paper's table", rows(LAGS, FRAMES, SEEDS, narrow=True)),
+    "laptop": Preset("100k frames, 3 seeds", rows(LAGS, 100_000, 3)),
+    "quick": Preset("K of 8, 20k frames, 1 seed", rows((8,), 20_000, 1, epochs=10)),
+}
