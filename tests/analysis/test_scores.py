@@ -119,6 +119,22 @@ def test_intervals_cover_what_they_say(n: int) -> None:
     assert covered == pytest.approx({5: 0.81, 10: 0.86, 30: 0.89}[n], abs=0.025)
 
 
+def test_bootstrap_of_a_mean_is_scipys_and_wants_two_runs() -> None:
+    values = np.random.default_rng(3).standard_exponential(30)
+    found = scores.bootstrap_of_mean(np.append(values, np.nan))
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=scores.RESAMPLES, confidence_level=0.9, rng=np.random.default_rng(0), method="BCa"
+    ).confidence_interval
+    assert (found.value, found.low, found.high) == pytest.approx((values.mean(), theirs.low, theirs.high))
+    # Skewed as the values are, and about as wide as Student's.
+    student = float(half_width(values.std(ddof=1), 30, 0.90))
+    assert found.high - found.value > found.value - found.low
+    assert found.high - found.low == pytest.approx(2 * student, rel=0.2)
+    lone = scores.bootstrap_of_mean(np.array([4.0]))
+    assert lone.value == 4.0
+    assert math.isnan(lone.low)
+
+
 def test_frame_is_tidy_and_marks_diverged_runs(tmp_path: Path) -> None:
     experiment, store = barrier(arms=(CLASSIC, STREAM)), Store(tmp_path / "runs")
     runs = [run for _, arm, run in labelled_runs(experiment.preset("quick")) if arm.label == STREAM.label]
