@@ -61,12 +61,11 @@ def scores(
         absent: how runs count that diverged: as chance, or not at all, which a warning tells.
     """
     check_units(curves)
+    panels = curves[["panel", "env_id"]].drop_duplicates().itertuples(index=False, name=None)
+    scales = {panel: scale_of(env_id, numbers.place(panel, env_id), numbers) if numbers else None for panel, env_id in panels}
     rows = []
-    for (panel, env_id, algorithm, seed), run in curves.sort_values("step").groupby(
-        ["panel", "env_id", "algorithm", "seed"], sort=False, observed=True
-    ):
-        place = numbers.place(panel, env_id) if numbers else panel
-        scale = scale_of(env_id, place, numbers) if numbers else None
+    for (panel, algorithm, seed), run in curves.sort_values("step").groupby(UNIT, sort=False, observed=True):
+        scale = scales[panel]
         values = _without_gaps(run["mean_return"], bool(run["diverged"].any()) if "diverged" in run else False)
         if np.isnan(values).any():
             if absent == "drop":
