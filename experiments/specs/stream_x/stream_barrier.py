@@ -76,6 +76,22 @@ EXPERIMENT = Experiment(
                 *(Row(env_id, (STREAM_AC,), steps=500_000, seeds=16, bin_width=50_000) for env_id in ("Hopper-v4", "Ant-v4"))
             ),
         ),
+        "early": Preset(
+            "where a batch of one learns too: two tasks and lengths at which SAC1 or PPO1 reach Stream AC",
+            as_published(
+                *(
+                    Row(
+                        env_id,
+                        (CLASSIC_AC, PPO1, SAC1, STREAM_AC),
+                        steps,
+                        seeds=8,
+                        bin_width=steps // 10,
+                        fewer_seeds={"SAC1": 4},
+                    )
+                    for env_id, steps in (("HalfCheetah-v4", 200_000), ("Ant-v4", 60_000))
+                )
+            ),
+        ),
         "million": Preset(
             "all algorithms at 1M steps on three tasks; SAC, the slowest, for 200k steps",
             as_published(
