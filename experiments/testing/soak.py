@@ -14,6 +14,7 @@ something is left behind that a later start does not clear away. Needs /proc, so
 from __future__ import annotations
 
 import random
+import signal
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,6 +75,8 @@ def main(
     """Kill training again and again, and compare what it leaves with the same training left alone."""
     with told_plainly():
         positive("--kills", kills)
+        # A shell starts what it puts into the background deaf to Ctrl-C, and a command would inherit that and never stop.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         if not Path("/proc/self/stat").exists():
             raise UserError("the processes of a command are found in /proc, which this system has not; use Linux.")
         if store.exists() and (not store.is_dir() or any(store.iterdir())):
