@@ -25,7 +25,7 @@ import re
 import shlex
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,7 +40,7 @@ from analysis.figures import FigureData, drawer
 from analysis.kept import Kept, keep
 from analysis.kinds import KINDS, OfKind
 from analysis.tables import console
-from experiments import catalog, expand
+from experiments import catalog, expand, external
 from experiments.errors import UserError, told_plainly, writing_to
 from experiments.spec import Experiment, Preset, Row, Value
 from experiments.store import Store, code_versions, same_version
@@ -66,9 +66,14 @@ class Report:
     manifest: dict[str, Any]
 
 
-def folder_name(preset_name: str, settings: Mapping[str, Value], seeds: int | None = None) -> str:
-    """Name the folder of a report: the preset, and what was changed in it. Different changes never share a name."""
+def folder_name(preset_name: str, settings: Mapping[str, Value], seeds: int | None = None, learners: Sequence[str] = ()) -> str:
+    """Name the folder of a report: the preset, and what was changed in it. Different changes never share a name.
+
+    Another version of a learner from outside has the same name: its figure takes the place of the old one's.
+    """
     exact = {key: json.dumps(value) for key, value in sorted(settings.items())} | ({"seeds": str(seeds)} if seeds else {})
+    if learners:
+        exact["learner"] = json.dumps(",".join(map(external.class_name, learners)))
     if not exact:
         return preset_name
     # Words need no quotes in a file name; all else that cannot stand there is replaced, and a digest keeps it distinct.
@@ -88,6 +93,7 @@ def build(
     results: Path,
     settings: Mapping[str, Value] | None = None,
     seeds: int | None = None,
+    learners: Sequence[str] = (),
 ) -> Report:
     """Aggregate and draw what is finished of a preset, and write it to `results/NAME/PRESET/`.
 
@@ -97,9 +103,9 @@ def build(
     """
     settings = settings or {}
     preset = experiment.preset(preset_name)
-    if settings or seeds is not None:
-        preset = expand.override(preset, settings, seeds)
-    folder = results / experiment.name / folder_name(preset_name, settings, seeds)
+    if settings or seeds is not None or learners:
+        preset = expand.override(preset, settings, seeds, learners)
+    folder = results / experiment.name / folder_name(preset_name, settings, seeds, learners)
     draw = drawer(experiment)
 
     kind = KINDS[experiment.kind]
@@ -111,7 +117,7 @@ def build(
     if not results_of:
         raise UserError(
             f"no run of {experiment.name} / {preset_name} is finished in {store.root}; train them with "
-            f"`{_command(experiment, preset_name, store, settings, seeds)}`."
+            f"`{_command(experiment, preset_name, store, settings, seeds, learners)}`."
         )
     curves = kind.tabulate(runs, collected.bins | kept.bins)
     summary = kind.summarise(runs, curves)
@@ -230,7 +236,7 @@ def _row(experiment: Experiment, row: Row) -> dict[str, Any]:
     arms = [
         {
             "label": arm.label,
-            "algorithm": arm.algorithm,
+            "algorithm": external.class_name(arm.algorithm),
             "hyperparameters": dict(arm.hyperparameters),
             "seeds": len(row.seeds_of(arm)),
             "steps": row.steps_of(arm),
@@ -298,13 +304,21 @@ def _last_line(traceback: str) -> str:
 # Command
 
 
-def _command(experiment: Experiment, preset_name: str, store: Store, settings: Mapping[str, Value], seeds: int | None) -> str:
+def _command(
+    experiment: Experiment,
+    preset_name: str,
+    store: Store,
+    settings: Mapping[str, Value],
+    seeds: int | None,
+    learners: Sequence[str],
+) -> str:
     """Return the command that trains what a report is missing."""
     words = ["python", "-m", "experiments.run", experiment.name, "--preset", preset_name]
     words += [] if store.root == DEFAULT_STORE else ["--store", str(store.root)]
     words += [] if seeds is None else ["--seeds", str(seeds)]
     for key, value in settings.items():
         words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+    words += [word for learner in learners for word in ("--learner", learner)]
     return shlex.join(words)
 
 
@@ -347,11 +361,12 @@ def main(
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as it was run; repeatable.")
     ] = None,
+    learner: Annotated[list[str] | None, typer.Option(help="A learner of your own, as it was run; repeatable.")] = None,
 ) -> None:
     """Aggregate finished runs, draw the figure and print our numbers beside the published ones."""
     with told_plainly():
         experiment = catalog.load_experiment(name)
-        report = build(experiment, preset, Store(store), results, expand.parse_settings(setting or []), seeds)
+        report = build(experiment, preset, Store(store), results, expand.parse_settings(setting or []), seeds, learner or [])
         out = console()
         made = (report.comparison, report.summary, report.numbers, report.manifest)
         for part in KINDS[experiment.kind].report(experiment, *made, out.width):

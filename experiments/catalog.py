@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
+from pathlib import Path
 
 import experiments.specs
+from experiments import external
 from experiments.errors import UserError, closest_names
 from experiments.spec import Experiment
 
@@ -24,7 +26,14 @@ def experiment_names() -> list[str]:
 
 
 def load_experiment(name: str) -> Experiment:
-    """Return an experiment by name."""
+    """Return an experiment by name, or that of a spec's file, `my_figure.py`."""
+    if name.endswith(".py"):
+        found = getattr(external.import_file(Path(name).absolute()), "EXPERIMENT", None)
+        if not isinstance(found, Experiment):
+            raise UserError(f"{name} has no EXPERIMENT; let it make one, as the files in experiments/specs/ do.")
+        if found.name in _modules():
+            raise UserError(f"{name} is called {found.name!r}, as an experiment of the suite is; give it another name.")
+        return found
     experiment = getattr(importlib.import_module(_modules()[name]), "EXPERIMENT", None) if name in _modules() else None
     if experiment is None:
         hint = closest_names(name, experiment_names())

@@ -19,6 +19,8 @@ from experiments.spec import Experiment, Preset, Run
 
 DEFAULT_PRESET = "quick"
 DEFAULT_STORE = "runs"
+LEARNER_HELP = "A learner of your own beside the others: FILE.py:CLASS or MODULE:CLASS."
+SPEC_HELP = "A spec of your own: a Python file with an EXPERIMENT, instead of a name."
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,23 @@ class Request:
     runs: list[Run]
 
 
-def resolve_request(name: str, preset_name: str, settings: Sequence[str], seeds: int | None) -> Request:
+def experiment_word(name: str | None, spec: Path | None) -> str:
+    """Return what names an experiment: its own name, or the file of `--spec`."""
+    if (name is None) == (spec is None):
+        raise UserError("name one experiment, or one file with --spec; `python -m experiments.list` shows the suite's own.")
+    if spec is not None and spec.suffix != ".py":
+        raise UserError(f"--spec wants a Python file; {spec} is none.")
+    return name or str(spec)
+
+
+def resolve_request(
+    name: str, preset_name: str, settings: Sequence[str], seeds: int | None, learners: Sequence[str] = ()
+) -> Request:
     """Turn the words of a command line into runs; raise `UserError` where they mean nothing."""
     experiment = load_experiment(name)
-    preset = override(experiment.preset(preset_name), parse_settings(settings), seeds)
+    if learners and experiment.kind == "measurement":
+        raise UserError(f"{name} measures and trains nothing; --learner is for experiments that train.")
+    preset = override(experiment.preset(preset_name), parse_settings(settings), seeds, learners)
     runs = runs_of(experiment, preset)
     for run in {(run.algorithm, run.hyperparameters, run.env_id, run.environment): run for run in runs}.values():
         check_hyperparameters(run)  # once for all seeds

@@ -12,10 +12,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-from experiments import devices
+from experiments import devices, external
 from experiments.errors import UserError, closest_names
 from experiments.families import make_options, options_class
 from experiments.registry import (
+    ALGORITHMS,
     Wanted,
     added_later,
     algorithm,
@@ -52,17 +53,17 @@ def labelled_runs(preset: Preset) -> list[tuple[Row, Arm, Run]]:
 
 def resolve(row: Row, arm: Arm, seed: int) -> Run:
     """Make a run with every default filled in, apart from those of options that were added later."""
-    hyperparameters = _filled(
-        hyperparameter_defaults(arm.algorithm), arm.hyperparameters, arm.algorithm, added_later(arm.algorithm)
-    )
+    name = external.reference(arm.algorithm) if arm.algorithm not in ALGORITHMS else arm.algorithm
+    hyperparameters = _filled(hyperparameter_defaults(name), arm.hyperparameters, external.class_name(name), added_later(name))
     environment = _filled(environment_defaults(row.env_id), row.environment, row.env_id, environment_added_later(row.env_id))
     return Run(
-        algorithm=arm.algorithm,
+        algorithm=name,
         hyperparameters=hyperparameters,
         env_id=row.env_id,
-        environment=_timed(arm.algorithm, hyperparameters, environment, row.environment),
+        environment=_timed(name, hyperparameters, environment, row.environment),
         steps=row.steps_of(arm),
         seed=seed,
+        code=external.digest(name) if external.is_external(name) else "",
     )
 
 
@@ -111,15 +112,46 @@ def typed(key: str, value: Value, like: Value) -> Value:
     return value
 
 
-def override(preset: Preset, settings: Mapping[str, Value], seeds: int | None = None) -> Preset:
+def with_learners(preset: Preset, names: Sequence[str]) -> Preset:
+    """Return a preset with more learners beside the arms of every row, under their own labels and with their defaults."""
+    arms = tuple(Arm(algorithm(name).label, name, emphasised=True) for name in names)
+    labels = [arm.label for arm in arms]
+    taken = {arm.label for row in preset.rows for arm in row.arms} | {one for one in labels if labels.count(one) > 1}
+    for arm in arms:
+        if arm.label in taken:
+            raise UserError(f"there is another arm {arm.label!r}; give {external.class_name(arm.algorithm)} another `label`.")
+    return dataclasses.replace(preset, rows=tuple(dataclasses.replace(row, arms=(*row.arms, *arms)) for row in preset.rows))
+
+
+def where_they_fit(preset: Preset, names: Sequence[str]) -> Preset:
+    """Return a preset in which these learners stand only in rows whose environment wants what they give."""
+    from experiments.environments import describe
+
+    rows = list(preset.rows)
+    for name in names:
+        gives = algorithm(name).gives
+        wanted = [describe(row.env_id, **dict(resolve(row, row.arms[0], 0).environment)).wants for row in rows]
+        if not any(kind in gives for kind in wanted):
+            raise UserError(
+                f"{external.class_name(name)} gives {_either(gives)}; the environments of this preset want "
+                f"{_either(tuple(dict.fromkeys(wanted)))}. Choose another experiment, or correct `gives` of the learner."
+            )
+        rows = [
+            dataclasses.replace(row, arms=tuple(arm for arm in row.arms if arm.algorithm != name or kind in gives))
+            for row, kind in zip(rows, wanted, strict=True)
+        ]
+    return dataclasses.replace(preset, rows=tuple(row for row in rows if row.arms))
+
+
+def override(preset: Preset, settings: Mapping[str, Value], seeds: int | None = None, learners: Sequence[str] = ()) -> Preset:
     """Return a preset with rows, arms and environments changed as asked on the command line.
 
     A key is `steps`, `bin_width`, `first_seed`, `env_id` (replaces all rows by one), `algorithm` (leaves out all other arms),
     an option of at least one row's environment (set in all rows that have it), a hyperparameter of at least one arm's
     algorithm (set in all arms that have it), or `ALGORITHM.KEY`. Whatever their order, `env_id` comes first: it decides
-    which options there are.
+    which options there are. `learners` are added to the arms of all rows that they fit.
     """
-    rows = preset.rows
+    rows = with_learners(preset, learners).rows if learners else preset.rows
     for key, value in sorted(settings.items(), key=lambda item: item[0] != "env_id"):
         if key == "algorithm":
             rows = _only(rows, value)
@@ -151,7 +183,8 @@ def override(preset: Preset, settings: Mapping[str, Value], seeds: int | None = 
             raise UserError(f"the number of seeds must be positive; {seeds} is not.")
         rows = tuple(dataclasses.replace(row, seeds=seeds, fewer_seeds={}) for row in rows)
     rows = tuple(dataclasses.replace(row, bin_width=min(row.bin_width, row.steps)) for row in rows)
-    return dataclasses.replace(preset, rows=rows)
+    changed = dataclasses.replace(preset, rows=rows)
+    return where_they_fit(changed, learners) if learners else changed
 
 
 def _elsewhere(row: Row, env_id: str) -> Row:
@@ -162,10 +195,14 @@ def _elsewhere(row: Row, env_id: str) -> Row:
 
 
 def _only(rows: tuple[Row, ...], name: Value) -> tuple[Row, ...]:
-    known = dict.fromkeys(arm.algorithm for row in rows for arm in row.arms)
-    if not isinstance(name, str) or name not in known:
+    known = dict.fromkeys(external.class_name(arm.algorithm) for row in rows for arm in row.arms)
+    if not isinstance(name, str) or external.class_name(name) not in known:
         raise UserError(f"no arm uses the algorithm {name!r}{closest_names(str(name), known)}.")
-    kept = (dataclasses.replace(row, arms=tuple(arm for arm in row.arms if arm.algorithm == name)) for row in rows)
+    own = external.class_name(name)
+    kept = (
+        dataclasses.replace(row, arms=tuple(arm for arm in row.arms if external.class_name(arm.algorithm) == own))
+        for row in rows
+    )
     return tuple(row for row in kept if row.arms)
 
 
@@ -187,7 +224,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Value]:
 def _override_arms(rows: tuple[Row, ...], key: str, value: Value, environment_options: Iterable[str]) -> tuple[Row, ...]:
     algorithm, _, name = key.rpartition(".")
     algorithms = {arm.algorithm for row in rows for arm in row.arms}
-    concerned = {a for a in algorithms if (not algorithm or a == algorithm) and name in hyperparameter_defaults(a)}
+    concerned = {a for a in algorithms if algorithm in ("", a, external.class_name(a)) and name in hyperparameter_defaults(a)}
     if not concerned:
         known = sorted(
             {"steps", "bin_width", "first_seed", "env_id", "algorithm", *environment_options}
@@ -224,6 +261,10 @@ _WORDS: dict[Wanted, str] = {
 }
 
 
+def _either(kinds: Sequence[Wanted]) -> str:
+    return " or ".join(_WORDS[kind] for kind in kinds)
+
+
 def check_spaces(run: Run, spaces: Spaces | LabelledSpaces) -> None:
     """Raise `UserError` where an algorithm does not give what an environment wants."""
     if loop_of(run).measures:
@@ -233,7 +274,7 @@ def check_spaces(run: Run, spaces: Spaces | LabelledSpaces) -> None:
     gives = algorithm(run.algorithm).gives
     if spaces.wants not in gives:
         raise UserError(
-            f"{run.algorithm} gives {' or '.join(_WORDS[kind] for kind in gives)}; {run.env_id} wants {_WORDS[spaces.wants]}. "
+            f"{run.name} gives {_either(gives)}; {run.env_id} wants {_WORDS[spaces.wants]}. "
             "Choose another environment, or another learner with --set algorithm=NAME."
         )
     if dict(run.hyperparameters).get("cell", "none") != "none" and len(getattr(spaces, "obs_shape", ())) != 1:
@@ -254,14 +295,14 @@ def check_hyperparameters(run: Run) -> None:
     try:
         algorithm(run.algorithm).settings(**dict(run.hyperparameters))
     except ValueError as error:
-        raise UserError(f"{run.algorithm} cannot run so: {error}.") from None
+        raise UserError(f"{run.name} cannot run so: {error}.") from None
     if measured := measured_run(run):
         check_hyperparameters(measured)
     if in_lanes(run) and _changes(run) != {"implementation"}:  # the defaults are sound, and torch can wait
         try:
             make_learner(run).check()
         except ValueError as error:
-            raise UserError(f"{run.algorithm} cannot run so: {error}.") from None
+            raise UserError(f"{run.name} cannot run so: {error}.") from None
 
 
 def _choices(settings: type) -> dict[str, tuple[Any, ...]]:

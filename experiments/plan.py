@@ -66,11 +66,11 @@ class Group:
         """Return a line for a person."""
         run = self.runs[0]
         if self.loop.measures:
-            return f"{run.algorithm} {run.env_id} {make_learner(run).title}"
+            return f"{run.name} {run.env_id} {make_learner(run).title}"
         numbers = [r.seed for r in self.runs]
         together = numbers == list(range(numbers[0], numbers[-1] + 1)) and len(numbers) > 2
         seeds = f"{numbers[0]}-{numbers[-1]}" if together else ",".join(map(str, numbers))
-        return f"{run.algorithm} {run.env_id} {'seed' if len(self.runs) == 1 else 'seeds'} {seeds}"
+        return f"{run.name} {run.env_id} {'seed' if len(self.runs) == 1 else 'seeds'} {seeds}"
 
     @property
     def seconds(self) -> float:
@@ -169,7 +169,7 @@ def expected_speed(store: Store, run: Run) -> float:
     lanes = loop_of(run).lanes
     if loop_of(run).measures:  # its steps are repeats
         return 1 / float(make_learner(run).repeat_seconds)
-    prefix = f"{run.algorithm}-{run.env_id.replace('/', '.')}-"
+    prefix = f"{run.name}-{run.env_id.replace('/', '.')}-"
     same = [run_id for run_id in store.finished() if run_id.startswith(prefix)]
     # One-sample baselines run in two forms of very different speed; only lanes tell of an engine.
     measured = (store.provenance(run_id) for run_id in sorted(same)[:16])

@@ -10,7 +10,8 @@ import dataclasses
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from functools import cache
+from typing import Any, Literal, cast, get_args
 
 from algorithms.avg_settings import AVGSettings
 from algorithms.continual_settings import AdaUPGDSettings, UPGDSettings, UtilityQualitySettings
@@ -43,6 +44,7 @@ from baselines.settings import (
     ClassicSARSASettings,
     ClassicTDSettings,
 )
+from experiments import external
 from experiments.errors import UserError, closest_names
 from experiments.families import family_of, options_class
 from experiments.measurements import ArithmeticSpeed, LearningStep, PeakMemory, SquashedNormal, Throughput, UpdateTime
@@ -176,10 +178,27 @@ ALGORITHMS: dict[str, Algorithm] = {
 
 
 def algorithm(name: str) -> Algorithm:
-    """Return the record of an algorithm; raise `UserError` if there is none of that name."""
-    if name not in ALGORITHMS:
-        raise UserError(f"there is no algorithm {name!r}{closest_names(name, ALGORITHMS)}.")
-    return ALGORITHMS[name]
+    """Return the record of an algorithm, of one from outside as well; raise `UserError` if there is none of that name."""
+    if name in ALGORITHMS:
+        return ALGORITHMS[name]
+    full = external.reference(name)
+    if not external.is_external(full):
+        raise UserError(
+            f"there is no algorithm {name!r}{closest_names(name, ALGORITHMS)}. "
+            "One of your own is named FILE.py:CLASS or MODULE:CLASS."
+        )
+    return _external(full)
+
+
+@cache
+def _external(name: str) -> Algorithm:
+    cls = external.load(name)
+    acts = callable(getattr(cls, "start", None))
+    gives = getattr(cls, "gives", ("vector", "choice") if acts else ("label",))
+    if not isinstance(gives, tuple) or not gives or any(kind not in get_args(Wanted) for kind in gives):
+        known = ", ".join(map(repr, get_args(Wanted)))
+        raise UserError(f"{name}: gives must be a tuple of some of {known}; {gives!r} is not.")
+    return Algorithm(str(getattr(cls, "label", cls.__name__)), cls, REINFORCEMENT if acts else SUPERVISED, gives)
 
 
 def learners() -> dict[str, Algorithm]:
@@ -200,6 +219,9 @@ def in_lanes(run: Run) -> bool:
 def make_learner(run: Run) -> Any:
     """Return the hyperparameters of a run as the algorithm's own dataclass; the learner itself, where it runs in lanes."""
     record = algorithm(run.algorithm)
+    if run.code and external.digest(run.algorithm) != run.code:
+        place = run.algorithm.rpartition(":")[0]
+        raise UserError(f"{place} was changed after this training was planned; start the command again.")
     path = record.lanes if in_lanes(run) else record.learner
     learner = (pkgutil.resolve_name(path) if path else record.settings)(**dict(run.hyperparameters))
     return replace(learner, run_steps=float(run.steps)) if hasattr(learner, "run_steps") else learner

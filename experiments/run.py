@@ -21,7 +21,18 @@ from rich.text import Text
 
 from experiments.arithmetic import INSTRUCTION_SET_HELP, KERNELS_HELP, Arithmetic, choose
 from experiments.checkpoint import identities
-from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, make_console, positive, resolve_request, run_app
+from experiments.cli import (
+    DEFAULT_PRESET,
+    DEFAULT_STORE,
+    LEARNER_HELP,
+    SPEC_HELP,
+    Request,
+    experiment_word,
+    make_console,
+    positive,
+    resolve_request,
+    run_app,
+)
 from experiments.errors import UserError, told_plainly
 from experiments.executor import PATIENCE_SECONDS, Job, run_local
 from experiments.expand import check_spaces
@@ -38,7 +49,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    name: Annotated[str, typer.Argument(help="An experiment; `python -m experiments.list` shows them.")],
+    name: Annotated[str | None, typer.Argument(help="An experiment; `python -m experiments.list` shows them.")] = None,
     preset: Annotated[str, typer.Option(help="Size of the experiment.")] = DEFAULT_PRESET,
     store: Annotated[Path, typer.Option(help="Folder of finished runs and checkpoints.")] = Path(DEFAULT_STORE),
     results: Annotated[Path, typer.Option(help="Folder that figures and tables are written to.")] = Path("results"),
@@ -48,6 +59,8 @@ def main(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key=value: steps, first_seed, env_id, a hyperparameter.")
     ] = None,
+    learner: Annotated[list[str] | None, typer.Option(help=LEARNER_HELP)] = None,
+    spec: Annotated[Path | None, typer.Option(help=SPEC_HELP)] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Train runs again that have failed or are damaged.")] = False,
     restart: Annotated[
         bool,
@@ -64,7 +77,8 @@ def main(
     with told_plainly():
         for option, number in (("--workers", workers), ("--lanes", lanes), ("--checkpoint-seconds", checkpoint_seconds)):
             positive(option, number)
-        request = resolve_request(name, preset, set_ or [], seeds)
+        name = experiment_word(name, spec)
+        request = resolve_request(name, preset, set_ or [], seeds, learner or [])
         if results.exists() and not results.is_dir():
             raise UserError(f"{results} is not a folder; choose another with --results.")
         runs_store = Store(store)
@@ -109,7 +123,7 @@ def main(
             console.print(f"{runs_are(len(taken))} being trained by {holders(runs_store, taken)}{idle}.", soft_wrap=True)
         finished = runs_store.finished()
         if (began or not taken) and any(run.run_id in finished for run in request.runs):
-            _report(request, store, results, seeds, set_ or [])
+            _report(name, request, store, results, seeds, set_ or [], learner or [])
     if stopped:
         console.print("Some runs were asked to stop; the same command goes on from their checkpoints.")
         raise SystemExit(130)
@@ -271,12 +285,21 @@ def _train(console: Console, groups: list[Group], store: Store, workers: int, op
         raise SystemExit(130) from None
 
 
-def _report(request: Request, store: Path, results: Path, seeds: int | None, settings: Sequence[str]) -> None:
+def _report(
+    name: str,
+    request: Request,
+    store: Path,
+    results: Path,
+    seeds: int | None,
+    settings: Sequence[str],
+    learners: Sequence[str],
+) -> None:
     # In a process of its own: analysis reads the store and imports nothing of the training.
-    command = [sys.executable, "-m", "analysis.report", request.experiment.name, "--preset", request.preset_name]
+    command = [sys.executable, "-m", "analysis.report", name, "--preset", request.preset_name]
     command += ["--store", str(store), "--results", str(results)]
     command += [] if seeds is None else ["--seeds", str(seeds)]
     command += [word for setting in settings for word in ("--set", setting)]
+    command += [word for learner in learners for word in ("--learner", learner)]
     code = subprocess.run(command).returncode
     if code:
         raise SystemExit(code)

@@ -28,6 +28,9 @@ class Run:
     `hyperparameters` and `environment` are complete: defaults are filled in before the run is made, so that a changed
     default makes a different run. Only options that were added later are left out while they have their default, so that
     earlier results keep their ids. How a run is computed (workers, lanes, compiled or not) is not here and so not in its id.
+
+    `algorithm` is a name of the registry, or for a learner from outside the reference to its class (`experiments.external`);
+    `code` is then the digest of its source. Where that source lies is not part of the configuration.
     """
 
     algorithm: str
@@ -36,12 +39,19 @@ class Run:
     environment: tuple[tuple[str, Value], ...]
     steps: int
     seed: int
+    code: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the algorithm, that of the class for one from outside."""
+        return self.algorithm.rpartition(":")[2]
 
     def config(self) -> dict[str, Any]:
         """Return the configuration as plain data, the form that is hashed and stored."""
         return {
+            **({"code": self.code} if self.code else {}),
             "schema": SCHEMA_VERSION,
-            "algorithm": self.algorithm,
+            "algorithm": self.name,
             "hyperparameters": dict(self.hyperparameters),
             "env_id": self.env_id,
             "environment": dict(self.environment),
@@ -71,7 +81,9 @@ def _short(number: int) -> str:
 
 @dataclass(frozen=True)
 class Arm:
-    """One bar or curve of a figure: a learner of the registry under a label, with what it sets differently.
+    """One bar or curve of a figure: a learner under a label, with what it sets differently.
+
+    `algorithm` is a name of the registry or a reference to a class (`experiments.external`).
 
     `emphasised` arms are what the figure is about: they are drawn strongly, and in front of the others.
     """

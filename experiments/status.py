@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, make_console, resolve_request, run_app
+from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, experiment_word, make_console, resolve_request, run_app
 from experiments.errors import UserError, last_line, told_plainly
 from experiments.expand import labelled_runs
 from experiments.progress import clock
@@ -27,16 +27,18 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    name: Annotated[str, typer.Argument(help="An experiment.")],
+    name: Annotated[str | None, typer.Argument(help="An experiment.")] = None,
     preset: Annotated[str, typer.Option(help="Size of the experiment.")] = DEFAULT_PRESET,
     store: Annotated[Path, typer.Option(help="Folder of finished runs and checkpoints.")] = Path(DEFAULT_STORE),
     seeds: Annotated[int | None, typer.Option(help="As given to experiments.run.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="As given to experiments.run.")] = None,
+    learner: Annotated[list[str] | None, typer.Option(help="As given to experiments.run.")] = None,
+    spec: Annotated[Path | None, typer.Option(help="As given to experiments.run.")] = None,
 ) -> None:
     """Show how far an experiment is: finished, running, queued, failed and missing runs."""
     console = make_console()
     with told_plainly():
-        request = resolve_request(name, preset, set_ or [], seeds)
+        request = resolve_request(experiment_word(name, spec), preset, set_ or [], seeds, learner or [])
         runs_store = Store(store)
         finished, failed, claimed = runs_store.finished(), runs_store.failures(), runs_store.claimed()
         try:
