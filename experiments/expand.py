@@ -183,8 +183,8 @@ def override(preset: Preset, settings: Mapping[str, Value], seeds: int | None = 
             raise UserError(f"the number of seeds must be positive; {seeds} is not.")
         rows = tuple(dataclasses.replace(row, seeds=seeds, fewer_seeds={}) for row in rows)
     rows = tuple(dataclasses.replace(row, bin_width=min(row.bin_width, row.steps)) for row in rows)
-    changed = dataclasses.replace(preset, rows=rows)
-    return where_they_fit(changed, learners) if learners else changed
+    preset = dataclasses.replace(preset, rows=rows)
+    return where_they_fit(preset, learners) if learners else preset
 
 
 def _elsewhere(row: Row, env_id: str) -> Row:

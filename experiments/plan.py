@@ -94,7 +94,8 @@ def plan(
     for run in runs:
         # Where time is measured, a neighbour's would be measured as well.
         if loop_of(run).lanes and not is_measured(dict(run.environment)):
-            key: tuple[object, ...] = (_structure(run.algorithm, run.hyperparameters), run.env_id, run.environment, run.steps)
+            made_of = _structure(run.algorithm, run.hyperparameters)
+            key: tuple[object, ...] = (made_of, run.code, run.env_id, run.environment, run.steps)
         else:
             key = (run.run_id,)
         families.setdefault(key, []).append(run)

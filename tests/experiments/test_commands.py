@@ -51,7 +51,7 @@ MEANINGLESS = [
     (("stream_barier",), ("'stream_barier'", "stream_barrier", "python -m experiments.list")),
     (("Stream Barrier",), ("'Stream Barrier'",)),
     (("../stream_barrier",), ("'../stream_barrier'",)),
-    ((), ("Missing argument",)),
+    ((), ("name one experiment",)),
     (("stream_barrier", "throughput"), ("unexpected extra argument",)),
     (("stream_barrier", "--bogus"), ("--bogus",)),
     (("stream_barrier", "--preset", "full"), ("'full'", "paper, laptop, quick")),
