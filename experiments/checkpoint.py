@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from experiments.errors import UserError
-from experiments.store import Store
+from experiments.store import Store, same_version
+from experiments.store import code_versions as results_code
 
 if TYPE_CHECKING:
     import numpy as np
@@ -195,10 +196,15 @@ def code_versions(store: Store, run_id: str) -> list[Any]:
 
 
 def sweep(store: Store) -> None:
-    """Remove the checkpoints of runs that have been published: a kill may have come between the two."""
+    """Remove the checkpoints of runs that have been published: a kill may have come between the two.
+
+    Those of another version of the code than the result's belong to training that is to replace it.
+    """
     if store.checkpoints_path.is_dir():
         for run_id in store.finished().intersection(path.name for path in store.checkpoints_path.iterdir()):
-            discard(store, run_id)
+            made, begun = results_code(store.provenance(run_id)), code_versions(store, run_id)
+            if not begun or not made or begun[-1] == made[-1] or same_version(begun[-1], made[-1]):
+                discard(store, run_id)
 
 
 def discard(store: Store, run_id: str) -> None:

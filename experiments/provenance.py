@@ -120,6 +120,16 @@ def other_versions(store: Store, runs: Sequence[Run]) -> str | None:
     return f"Made by other code than this, {version_name(this)}: {' and '.join(filter(None, told))}." if any(told) else None
 
 
+def made_by_others(store: Store, run_ids: Sequence[str]) -> dict[str, set[str]]:
+    """Return the finished runs among these that other versions of the code than this made, at least in part, and which."""
+    done, this = [run_id for run_id in run_ids if run_id in store.finished()], this_version()
+    made = {
+        run_id: {version_name(version) for version in code_versions(told) if not same_version(version, this)}
+        for run_id, told in zip(done, store.provenances(done), strict=True)
+    }
+    return {run_id: names for run_id, names in made.items() if names}
+
+
 def _others(things: str, made_by: Sequence[Sequence[Mapping[str, Any] | None]], this: Mapping[str, Any]) -> str:
     """Tell how many were made by others than this version, at least in part, and by which; nothing where none was."""
     others = [{version_name(version) for version in versions if not same_version(version, this)} for versions in made_by]

@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from experiments import checkpoint
 from experiments.arithmetic import INSTRUCTION_SET_HELP, KERNELS_HELP, Arithmetic, choose
-from experiments.checkpoint import identities
 from experiments.cli import (
     DEFAULT_PRESET,
     DEFAULT_STORE,
@@ -36,9 +36,10 @@ from experiments.cli import (
 from experiments.errors import UserError, told_plainly
 from experiments.executor import PATIENCE_SECONDS, Job, run_local
 from experiments.expand import check_spaces
+from experiments.fresh import forget_others, print_replaced
 from experiments.plan import Group, disk_bytes, plan, spaces_of, wall_seconds
 from experiments.progress import Progress, clock
-from experiments.provenance import available_cores, other_versions, provenance
+from experiments.provenance import available_cores, made_by_others, other_versions, provenance
 from experiments.registry import BATCH
 from experiments.spec import Run
 from experiments.store import Store
@@ -67,6 +68,9 @@ def main(
         typer.Option("--restart", help="Begin runs anew whose checkpoints do not fit here, and replace these."),
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Take measurements anew (never for training).")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Train again what other versions of the code have made, and replace it.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show runs, groups and cost, and do nothing.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.")] = 60.0,
     instruction_set: Annotated[str | None, typer.Option(help=INSTRUCTION_SET_HELP)] = None,
@@ -87,9 +91,11 @@ def main(
         elif again:
             raise UserError(f"--again is for measurements; finished runs of {name} do not change, choose other seeds or keys.")
         workers = workers or available_cores()
-        todo, failed, taken = missing_runs(request, runs_store, retry, again)
+        todo, failed, taken = missing_runs(request, runs_store, retry, again, fresh)
         if not dry_run and wait_for_the_dying(console, runs_store, taken):
-            todo, failed, taken = missing_runs(request, runs_store, retry, again)
+            todo, failed, taken = missing_runs(request, runs_store, retry, again, fresh)
+        if fresh:
+            print_replaced(console, runs_store, todo)
         groups = _groups(runs_store, todo, workers, lanes, instruction_set)
         _print_plan(console, request, todo, groups, workers, details=dry_run)
         if told := other_versions(runs_store, request.runs):
@@ -102,17 +108,19 @@ def main(
             runs_store.check_writable()
             for run in todo:
                 runs_store.forgive(run.run_id)
-            replaceable = identities(runs_store, (run.run_id for run in todo)) if restart else frozenset()
-            options = Options(checkpoint_seconds, None, arithmetic, provenance(), again, replaceable)
+            replaceable = checkpoint.identities(runs_store, (run.run_id for run in todo)) if restart else frozenset()
+            if fresh:
+                forget_others(runs_store, todo)
+            options = Options(checkpoint_seconds, None, arithmetic, provenance(), again or fresh, replaceable)
             jobs = _train(console, groups, runs_store, workers, options)
             stopped = any(job.state == "stopped" for job in jobs)
             over = set() if again else runs_store.finished()
             failed |= {run.run_id for run in request.runs} & runs_store.failures() - over
             failed |= {run_id for job in jobs if job.state == "failed" for run_id in _failed(runs_store, job)}
             # What was in the hands of others may have been given up meanwhile.
-            todo, _, taken = missing_runs(request, runs_store, retry=False, again=False)
+            todo, _, taken = missing_runs(request, runs_store, retry=False, again=False, fresh=fresh)
             if wait_for_the_dying(console, runs_store, taken):
-                todo, _, taken = missing_runs(request, runs_store, retry=False, again=False)
+                todo, _, taken = missing_runs(request, runs_store, retry=False, again=False, fresh=fresh)
             if stopped or failed:
                 break
             if todo:
@@ -180,12 +188,17 @@ def wait_for_the_dying(console: Console, store: Store, run_ids: set[str]) -> boo
     return told
 
 
-def missing_runs(request: Request, store: Store, retry: bool, again: bool) -> tuple[list[Run], set[str], set[str]]:
+def missing_runs(
+    request: Request, store: Store, retry: bool, again: bool, fresh: bool = False
+) -> tuple[list[Run], set[str], set[str]]:
     """Return the runs to train, the ids of failed ones that are left alone, and of those that others are training.
 
+    With `fresh` those that other versions of the code have made are to be trained, with `again` all are to be measured.
     Refused runs are to be trained: whether they fit shows where they are.
     """
     finished = set() if again else store.finished()
+    if fresh:
+        finished -= made_by_others(store, [run.run_id for run in request.runs]).keys()
     failed, claimed = store.failures() - store.refusals().keys(), store.claimed()
     todo, left_alone, taken = [], set(), set()
     for run in request.runs:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from experiment_support import ALWAYS, ask, make_run, result_bytes
+from experiment_support import ALWAYS, Answer, ask, make_run, result_bytes
 
 from analysis import report
 from experiments import checkpoint, provenance, run
@@ -219,3 +220,60 @@ def test_manifest_counts_the_runs_of_every_version(store, tmp_path):
     assert built.manifest["mixed_code"] is True
     assert built.manifest["code"] == [{**OLD, "runs": 3}, {**NEW, "runs": 1}, {"commit": None, "runs": 1}]
     assert json.loads((built.folder / "manifest.json").read_text())["code"] == built.manifest["code"]
+
+
+# Trained again
+
+
+def fresh(store: Store, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> Answer:
+    monkeypatch.setattr(run, "_report", lambda *_: None)
+    small = (*SMALL, "--seeds", "2", "--workers", "1", "--store", str(store.root))
+    return ask(capfd, monkeypatch, "run", *small, "--fresh", *words)
+
+
+def small_runs() -> list[Run]:
+    return resolve_request("stream_barrier", "anchors", SMALL[4::2], 2).runs
+
+
+def test_fresh_trains_again_what_other_code_made_and_nothing_else(store, capfd, monkeypatch):
+    old, own = small_runs()
+    publish(store, old, {"git": OLD})
+    publish(store, own, {"git": this_version()})
+    before = result_bytes(store, [old, own])
+    planned = fresh(store, capfd, monkeypatch, "--dry-run")
+    assert "1 finished or taken, 1 to train" in planned.out
+    assert "1 finished run made by other code (1111111: 1) will be trained again; each stays until" in planned.out
+    assert result_bytes(store, [old, own]) == before
+    answer = fresh(store, capfd, monkeypatch)
+    assert answer.code == 0, answer
+    after = result_bytes(store, [old, own])
+    assert after[own.run_id] == before[own.run_id]
+    assert after[old.run_id] != before[old.run_id]
+    assert same_version(code_versions(store.provenance(old.run_id))[-1], this_version())
+    again = fresh(store, capfd, monkeypatch)
+    assert again.code == 0
+    assert "there is nothing to replace" in again.out
+    assert result_bytes(store, [old, own]) == after
+
+
+def test_fresh_training_that_is_stopped_leaves_the_old_result_and_goes_on(store):
+    (old, _) = small_runs()
+    publish(store, old, {"git": OLD})
+    before = result_bytes(store, [old])
+    asked = iter((False, True))
+    options = replace(by(this_version()), again=True)
+    assert train_runs([old], store, options, lambda: next(asked, True)) == STOPPED
+    assert result_bytes(store, [old]) == before
+    step = checkpoint.latest_step(store, old.run_id)
+    assert step
+    checkpoint.sweep(store)  # as every worker that starts
+    assert checkpoint.latest_step(store, old.run_id) == step
+    assert train_runs([old], store, options, lambda: False) == DONE
+    assert store.provenance(old.run_id)["resumed_at"] == [step]
+
+
+def test_fresh_training_does_not_go_on_from_where_other_code_came_to(store, capfd, monkeypatch):
+    begun, _ = small_runs()
+    train(store, begun, OLD, stop=True)
+    assert fresh(store, capfd, monkeypatch).code == 0
+    assert not store.provenance(begun.run_id).get("resumed_at")
