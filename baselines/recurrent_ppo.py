@@ -227,6 +227,11 @@ class RecurrentPPO:
             "generator": self._generator.get_state().numpy(),
         }
 
+    def weights(self) -> dict[str, Any]:
+        """Return what has been learnt, as plain data: the networks, and the statistics that observations are scaled by."""
+        state = self.get_state()
+        return {"parameters": state["parameters"], "statistics": state["statistics"]}
+
     def set_state(self, state: dict[str, Any]) -> None:
         """Go to where `get_state` was called, in a model built from the same arguments."""
         counters = state["counters"]

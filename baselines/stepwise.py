@@ -107,6 +107,11 @@ class Stepwise(BaseAlgorithm):
             },
         }
 
+    def weights(self) -> dict[str, Any]:
+        """Return what has been learnt, as plain data: the networks, and the statistics that observations are scaled by."""
+        state = self.get_state()
+        return {"policy": dict(self.policy.state_dict()), "statistics": state["statistics"]}
+
     def set_state(self, state: dict[str, Any]) -> None:
         """Go to where `get_state` was called, in a model built from the same arguments.
 

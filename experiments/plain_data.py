@@ -16,6 +16,7 @@ A value is put into JSON as itself, or as a list whose first element tells what 
 
 from __future__ import annotations
 
+import json
 import math
 import struct
 import sys
@@ -37,6 +38,29 @@ class NotPlainError(TypeError):
 
 class DamagedError(ValueError):
     """What is read is not what was written."""
+
+
+def to_bytes(value: Any) -> list[memoryview]:
+    """Return the parts of a file that holds a value, in order: the line of JSON, and the arrays as they stand in memory."""
+    tree, arrays = flatten(value)
+    return [memoryview(json.dumps(tree).encode() + b"\n"), *(memoryview(array.data) for array in arrays)]
+
+
+def from_bytes(content: bytes) -> Any:
+    """Return the value that a file holds; raise `DamagedError` where `to_bytes` cannot have made it."""
+    line, _, rest = content.partition(b"\n")
+    try:
+        tree = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(str(error)) from None
+
+    def read(offset: int, array: np.ndarray) -> None:
+        part = rest[offset : offset + array.nbytes]
+        if len(part) != array.nbytes:
+            raise DamagedError("it is too short")
+        array[:] = np.frombuffer(part, np.uint8)
+
+    return restore(tree, read)
 
 
 def flatten(value: Any) -> tuple[Any, list[np.ndarray]]:

@@ -145,16 +145,21 @@ def most_lanes(run: Run) -> int:
 def _most_lanes(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Any, images: bool) -> int:
     if images:
         return IMAGE_LANES
+    size = _state_bytes(algorithm, hyperparameters, spaces)
+    fitting = 1
+    while fitting < MOST_LANES and 2 * fitting * size <= LANE_BYTES:
+        fitting *= 2
+    return max(2, fitting)
+
+
+@cache
+def _state_bytes(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Any) -> int:
     import torch
 
     from algorithms.agent import state_bytes
 
     run = Run(algorithm, hyperparameters, "", (), 0, 0)  # type: ignore[arg-type]
-    size = state_bytes(make_learner(run).init(torch.Generator(), spaces))
-    fitting = 1
-    while fitting < MOST_LANES and 2 * fitting * size <= LANE_BYTES:
-        fitting *= 2
-    return max(2, fitting)
+    return state_bytes(make_learner(run).init(torch.Generator(), spaces))
 
 
 @cache
@@ -235,6 +240,15 @@ def buffer_bytes(run: Run) -> int:
     return sizes["rollout_steps"] * (observed + action + 6 * 4)
 
 
-def disk_bytes(runs: Iterable[Run]) -> int:
-    """Return the estimated size of the finished runs: some 6 KB each, and 12 bytes for an episode of 200 steps."""
-    return sum(6_000 + 12 * run.steps // 200 for run in runs)
+def disk_bytes(runs: Iterable[Run], weights: bool = False) -> int:
+    """Return the estimated size of the finished runs: some 6 KB each, and 12 bytes for an episode of 200 steps.
+
+    With `weights` what learners in lanes have learnt is counted as well.
+    """
+    return sum(6_000 + 12 * run.steps // 200 + (_weights_bytes(run) if weights else 0) for run in runs)
+
+
+def _weights_bytes(run: Run) -> int:
+    if not loop_of(run).lanes:
+        return 0
+    return _state_bytes(run.algorithm, run.hyperparameters, spaces_of(run.env_id, run.environment))

@@ -71,6 +71,9 @@ def main(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Train again what other versions of the code have made, and replace it.")
     ] = False,
+    weights: Annotated[
+        bool, typer.Option("--weights/--no-weights", help="Keep what the learners have learnt with their runs.")
+    ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show runs, groups and cost, and do nothing.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.")] = 60.0,
     instruction_set: Annotated[str | None, typer.Option(help=INSTRUCTION_SET_HELP)] = None,
@@ -97,7 +100,7 @@ def main(
         if fresh:
             print_replaced(console, runs_store, todo)
         groups = _groups(runs_store, todo, workers, lanes, instruction_set)
-        _print_plan(console, request, todo, groups, workers, details=dry_run)
+        _print_plan(console, request, todo, groups, workers, dry_run, weights)
         if told := other_versions(runs_store, request.runs):
             console.print(told, soft_wrap=True)
         if dry_run:
@@ -111,7 +114,7 @@ def main(
             replaceable = checkpoint.identities(runs_store, (run.run_id for run in todo)) if restart else frozenset()
             if fresh:
                 forget_others(runs_store, todo)
-            options = Options(checkpoint_seconds, None, arithmetic, provenance(), again or fresh, replaceable)
+            options = Options(checkpoint_seconds, None, arithmetic, provenance(), again or fresh, replaceable, weights)
             jobs = _train(console, groups, runs_store, workers, options)
             stopped = any(job.state == "stopped" for job in jobs)
             over = set() if again else runs_store.finished()
@@ -221,7 +224,7 @@ def holders(store: Store, run_ids: set[str]) -> str:
 
 
 def _print_plan(
-    console: Console, request: Request, todo: Sequence[Run], groups: Sequence[Group], workers: int, details: bool
+    console: Console, request: Request, todo: Sequence[Run], groups: Sequence[Group], workers: int, details: bool, weights: bool
 ) -> None:
     print_runs(console, request, todo)
     if not groups:
@@ -231,7 +234,7 @@ def _print_plan(
     core_hours = sum(group.seconds for group in groups) / 3600
     console.print(
         f"{count(len(groups), 'group')} on {count(workers, 'worker')}: about {core_hours:,.1f} core-hours, "
-        f"{clock(wall_seconds(groups, workers))} by the clock, {disk_bytes(todo) / 1e6:,.1f} MB of disk.",
+        f"{clock(wall_seconds(groups, workers))} by the clock, {disk_bytes(todo, weights) / 1e6:,.1f} MB of disk.",
         soft_wrap=True,
     )
 

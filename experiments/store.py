@@ -45,6 +45,9 @@ SILENT_SECONDS = 60.0
 # Threads where reading is waiting, how many results they may be ahead, and after how many reads that is decided.
 READERS, AHEAD, SAMPLE = 8, 64, 64
 
+# What a learner has learnt, in the folder of its run.
+WEIGHTS = "weights.bin"
+
 Result = TypeVar("Result")
 Table = Mapping[str, "np.ndarray"]
 
@@ -89,8 +92,11 @@ class Store:
         result: Mapping[str, Any],
         provenance: Mapping[str, Any],
         replace: bool = False,
+        weights: Any = None,
     ) -> bool:
         """Make a finished run appear, whole or not at all. Return False if it was there already.
+
+        `weights`, what the learner has learnt, is plain data (`experiments.plain_data`).
 
         The first one stays, unless the new one is to `replace` it. Whoever is killed on the way leaves one or the other, the
         old one after the next `sweep`.
@@ -109,6 +115,12 @@ class Store:
                 path = temporary / f"{name}.arrow"
                 feather.write_feather(pa.table(dict(table)), str(path), compression="zstd")
                 _sync(path)
+            if weights is not None:
+                from experiments import plain_data
+
+                with open(temporary / WEIGHTS, "wb") as file:
+                    file.writelines(plain_data.to_bytes(weights))
+                _sync(temporary / WEIGHTS)
             checksums = {name: _sha256(content) for name, content in sorted(_contents(temporary).items())}
             finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             _write_json(temporary / "provenance.json", {"finished": finished, **provenance, "sha256": checksums})
@@ -151,9 +163,9 @@ class Store:
         from pyarrow import feather
 
         path = self.finished_path / run_id
-        contents = _contents(path)
-        if damaged := _damaged(run_id, contents):
-            raise UserError(f"{path / damaged[0]} is damaged; the same experiments.run with --retry trains this run again.")
+        contents = _contents(path, without=WEIGHTS)
+        if damaged := [name for name in _damaged(run_id, contents) if name != WEIGHTS]:
+            raise UserError(_damaged_words(path / damaged[0]))
         # Without pyarrow's threads: they cost more than they save on tables so small.
         tables = {
             name.removesuffix(".arrow"): feather.read_table(pa.BufferReader(contents[name]), use_threads=False)
@@ -161,6 +173,23 @@ class Store:
             if name.endswith(".arrow")
         }
         return json.loads(contents["result.json"]), json.loads(contents["provenance.json"]), tables
+
+    def config(self, run_id: str) -> dict[str, Any]:
+        """Return the configuration of a finished run."""
+        content: dict[str, Any] = json.loads((self.finished_path / run_id / "config.json").read_bytes())
+        return content
+
+    def weights(self, run_id: str) -> Any:
+        """Return what the learner of a finished run had learnt; None where that was not kept."""
+        from experiments import plain_data
+
+        path = self.finished_path / run_id
+        if not (path / WEIGHTS).exists():
+            return None
+        contents = _contents(path)
+        if WEIGHTS in _damaged(run_id, contents):
+            raise UserError(_damaged_words(path / WEIGHTS))
+        return plain_data.from_bytes(contents[WEIGHTS])
 
     def _replaced_path(self, run_id: str) -> Path:
         return self.finished_path / f".{run_id}.replaced"
@@ -487,10 +516,15 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
+def _damaged_words(path: Path) -> str:
+    return f"{path} is damaged; the same experiments.run with --retry trains this run again."
+
+
+def _contents(folder: Path, without: str = "") -> dict[str, bytes]:
     """Read the files of a folder, each once: what is checked is what is then parsed. Hidden ones are nothing of ours."""
     try:
         names = [entry.name for entry in os.scandir(folder) if entry.is_file() and not entry.name.startswith(".")]
+        names = [name for name in names if name != without]
     except FileNotFoundError:
         return {}
     contents = {}

@@ -45,6 +45,7 @@ class Options:
     provenance: Any = None
     again: bool = False  # measure what is finished anew
     replaceable: frozenset[str] = frozenset()
+    keep_weights: bool = True
 
 
 def train_runs(
@@ -68,6 +69,7 @@ def train_runs(
         provenance=options.provenance or {},
         again=options.again,
         replaceable=options.replaceable,
+        keep_weights=options.keep_weights,
     )
     try:
         store.sweep()

@@ -259,7 +259,8 @@ def _print_cost(
     limit = 60 * cluster.time_minutes - cluster.signal_delay_seconds
     requeues = f", requeued about {math.ceil(longest / limit) - 1} times at its time limit" if longest > limit else ""
     console.print(
-        f"The longest task takes {clock(longest)}{requeues}. {disk_bytes(runs) / 1e6:,.1f} MB of disk.", soft_wrap=True
+        f"The longest task takes {clock(longest)}{requeues}. {disk_bytes(runs, weights=True) / 1e6:,.1f} MB of disk.",
+        soft_wrap=True,
     )
     given, needed = cluster.memory_gb_per_core * tasks[0].cores, memory_gb(cluster, tasks)
     if needed > given:

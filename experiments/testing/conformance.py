@@ -201,17 +201,17 @@ def steps_by_itself(subject: Subject) -> str:
             if subject.acts:
                 _check_action(subject, returned[1], place)
             _check_info(returned[-1], must_be_finite, place)
-        before = map_state(torch.clone, moment.state)
-        again = subject.learner.step(moment.state, *moment.given)
-    for (path, was), (_, now) in zip(_leaves(before, place), _leaves(moment.state, place), strict=True):
-        if not torch.equal(was, now):
-            raise Fault(f"{place}: it writes into {path}; return a new tensor instead.")
-    for (path, one), (_, other) in zip(_told(returned, place), _told(again, place), strict=True):
-        if not torch.equal(one, other):
-            raise Fault(
-                f"{place}: {path} differs when the same step is made twice; keep everything in the state, and draw nothing "
-                "in step but take the noise that is handed in."
-            )
+            before = map_state(torch.clone, moment.state)
+            again = subject.learner.step(moment.state, *moment.given)
+            for (path, was), (_, now) in zip(_leaves(before, place), _leaves(moment.state, place), strict=True):
+                if not torch.equal(was, now):
+                    raise Fault(f"{place}: it writes into {path}; return a new tensor instead.")
+            for (path, one), (_, other) in zip(_told(returned, place), _told(again, place), strict=True):
+                if not torch.equal(one, other):
+                    raise Fault(
+                        f"{place}: {path} differs when the same step is made twice; keep everything in the state, and draw "
+                        "nothing in step but take the noise that is handed in."
+                    )
     return f"{STEPS} steps of {subject.env_id}, each a pure function of what it was given"
 
 

@@ -144,7 +144,7 @@ def _train(run: Run, context: Context) -> None:
     tables = {"episodes": stream.episodes.table()}
     if stream.metrics is not None and (told := stream.metrics.table()):
         tables["metrics"] = told
-    context.publish(run, tables, result, provenance)
+    context.publish(run, tables, result, provenance, stream.model.weights())
     stream.environment.close()
 
 

@@ -91,6 +91,7 @@ class Context:
         failed: what is kept of the runs that have failed by themselves while others went on, by id.
         replaceable: `checkpoint.identities` of checkpoints that runs begin anew in place of, where they do not fit here.
         refused: why runs were not trained, by id.
+        keep_weights: what a learner has learnt is published with its run.
     """
 
     store: Store
@@ -105,6 +106,7 @@ class Context:
     failed: dict[str, str] = field(default_factory=dict)
     replaceable: frozenset[str] = frozenset()
     refused: dict[str, str] = field(default_factory=dict)
+    keep_weights: bool = True
     _code: dict[str, list[Any]] = field(default_factory=dict)
     _last_beat: float = 0.0
     _last_checkpoint: float = field(default_factory=time.monotonic)
@@ -140,10 +142,16 @@ class Context:
         checkpoint.save(self.store, run_id, step, requires, payload, self._versions(run_id))
 
     def publish(
-        self, run: Run, tables: Mapping[str, Table], result: Mapping[str, Any], provenance: Mapping[str, Any] | None = None
+        self,
+        run: Run,
+        tables: Mapping[str, Table],
+        result: Mapping[str, Any],
+        provenance: Mapping[str, Any] | None = None,
+        weights: Any = None,
     ) -> None:
         """Publish a run with `provenance_of` it and more, and remove its checkpoints."""
-        self.store.publish(run, tables, result, {**self.provenance_of(run.run_id), **(provenance or {})}, replace=self.again)
+        told = {**self.provenance_of(run.run_id), **(provenance or {})}
+        self.store.publish(run, tables, result, told, self.again, weights if self.keep_weights else None)
         self.discard_checkpoints(run.run_id)
 
     def fail(self, run: Run, error: BaseException) -> None:

@@ -252,7 +252,7 @@ def _train_group(
             **({"time": NOT_EXACT} if is_measured(dict(stream.run.environment)) else {}),
         }
         tables = {name: table for name, table in group.tables(lane).items() if table}
-        context.publish(stream.run, tables, result, provenance)
+        context.publish(stream.run, tables, result, provenance, group.lanes.state(lane))
     group.close()
 
 

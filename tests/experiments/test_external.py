@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from experiment_support import ask, one_sentence, python
 
-from experiments import external, registry
+from experiments import external, load_run, registry
 from experiments.cli import resolve_request
+from experiments.errors import UserError
 from experiments.expand import resolve
 from experiments.plan import plan
 from experiments.registry import make_learner
@@ -194,6 +195,20 @@ def test_code_that_changes_between_plan_and_training_is_refused(folder):
     store = Store(folder / "store")
     assert train_runs((run,), store, Options(1e9, compiled=False), lambda: False) == FAILED
     assert "was changed after this training was planned; start the command again" in store.failure(run.run_id)
+
+
+def test_finished_run_is_loaded_with_the_learner_as_it_was(folder):
+    write(folder, SOURCE)
+    run, store = run_of(), Store(folder / "store")
+    assert train_runs((run,), store, Options(1e9, compiled=False), lambda: False) == DONE
+    with pytest.raises(UserError, match=r"say where it is, as learner='my_learner\.py:LinearSarsa'"):
+        load_run(run.run_id, store.root)
+    loaded = load_run(run.run_id, store.root, "my_learner.py:LinearSarsa")
+    assert loaded.run == run
+    assert loaded.state["weights"].shape == (2, 5)
+    write(folder, SOURCE.replace("0.0, (state", "0.5, (state"))
+    with pytest.raises(UserError, match="was changed"):
+        load_run(run.run_id, store.root, "my_learner.py:LinearSarsa")
 
 
 def test_two_versions_are_not_lanes_of_one_engine(folder):
