@@ -23,6 +23,11 @@ def experiment_names() -> list[str]:
     return sorted(name for name, module in _modules().items() if hasattr(importlib.import_module(module), "EXPERIMENT"))
 
 
+def spec_module(name: str) -> str:
+    """Return the full name of the module that an experiment's spec is."""
+    return _modules()[load_experiment(name).name]
+
+
 def load_experiment(name: str) -> Experiment:
     """Return an experiment by name."""
     experiment = getattr(importlib.import_module(_modules()[name]), "EXPERIMENT", None) if name in _modules() else None
