@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+from functools import cache
 from pathlib import Path
 
 from experiments.catalog import spec_module
@@ -29,6 +30,7 @@ def learner_label(algorithm: str) -> str:
     return ALGORITHMS[algorithm].label if algorithm in ALGORITHMS else algorithm
 
 
+@cache
 def _docstring(module: str) -> str:
     # The parent package is imported, the module itself is not.
     found = importlib.util.find_spec(module)

@@ -7,15 +7,16 @@ Nothing is written to `results/`. A report of a preset that is being trained goe
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis import report
 from experiments.errors import UserError
 from experiments.expand import labelled_runs
 from experiments.spec import Experiment
 from experiments.store import Store
+
+Build = Callable[[Experiment, str, Store, Path], object]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Going:
 class Watcher:
     """Follows a store: which presets are being trained, and reports of them that are made anew when runs finish."""
 
-    def __init__(self, experiments: Iterable[Experiment], store: Store, results: Path, folder: Path) -> None:
+    def __init__(self, experiments: Iterable[Experiment], store: Store, results: Path, folder: Path, build: Build) -> None:
         """Follow a store.
 
         Args:
@@ -55,8 +56,9 @@ class Watcher:
             store: where they are trained.
             results: the checked-in reports, which are only read.
             folder: where reports of what goes on are written.
+            build: makes a report of what is finished of a preset: `analysis.report.build`.
         """
-        self._store, self._results, self._folder = store, results, folder
+        self._store, self._results, self._folder, self._build = store, results, folder, build
         self._presets = [(one, name) for one in experiments for name in one.presets]
         self._runs: dict[tuple[str, str], frozenset[str]] = {}
         self._drawn: dict[tuple[str, str], frozenset[str]] = {}
@@ -96,7 +98,7 @@ class Watcher:
         try:
             if begun.is_dir() and not kept.exists():
                 shutil.copytree(begun, kept)
-            report.build(experiment, name, self._store, self._folder)
+            self._build(experiment, name, self._store, self._folder)
         except UserError as error:
             return str(error)
         self._drawn[key] = finished

@@ -29,7 +29,14 @@ def take(page: Path, picture: Path, width: int = 1200, height: int = 900) -> Non
         raise UserError("a picture needs Chromium, which is not installed; `apt-get install chromium` brings it on Debian.")
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "page.png"
-        words = [path, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}/profile"]
+        words = [
+            path,
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            f"--user-data-dir={folder}/profile",
+        ]
         words += ["--force-device-scale-factor=1", f"--window-size={width},{height}", f"--screenshot={made}"]
         try:
             subprocess.run([*words, page.resolve().as_uri()], capture_output=True, timeout=SECONDS, check=False)

@@ -18,9 +18,8 @@ from analysis.budget import sentences, short_steps, stated
 from analysis.figures import tables_of
 from analysis.kinds import KINDS
 from analysis.published.names import paper_name
-from analysis.site import tables, text
+from analysis.site import inventory, tables, text
 from analysis.site.tables import PLUS_MINUS, Table
-from analysis.tables import number
 from analysis.verdicts import INSIDE, OUTSIDE, UNDECIDED, WITHIN
 from experiments.errors import UserError
 from experiments.spec import Experiment
@@ -125,7 +124,9 @@ class Shown:
         elif self.manifest["missing"]:
             told.append(f"{len(self.manifest['missing'])} measurements are not taken.")
         if self.manifest["failed"]:
-            told.append(f"{len(self.manifest['failed'])} runs failed: {'; '.join(sorted(set(self.manifest['failed'].values())))}.")
+            told.append(
+                f"{len(self.manifest['failed'])} runs failed: {'; '.join(sorted(set(self.manifest['failed'].values())))}."
+            )
         return told
 
     @cached_property
@@ -188,7 +189,7 @@ class Shown:
 
     @property
     def verdicts(self) -> Counter[str]:
-        """Count the last verdicts."""
+        """Count the last verdicts of its arms."""
         return Counter(self.judged["verdict"])
 
     @property
@@ -204,7 +205,7 @@ class Shown:
             )
             yield Difference(paper_name(row.panel), row.algorithm, row.verdict, words)
 
-    @property
+    @cached_property
     def tables(self) -> list[Table]:
         """Return the tables that stand first: the end of every arm."""
         if self.report.kind == "measurement":
@@ -216,7 +217,7 @@ class Shown:
             return [tables.of_frame(self.comparison, "Ours beside the published numbers", ["panel", "env_id", "algorithm"])]
         return [tables.of_metrics(self.report)]
 
-    @property
+    @cached_property
     def all_checkpoints(self) -> Table | None:
         """Return returns at every checkpoint, where there are more than the last."""
         if self.report.kind != "returns" or len(self.comparison) == len(self.last):
@@ -248,14 +249,27 @@ class Shown:
             )
             by_reason.setdefault(words, []).append(paper_name(panel))
         found += [f"{', '.join(panels)}: {words}." for words, panels in by_reason.items()]
-        changed = {**self.manifest.get("settings", {}), **({"seeds": self.manifest["seeds"]} if self.manifest.get("seeds") else {})}
-        found += [f"Changed in the preset: {', '.join(f'{key} = {value}' for key, value in changed.items())}."] if changed else []
+        paper = self.experiment.presets.get("paper")
+        known = {name for row in paper.rows for name in (row.panel_name, row.env_id)} if paper else set()
+        new = [
+            paper_name(str(row.get("panel") or row["env_id"]))
+            for row in self.manifest["rows"]
+            if known and inventory.paper_of(self.experiment.source) and known.isdisjoint((row.get("panel"), row["env_id"]))
+        ]
+        found += [f"Not a panel of the published figure: {', '.join(new)}."] if new else []
+        changed = {
+            **self.manifest.get("settings", {}),
+            **({"seeds": self.manifest["seeds"]} if self.manifest.get("seeds") else {}),
+        }
+        found += (
+            [f"Changed in the preset: {', '.join(f'{key} = {value}' for key, value in changed.items())}."] if changed else []
+        )
         return found
 
     @property
     def arms(self) -> list[tuple[str, str, str]]:
         """Return label, learner and what it sets differently, of every arm, once."""
-        found = {}
+        found: dict[tuple[str, str, str], None] = {}
         for row in self.manifest["rows"]:
             for arm in row["arms"]:
                 settings = ", ".join(f"{key} = {_value(value)}" for key, value in arm["hyperparameters"].items())
@@ -271,7 +285,10 @@ class Shown:
             + (f" ({version['runs']} runs)" if "runs" in version else "")
             for version in manifest["code"]
         ]
-        machines = [f"{m.get('processor', '?')}, {m.get('cores', '?')} cores, {m.get('system', '')}".rstrip(", ") for m in manifest["machines"]]
+        machines = [
+            f"{m.get('processor', '?')}, {m.get('cores', '?')} cores, {m.get('system', '')}".rstrip(", ")
+            for m in manifest["machines"]
+        ]
         packages = ["; ".join(f"{name} {version}" for name, version in one.items()) for one in manifest["packages"]]
         kept = [f"{len(manifest['kept'])} of an earlier report"] if manifest.get("kept") else []
         told = [
@@ -294,8 +311,7 @@ class Shown:
 
 
 def _number(value: float, like: float | None = None) -> str:
-    shown = number(value, like)
-    return shown.replace("-", "\N{MINUS SIGN}") if value == value else "not known"
+    return tables.number(value, like) if value == value else "not known"
 
 
 def _value(value: Any) -> str:

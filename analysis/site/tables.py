@@ -14,7 +14,6 @@ from analysis.budget import short_steps
 from analysis.metrics import MAXIMUM
 from analysis.plot import plain_number
 from analysis.published.names import paper_name
-from analysis.tables import number
 
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 
@@ -84,7 +83,9 @@ def of_returns(comparison: pd.DataFrame, caption: str) -> Table:
             cells += [_number(row.published), Cell(figure_words(shown)), _difference(row)]
         cells.append(Cell(row.verdict, kind=f"verdict {word(row.verdict)}"))
         if ends:
-            at = f"{plain_number(row.published_end)} at {short_steps(row.published_end_steps)}" if _is(row.published_end) else ""
+            at = (
+                f"{plain_number(row.published_end)} at {short_steps(row.published_end_steps)}" if _is(row.published_end) else ""
+            )
             cells.append(Cell(at, row.published_end if at else None))
         rows.append(tuple(cells))
     return Table(caption, tuple(columns), tuple(rows))
@@ -97,14 +98,22 @@ def _difference(row: Any) -> Cell:
     return Cell(f"{signed(row.difference)}{joint}", row.difference)
 
 
+def number(value: float, like: float | None = None) -> str:
+    """Return a number with as many decimals as its size, or that of `like`, deserves."""
+    size = abs(value if like is None or math.isnan(like) else like)
+    shown = f"{abs(value):,.{0 if size >= 100 else 1 if size >= 10 else 2}f}"
+    return f"\N{MINUS SIGN}{shown}" if value < 0 and shown.strip("0.,") else shown
+
+
 def signed(value: float) -> str:
     """Return a difference with its sign."""
-    return ("+" if value >= 0 else "\N{MINUS SIGN}") + number(abs(value))
+    shown = number(value)
+    return shown if shown.startswith("\N{MINUS SIGN}") else f"+{shown}"
 
 
 def figure_words(figure: str) -> str:
     """Return `Fig. 7` for `Fig7`."""
-    return figure.replace("Fig", "Fig. ") if figure.startswith("Fig") and "." not in figure else figure
+    return figure.replace("Fig", "Fig.\N{NO-BREAK SPACE}") if figure.startswith("Fig") and "." not in figure else figure
 
 
 def _count(n: int, seeds: int) -> Cell:
@@ -112,7 +121,7 @@ def _count(n: int, seeds: int) -> Cell:
 
 
 def _number(value: float, like: float | None = None) -> Cell:
-    return Cell(number(value, like).replace("-", "\N{MINUS SIGN}"), value) if _is(value) else Cell("")
+    return Cell(number(value, like), value) if _is(value) else Cell("")
 
 
 def _is(value: Any) -> bool:

@@ -37,8 +37,15 @@ LISTING = "files.txt"
 ASSETS = ("style.css", "table.js")
 ORDER = (shown.FULL, shown.PART, shown.NONE, shown.ABSENT, shown.NOTHING)
 OURS = "ours"
+# What the front page shows of all figures, where it is there.
+FEATURED = ("stream_barrier", "contacts")
 # Stands in the pages of a watched site until all of them are known.
 STAMP = b"@stamp@"
+
+
+def in_order(counts: Counter[str]) -> list[tuple[str, int]]:
+    """Return counted verdicts in the order in which they are explained."""
+    return [(verdict, counts[verdict]) for verdict in shown.VERDICTS if counts[verdict]]
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,11 @@ class Subject:
         return sum((one.verdicts for one in self.reports if not one.customised), start=Counter())
 
     @property
+    def outcome(self) -> list[tuple[str, int]]:
+        """Return the same in the order in which verdicts are explained."""
+        return in_order(self.verdicts)
+
+    @property
     def untrained_panels(self) -> list[str]:
         """Return the panels of the published protocol of which no report has a run."""
         paper = self.experiment.presets.get("paper")
@@ -160,8 +172,7 @@ class Line:
     @property
     def verdicts(self) -> list[tuple[str, int]]:
         """Return the last verdicts of its experiments, counted."""
-        found: Counter[str] = sum((one.verdicts for one in self.subjects), start=Counter())
-        return [(verdict, found[verdict]) for verdict in shown.VERDICTS if found[verdict]]
+        return in_order(sum((one.verdicts for one in self.subjects), start=Counter()))
 
     @property
     def budget(self) -> str:
@@ -213,8 +224,14 @@ class Site:
     @property
     def verdicts(self) -> list[tuple[str, int]]:
         """Count the last verdicts of all reports."""
-        found: Counter[str] = sum((one.verdicts for one in self.subjects), start=Counter())
-        return [(verdict, found[verdict]) for verdict in shown.VERDICTS if found[verdict]]
+        return in_order(sum((one.verdicts for one in self.subjects), start=Counter()))
+
+    @property
+    def featured(self) -> tuple[Subject, Shown] | None:
+        """Return the report whose figure the front page shows; None where it is not there."""
+        name, preset = FEATURED
+        found = ((one, report) for one in self.subjects if one.name == name for report in one.reports)
+        return next(((one, report) for one, report in found if report.preset == preset and report.image.exists()), None)
 
     @property
     def evidence(self) -> list[tuple[str, str, str]]:
