@@ -38,7 +38,7 @@ ASSETS = ("style.css", "table.js")
 ORDER = (shown.FULL, shown.PART, shown.NONE, shown.ABSENT, shown.NOTHING)
 OURS = "ours"
 # What the front page shows of all figures, where it is there.
-FEATURED = ("stream_barrier", "contacts")
+FEATURED = ("stream_ac_ablation", "anchors")
 # Stands in the pages of a watched site until all of them are known.
 STAMP = b"@stamp@"
 
