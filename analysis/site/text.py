@@ -35,9 +35,9 @@ def markdown(text: str, rewrite: Rewrite = lambda href: href, deeper: int = 0) -
             token.attrSet("scope", "col")
         elif token.type == "table_open":
             token.attrSet("class", "plain")
-        elif token.type in ("fence", "code_block"):
-            token.attrSet("tabindex", "0")  # it scrolls, and the keyboard must reach what scrolls
-    return Markup(_PARSER.renderer.render(tokens, _PARSER.options, {}))
+    html = _PARSER.renderer.render(tokens, _PARSER.options, {})
+    # Code scrolls, and the keyboard must reach what scrolls. In the text itself every "<" is escaped.
+    return Markup(html.replace("<pre>", '<pre tabindex="0">'))
 
 
 def _relinked(tokens: list[Token], rewrite: Rewrite) -> list[Token]:

@@ -346,7 +346,7 @@ def _render(site: Site) -> None:
     for name in (*ASSETS, *(["watch.js"] if site.watched else [])):
         site.files[name] = (HERE / name).read_bytes()
     page("index.html", "index.html")
-    page("faq.html", "text.html", title="Questions", body=said((HERE / "faq.md").read_text(), deeper=1))
+    page("faq.html", "text.html", title="Questions", body=said((HERE / "faq.md").read_text(), deeper=0))
     for folder, name, title in site.evidence:
         _evidence(site, folder, name, title, page)
     for subject in site.subjects:
