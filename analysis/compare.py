@@ -1,4 +1,4 @@
-"""Print our numbers beside the published ones: python -m analysis.compare NAME
+"""Print our numbers beside the published ones: python -m analysis.compare NAME, or of all experiments without NAME
 
 Reads the checked-in aggregates in `results/NAME/*/`, so it needs no run store.
 """
@@ -16,6 +16,7 @@ from analysis.aggregates import Aggregates, folders, read_aggregates
 from analysis.kinds import KINDS
 from analysis.tables import console
 from analysis.verdicts import INSIDE, OUTSIDE, UNDECIDED, WITHIN
+from experiments.catalog import experiment_names
 from experiments.errors import UserError, told_plainly
 
 app = typer.Typer(add_completion=False)
@@ -23,7 +24,9 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(
-    name: Annotated[str, typer.Argument(help="Experiment, as `python -m experiments.list` names it.")],
+    name: Annotated[
+        str | None, typer.Argument(help="Experiment, as `python -m experiments.list` names it; all of them without one.")
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="Only this preset (or customised folder).")] = None,
     results: Annotated[Path, typer.Option(help="Folder of the checked-in aggregates.")] = Path("results"),
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where the last mean of an arm is outside.")] = False,
@@ -31,18 +34,39 @@ def main(
     """Print our numbers beside the published ones, with intervals, budgets and verdicts."""
     with told_plainly():
         out = console()
-        there = [read_aggregates(folder) for folder in folders(name, results, preset)]
-        compared = [(one, table) for one in there if len(table := KINDS[one.kind].comparison_of(one))]
-        if not compared:
+        if name is None and preset is not None:
+            raise UserError("--preset goes with an experiment: `python -m analysis.compare NAME --preset PRESET`.")
+        there = {one: folders(one, results, preset) for one in ([name] if name is not None else _names(results))}
+        compared, without = [], []
+        for one, found in there.items():
+            reports = [read_aggregates(folder) for folder in found]
+            tables = [(report, table) for report in reports if len(table := KINDS[report.kind].comparison_of(report))]
+            compared += sorted(tables, key=lambda pair: int(pair[0].summary["steps"].max()))
+            without += [] if tables else [one]
+        if name is not None and without:
             raise UserError(f"{name} has no published numbers to compare with; see the figures in {results / name}.")
-        for i, (one, table) in enumerate(sorted(compared, key=lambda found: int(found[0].summary["steps"].max()))):
+        for i, (report, table) in enumerate(compared):
             if i:
                 out.rule(style="dim")
-            out.print(KINDS[one.kind].printed(table, one.summary, one.manifest, out.width))
-    outside = [told for one, table in compared for told in _outside(one, table)]
+            out.print(KINDS[report.kind].printed(table, report.summary, report.manifest, out.width))
+        if without:
+            out.print(f"\nWithout published numbers to compare with: {', '.join(without)}.", soft_wrap=True)
+    outside = [f"{_of(report, name)}{told}" for report, table in compared for told in _outside(report, table)]
     if strict and outside:
         out.print(f"\nOutside: {'; '.join(outside)}.", soft_wrap=True)
         raise SystemExit(1)
+
+
+def _names(results: Path) -> list[str]:
+    """Return the experiments of which there are results."""
+    found = [name for name in experiment_names() if any((results / name).glob("*/manifest.json"))]
+    if not found:
+        raise UserError(f"there are no results in {results}; make some with `python -m experiments.run NAME`.")
+    return found
+
+
+def _of(report: Aggregates, name: str | None) -> str:
+    return "" if name is not None else f"{report.manifest['experiment']}, "
 
 
 def _outside(one: Aggregates, table: pd.DataFrame) -> Iterator[str]:

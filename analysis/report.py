@@ -1,5 +1,7 @@
 """Turn finished runs into aggregates, a figure and a comparison: python -m analysis.report NAME --preset PRESET
 
+Without NAME, write all that is in `results/` as a static site (`analysis.site`); --watch keeps it fresh while runs go on.
+
     results/NAME/PRESET/
       curves.parquet   per seed: panel, env_id, algorithm, seed, step (right edge of the bin), mean_return, episodes
       summary.csv      per panel and algorithm: the last bin, intervals, seeds, diverged runs, budget
@@ -24,6 +26,7 @@ import platform
 import re
 import shlex
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +42,9 @@ from analysis.budget import paper_budget
 from analysis.figures import FigureData, drawer
 from analysis.kept import Kept, keep
 from analysis.kinds import KINDS, OfKind
+from analysis.site import picture as pictures
+from analysis.site import write
+from analysis.site.live import Watcher
 from analysis.tables import console
 from experiments import catalog, expand, external
 from experiments.errors import UserError, told_plainly, writing_to
@@ -48,6 +54,7 @@ from experiments.store import Store, code_versions, same_version
 PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib")
 LONGEST_NAME = 120
 DEFAULT_STORE = Path("runs")
+DEFAULT_SITE = Path("site")
 WORD = re.compile(r'"[A-Za-z_][A-Za-z0-9_.-]*"')
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -353,8 +360,10 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(
-    name: Annotated[str, typer.Argument(help="Experiment, as `python -m experiments.list` names it.")],
-    preset: Annotated[str, typer.Option(help="Size of the experiment.")] = "quick",
+    name: Annotated[
+        str | None, typer.Argument(help="Experiment, as `python -m experiments.list` names it; without one, the site of all.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Size of the experiment; `quick` unless given.")] = None,
     store: Annotated[Path, typer.Option(help="Folder of the run store.")] = DEFAULT_STORE,
     results: Annotated[Path, typer.Option(help="Folder to write aggregates and figures to.")] = Path("results"),
     seeds: Annotated[int | None, typer.Option(help="Number of seeds, as it was run.")] = None,
@@ -362,11 +371,25 @@ def main(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as it was run; repeatable.")
     ] = None,
     learner: Annotated[list[str] | None, typer.Option(help="A learner of your own, as it was run; repeatable.")] = None,
+    site: Annotated[Path, typer.Option(help="Folder to write the site to.")] = DEFAULT_SITE,
+    watch: Annotated[bool, typer.Option("--watch", help="Write the site again whenever runs finish, until stopped.")] = False,
+    every: Annotated[float, typer.Option(help="Seconds between two looks of --watch.", min=1.0)] = 15.0,
+    picture: Annotated[Path | None, typer.Option(help="Take a picture of the site's front page with Chromium.")] = None,
 ) -> None:
-    """Aggregate finished runs, draw the figure and print our numbers beside the published ones."""
+    """Aggregate finished runs, draw the figure and print our numbers beside the published ones; or write the site of all."""
     with told_plainly():
+        if name is None:
+            if preset is not None or seeds is not None or setting:
+                raise UserError(
+                    "--preset, --seeds and --set go with an experiment: `python -m analysis.report NAME --preset ...`."
+                )
+            _site(results, site, Store(store), every if watch else None, picture)
+            return
+        if watch or picture is not None or site != DEFAULT_SITE:
+            raise UserError(f"--site, --watch and --picture are of the site of all experiments; leave out {name!r}.")
         experiment = catalog.load_experiment(name)
-        report = build(experiment, preset, Store(store), results, expand.parse_settings(setting or []), seeds, learner or [])
+        overrides = expand.parse_settings(setting or [])
+        report = build(experiment, preset or "quick", Store(store), results, overrides, seeds, learner or [])
         out = console()
         made = (report.comparison, report.summary, report.numbers, report.manifest)
         for part in KINDS[experiment.kind].report(experiment, *made, out.width):
@@ -376,6 +399,35 @@ def main(
         out.print()
         for file in report.files:
             out.print(Text(str(file)), soft_wrap=True)
+
+
+def _site(results: Path, folder: Path, store: Store, every: float | None, picture: Path | None) -> None:
+    """Write the site, once or again and again; print the path of its front page."""
+    out, page = console(), folder / "index.html"
+    if every is None:
+        write.write(write.collect(results), folder)
+        out.print(Text(str(page)), soft_wrap=True)
+        if picture is not None:
+            pictures.take(page, picture)
+            out.print(Text(str(picture)), soft_wrap=True)
+        return
+    if picture is not None:
+        raise UserError("--picture is of a site that is written once; leave out --watch.")
+    with tempfile.TemporaryDirectory(prefix="live-reports-") as live:
+        experiments = map(catalog.load_experiment, catalog.experiment_names())
+        watcher = Watcher(experiments, store, results, Path(live), build)
+        try:
+            while True:
+                going = watcher.look()
+                changed = write.write(write.collect(results, going, Path(live), watched=True), folder)
+                if changed:
+                    said = f"{sum(one.running for one in going)} runs go on" if going else "no run goes on"
+                    out.print(
+                        Text(f"{time.strftime('%H:%M:%S')}  {page}: {len(changed)} files written; {said}"), soft_wrap=True
+                    )
+                time.sleep(every)
+        except KeyboardInterrupt:
+            out.print("stopped; the site stays as it is")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,11 @@ def experiment_names() -> list[str]:
     return sorted(name for name, module in _modules().items() if hasattr(importlib.import_module(module), "EXPERIMENT"))
 
 
+def spec_module(name: str) -> str:
+    """Return the full name of the module that an experiment's spec is."""
+    return _modules()[load_experiment(name).name]
+
+
 def load_experiment(name: str) -> Experiment:
     """Return an experiment by name, or that of a spec's file, `my_figure.py`."""
     if name.endswith(".py"):

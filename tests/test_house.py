@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "experiments": {"algorithms", "baselines", "experiments"},
     "analysis": {
         "analysis",
-        *(f"experiments.{name}" for name in ("spec", "specs.simulator", "expand", "catalog", "store", "errors")),
+        *(f"experiments.{name}" for name in ("spec", "specs.simulator", "expand", "catalog", "described", "store", "errors")),
     },
     "slurm": {"algorithms", "baselines", "experiments", "slurm"},
 }
