@@ -40,10 +40,12 @@ from analysis.figures import FigureData, drawer
 from analysis.kept import Kept, keep
 from analysis.kinds import KINDS, OfKind
 from analysis.tables import console
-from experiments import catalog, expand
+from experiments import catalog, expand, settings_text
 from experiments.errors import UserError, told_plainly, writing_to
+from experiments.settings_text import Seeds, Sweep, seeds_text, written
 from experiments.spec import Experiment, Preset, Row, Value
 from experiments.store import Store, code_versions, same_version
+from experiments.terminal import run_app
 
 PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib")
 LONGEST_NAME = 120
@@ -66,9 +68,9 @@ class Report:
     manifest: dict[str, Any]
 
 
-def folder_name(preset_name: str, settings: Mapping[str, Value], seeds: int | None = None) -> str:
+def folder_name(preset_name: str, settings: Mapping[str, Value | Sweep], seeds: Seeds | None = None) -> str:
     """Name the folder of a report: the preset, and what was changed in it. Different changes never share a name."""
-    exact = {key: json.dumps(value) for key, value in sorted(settings.items())} | ({"seeds": str(seeds)} if seeds else {})
+    exact = {key: _exact(value) for key, value in sorted(settings.items())} | ({"seeds": seeds_text(seeds)} if seeds else {})
     if not exact:
         return preset_name
     # Words need no quotes in a file name; all else that cannot stand there is replaced, and a digest keeps it distinct.
@@ -81,13 +83,17 @@ def folder_name(preset_name: str, settings: Mapping[str, Value], seeds: int | No
     return name
 
 
+def _exact(value: Value | Sweep) -> str:
+    return ",".join(map(json.dumps, value.values)) if isinstance(value, Sweep) else json.dumps(value)
+
+
 def build(
     experiment: Experiment,
     preset_name: str,
     store: Store,
     results: Path,
-    settings: Mapping[str, Value] | None = None,
-    seeds: int | None = None,
+    settings: Mapping[str, Value | Sweep] | None = None,
+    seeds: Seeds | None = None,
 ) -> Report:
     """Aggregate and draw what is finished of a preset, and write it to `results/NAME/PRESET/`.
 
@@ -181,8 +187,8 @@ def _manifest(
     experiment: Experiment,
     preset_name: str,
     preset: Preset,
-    settings: Mapping[str, Value],
-    seeds: int | None,
+    settings: Mapping[str, Value | Sweep],
+    seeds: Seeds | None,
     folder: str,
     runs: pd.DataFrame,
     collected: _Collected,
@@ -199,7 +205,7 @@ def _manifest(
         "source": experiment.source,
         "kind": experiment.kind,
         "preset": preset_name,
-        "settings": dict(settings),
+        "settings": {key: written(value) if isinstance(value, Sweep) else value for key, value in settings.items()},
         "seeds": seeds,
         "folder": folder,
         "description": preset.description,
@@ -248,6 +254,7 @@ def _row(experiment: Experiment, row: Row) -> dict[str, Any]:
         "arms": arms,
         "paper": {"steps": paper.steps, "seeds": paper.seeds} if paper else None,
         **({"differs": row.differs} if row.differs else {}),
+        **({"chosen_seeds": list(row.chosen_seeds)} if row.chosen_seeds else {}),
     }
 
 
@@ -298,13 +305,15 @@ def _last_line(traceback: str) -> str:
 # Command
 
 
-def _command(experiment: Experiment, preset_name: str, store: Store, settings: Mapping[str, Value], seeds: int | None) -> str:
+def _command(
+    experiment: Experiment, preset_name: str, store: Store, settings: Mapping[str, Value | Sweep], seeds: Seeds | None
+) -> str:
     """Return the command that trains what a report is missing."""
     words = ["python", "-m", "experiments.run", experiment.name, "--preset", preset_name]
     words += [] if store.root == DEFAULT_STORE else ["--store", str(store.root)]
-    words += [] if seeds is None else ["--seeds", str(seeds)]
+    words += [] if seeds is None else ["--seeds", seeds_text(seeds)]
     for key, value in settings.items():
-        words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+        words += ["--set", f"{key}={written(value)}"]
     return shlex.join(words)
 
 
@@ -334,7 +343,7 @@ def _mixed_lines(manifest: Mapping[str, Any]) -> list[str]:
     return [f"The runs were made by {len(manifest['code'])} versions of the code; manifest.json counts them."]
 
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -343,7 +352,7 @@ def main(
     preset: Annotated[str, typer.Option(help="Size of the experiment.")] = "quick",
     store: Annotated[Path, typer.Option(help="Folder of the run store.")] = DEFAULT_STORE,
     results: Annotated[Path, typer.Option(help="Folder to write aggregates and figures to.")] = Path("results"),
-    seeds: Annotated[int | None, typer.Option(help="Number of seeds, as it was run.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds, as it was run: 5, or 3,7 or 10-19.")] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as it was run; repeatable.")
     ] = None,
@@ -351,7 +360,8 @@ def main(
     """Aggregate finished runs, draw the figure and print our numbers beside the published ones."""
     with told_plainly():
         experiment = catalog.load_experiment(name)
-        report = build(experiment, preset, Store(store), results, expand.parse_settings(setting or []), seeds)
+        changes = settings_text.parse_settings(setting or [])
+        report = build(experiment, preset, Store(store), results, changes, settings_text.parse_seeds(seeds))
         out = console()
         made = (report.comparison, report.summary, report.numbers, report.manifest)
         for part in KINDS[experiment.kind].report(experiment, *made, out.width):
@@ -364,4 +374,4 @@ def main(
 
 
 if __name__ == "__main__":
-    app()
+    run_app(app)
