@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from functools import cache
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, get_type_hints, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -158,17 +159,19 @@ class Varying(Protocol):
 
 def hyperparameters(agent: Any) -> dict[str, Tensor]:
     """Return the float fields of an agent as float64 0-d tensors (the part of the state that lanes may differ in)."""
-    return {
-        f.name: torch.tensor(getattr(agent, f.name), dtype=torch.float64) for f in fields(agent) if f.type in (float, "float")
-    }
+    scalars = _float_fields(type(agent))  # type: ignore[arg-type]
+    return {f.name: torch.tensor(getattr(agent, f.name), dtype=torch.float64) for f in fields(agent) if f.name in scalars}
 
 
 def structure(agent: Any) -> tuple[Any, ...]:
     """Return what two agents must share to be lanes of one engine: the class and all fields that are not float."""
-    return (
-        type(agent).__name__,
-        *((f.name, getattr(agent, f.name)) for f in fields(agent) if f.type not in (float, "float")),
-    )
+    scalars = _float_fields(type(agent))  # type: ignore[arg-type]
+    return (type(agent).__name__, *((f.name, getattr(agent, f.name)) for f in fields(agent) if f.name not in scalars))
+
+
+@cache
+def _float_fields(agent: type) -> frozenset[str]:
+    return frozenset(name for name, hint in get_type_hints(agent).items() if hint is float)  # whatever range it declares
 
 
 def as_float32(values: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from algorithms.ranges import Decay, Fraction, NonNegative, Widths
+
 FeatureNorm = Literal["penultimate", "layer_norm", "rms_norm", "none"]
 ColdStart = Literal["until_variance", "until_two_returns"]
 ReturnAtTruncation = Literal["carried", "dropped", "counted"]
@@ -19,19 +21,19 @@ ReturnAtTruncation = Literal["carried", "dropped", "counted"]
 class NormalizedSettings:
     """What AVG shares with the incremental learners of its paper: the three parts that make a small update a safe one."""
 
-    gamma: float = 0.99
+    gamma: Fraction = 0.99
     """Discount."""
-    beta1: float = 0.0
+    beta1: Decay = 0.0
     """Decay of the first moment of every Adam; 0: none."""
-    beta2: float = 0.999
+    beta2: Decay = 0.999
     """Decay of the second moment of every Adam."""
-    hidden: tuple[int, ...] = (256, 256)
+    hidden: Widths = (256, 256)
     """Width of each hidden layer, LeakyReLU, the same for actor and critic."""
     normalize_obs: bool = True
     """Standardise observations with running statistics."""
     feature_norm: FeatureNorm = "penultimate"
     """What is done to the last hidden layer: divided by its length, LayerNorm, RMSNorm, or nothing."""
-    feature_floor: float = 0.0
+    feature_floor: NonNegative = 0.0
     """What a length is taken as at least where features are divided by it. With 0, features that are all 0 end the run."""
     scale_td_error: bool = True
     """Divide TD errors by a running estimate of their scale (`algorithms.td_scaling`)."""
@@ -49,11 +51,11 @@ class NormalizedSettings:
 class AVGSettings(NormalizedSettings):
     """Hyperparameters of AVG."""
 
-    actor_lr: float = 6.3e-3
+    actor_lr: NonNegative = 6.3e-3
     """Adam's step size for the actor."""
-    critic_lr: float = 8.7e-3
+    critic_lr: NonNegative = 8.7e-3
     """Adam's step size for the critic."""
-    entropy: float = 0.07
+    entropy: NonNegative = 0.07
     """Weight eta of the entropy."""
     log_variance: bool = True
     """The actor's second head is the log of the variance, as in the code; else that of the standard deviation."""
@@ -61,5 +63,5 @@ class AVGSettings(NormalizedSettings):
     """The scale of TD errors is that of rewards with their share of entropy, as in the code; else that of plain rewards."""
     target_network: bool = False
     """Take the value of the next action from a copy of the critic that follows it slowly."""
-    tau: float = 1.0
+    tau: Fraction = 1.0
     """Fraction by which that copy follows at every step: 1 is no copy at all, 0 one that never moves."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from algorithms.ranges import Count, Decay, NonNegative, Widths
+
 ActivationName = Literal["relu", "leaky_relu", "tanh", "sigmoid", "elu", "linear"]
 
 
@@ -16,15 +18,15 @@ ActivationName = Literal["relu", "leaky_relu", "tanh", "sigmoid", "elu", "linear
 class LabelledSettings:
     """Hyperparameters of every learner of labelled samples: its network, and what it tells."""
 
-    step_size: float = 0.01
+    step_size: NonNegative = 0.01
     """Step size alpha."""
-    hidden: tuple[int, ...] = (300, 150)
+    hidden: Widths = (300, 150)
     """Width of each hidden layer; none makes a linear map. Images are convolved first (`algorithms.chain`)."""
     activation: ActivationName = "relu"
     """What follows each hidden layer; `linear` is nothing."""
     diagnostics: bool = False
     """Tell plasticity, zero activations, and norms of weights and gradient with every update: a second forward pass."""
-    window: int = 10_000
+    window: Count = 10_000
     """Samples over which is averaged what it tells. A window ends with its task as well."""
     first_window: Literal["paper", "code"] = "paper"
     """Where windows end: with their task, or one sample later. In the code the first window is the very first sample."""
@@ -34,13 +36,13 @@ class LabelledSettings:
 class UtilitySettings(LabelledSettings):
     """What UPGD and AdaUPGD have in common: how useful a weight is, and how that protects it."""
 
-    sigma: float = 0.1
+    sigma: NonNegative = 0.1
     """Standard deviation of the noise on every weight's gradient."""
-    beta_utility: float = 0.9999
+    beta_utility: Decay = 0.9999
     """Decay of the utility trace; 0 takes the utility of the moment."""
-    weight_decay: float = 0.01
+    weight_decay: NonNegative = 0.01
     """Decoupled weight decay lambda: weights shrink by 1 - alpha lambda. UPGD-W has it; 0 is UPGD."""
-    step_scale: float = 1.0
+    step_scale: NonNegative = 1.0
     """Factor on the change. 2 makes up for a mean gate of 1/2, as the code's stand-alone UPGD and its AdaUPGD have it."""
     protecting: bool = True
     """Protect useful weights from gradient and noise; else from noise alone (N-UPGD)."""
@@ -69,21 +71,21 @@ class UPGDSettings(UtilitySettings):
 class AdaUPGDSettings(UtilitySettings):
     """Hyperparameters of AdaUPGD; the defaults are those of the code, made for PPO. The paper has neither decay nor factor."""
 
-    step_size: float = 3e-4
+    step_size: NonNegative = 3e-4
     """Step size alpha."""
-    sigma: float = 0.001
+    sigma: NonNegative = 0.001
     """Standard deviation of the noise, which is added to Adam's direction."""
-    beta_utility: float = 0.999
+    beta_utility: Decay = 0.999
     """Decay of the utility trace."""
-    weight_decay: float = 0.001
+    weight_decay: NonNegative = 0.001
     """Decoupled weight decay lambda."""
-    step_scale: float = 2.0
+    step_scale: NonNegative = 2.0
     """Factor on the change; 1 in the paper."""
-    beta1: float = 0.9
+    beta1: Decay = 0.9
     """Decay of the first moment."""
-    beta2: float = 0.999
+    beta2: Decay = 0.999
     """Decay of the second moment."""
-    epsilon: float = 1e-5
+    epsilon: NonNegative = 1e-5
     """Added to the root of the second moment."""
 
 
@@ -91,7 +93,7 @@ class AdaUPGDSettings(UtilitySettings):
 class UtilityQualitySettings(LabelledSettings):
     """What is measured of utilities while a network learns by plain SGD (UPGD, Figs. 2 and 12)."""
 
-    hidden: tuple[int, ...] = (50,)
+    hidden: Widths = (50,)
     """Width of each hidden layer."""
     level: Literal["weight", "feature"] = "weight"
     """Utilities of weights, or of hidden units."""
@@ -99,5 +101,5 @@ class UtilityQualitySettings(LabelledSettings):
     """Spearman's coefficient, equal values sharing a rank; or the code's statistic, of sorted indices in the place of ranks."""
     measured: Literal["before_update", "after_update"] = "before_update"
     """Where utilities and true ones are taken; the code takes them after the update, with slopes from before it."""
-    window: int = 10
+    window: Count = 10
     """Samples over which is averaged what it tells."""

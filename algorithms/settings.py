@@ -1,7 +1,7 @@
 """The hyperparameters of the papers' learners: what each means, and its default.
 
 They stand apart from the learners that inherit them because planning, status and figures need nothing else of a learner, and
-importing torch takes longer than all of them. Nothing here imports anything of ours.
+importing torch takes longer than all of them. Nothing here imports anything of ours but the ranges.
 
 Source: Stream-X (arXiv:2410.14606), section 3 and appendix F: one set of hyperparameters for all tasks. Where the paper's
 text and the official code differ, the default is the code's; the learner's module lists these places. The scripts of the code
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
+
+from algorithms.ranges import CountOrNone, Fraction, Fractions, NonNegative, Positive, PositiveFraction, Schedule, Units, Widths
 
 OptimizerName = Literal["obgd", "adaptive_obgd", "adam", "sgd"]
 Torso = Literal["code", "paper"]
@@ -26,13 +28,13 @@ LATER = {"added_later": True}
 class LearnerSettings:
     """Hyperparameters of every streaming learner; the defaults are those of the code behind the figures of Stream-X."""
 
-    gamma: float = 0.99
+    gamma: Fraction = 0.99
     """Discount."""
-    lamda: float = 0.8
+    lamda: Fraction = 0.8
     """Trace decay; 0 learns from one step only."""
-    sparsity: float = 0.9
+    sparsity: Fraction = 0.9
     """Fraction of incoming weights that start at zero; 0 is dense LeCun-uniform."""
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: Widths = (128, 128)
     """Width of each hidden layer for vector observations; images bring their own torso (`algorithms.networks`)."""
     layer_norm: bool = True
     """LayerNorm without scale and bias on every hidden layer's pre-activations."""
@@ -79,7 +81,7 @@ class CellSettings:
 
     cell: CellName = field(default="none", metadata=LATER)
     """Recurrent cell behind the hidden layers; with `none` the network is feed-forward and ignores the options below."""
-    units: int = field(default=192, metadata=LATER)
+    units: Units = field(default=192, metadata=LATER)
     """Units of the cell; an RTU gives two features for each."""
     gradient: Literal["rtrl", "tbptt1"] = field(default="rtrl", metadata=LATER)
     """Gradient of the cell: exact and through the whole past, or through the present step alone."""
@@ -87,15 +89,15 @@ class CellSettings:
     """Activation inside the recurrence of an RTU."""
     rtu_output: Activation = field(default="tanh", metadata=LATER)
     """Activation of what an RTU gives."""
-    rtu_radius: tuple[float, ...] = field(default=(0.0, 1.0), metadata=LATER)
+    rtu_radius: Fractions = field(default=(0.0, 1.0), metadata=LATER)
     """Least and greatest decay r that an RTU starts with."""
     rtu_fan: Literal["units", "inputs"] = field(default="units", metadata=LATER)
     """What the variance of an RTU's input weights starts as one over: the streaming paper's code has it so, or LeCun's."""
     taylor_correction: bool = field(default=False, metadata=LATER)
     """Move an RTU's sensitivities along with its parameters, to first order; without it they are stale."""
-    readout: tuple[int, ...] = field(default=(), metadata=LATER)
+    readout: Widths = field(default=(), metadata=LATER)
     """Width of each hidden layer between the cell and the heads."""
-    staleness_window: int = field(default=0, metadata=LATER)
+    staleness_window: CountOrNone = field(default=0, metadata=LATER)
     """Tell every so many steps how far an RTU's sensitivities are from what its present parameters would have made; 0: never.
 
     The inputs of so many steps are kept for it, and nothing is told of longer episodes."""
@@ -121,15 +123,15 @@ class StreamACSettings(CellSettings, StreamLearnerSettings):
     They all have continuous actions. The code's script for discrete ones on vectors (classic control) has `hidden` (32, 32).
     """
 
-    alpha_policy: float = 1.0
+    alpha_policy: NonNegative = 1.0
     """Step size of the actor before the bound."""
-    alpha_value: float = 1.0
+    alpha_value: NonNegative = 1.0
     """Step size of the critic before the bound."""
-    kappa_policy: float = 3.0
+    kappa_policy: Positive = 3.0
     """How cautious the actor's bound is: its change has an L1 norm of at most 1 / kappa."""
-    kappa_value: float = 2.0
+    kappa_value: Positive = 2.0
     """How cautious the critic's bound is."""
-    entropy: float = 0.01
+    entropy: NonNegative = 0.01
     """Weight tau of the entropy in the actor's trace."""
     diagnostics: bool = field(default=False, metadata=LATER)
     """Tell with every update how far it went (`algorithms.diagnostics`). Runs from before it existed keep their names."""
@@ -143,9 +145,9 @@ class StreamACSettings(CellSettings, StreamLearnerSettings):
 class BoundedStepSettings:
     """The step of a learner with one network."""
 
-    alpha: float = 1.0
+    alpha: NonNegative = 1.0
     """Step size before the bound."""
-    kappa: float = 2.0
+    kappa: Positive = 2.0
     """How cautious the bound is: a change has an L1 norm of at most 1 / kappa."""
 
 
@@ -157,13 +159,13 @@ class ExplorationSettings:
     choices of an action, counted from 1. A run may be shorter than its schedule.
     """
 
-    epsilon_start: float = 1.0
+    epsilon_start: Fraction = 1.0
     """Probability of a random action at the beginning."""
-    epsilon_end: float = 0.01
+    epsilon_end: Fraction = 0.01
     """Probability of a random action in the end."""
-    exploration_fraction: float = 0.05
+    exploration_fraction: PositiveFraction = 0.05
     """Share of the schedule over which epsilon falls."""
-    schedule_steps: float = 500_000.0
+    schedule_steps: Schedule = 500_000.0
     """Length of the schedule in steps: that of the published run, also where a run is cut short."""
 
 
@@ -171,7 +173,7 @@ class ExplorationSettings:
 class ActionValueLearnerSettings(ExplorationSettings, BoundedStepSettings, StreamLearnerSettings):
     """Hyperparameters of Stream Q(lambda) and Stream SARSA(lambda), one set for all tasks (Stream-X, appendices F.2, F.3)."""
 
-    hidden: tuple[int, ...] = (32, 32)
+    hidden: Widths = (32, 32)
     """Width of each hidden layer for vector observations; images bring their own torso (`algorithms.networks`)."""
 
 
@@ -200,19 +202,19 @@ class StreamTDSettings(BoundedStepSettings, StreamLearnerSettings):
 class QRCSettings(CellSettings, ExplorationSettings, LearnerSettings):
     """Hyperparameters of QRC(lambda); the defaults are those of the official code for MemoryChain (arXiv:2605.24709)."""
 
-    alpha: float = 1e-4
+    alpha: NonNegative = 1e-4
     """Step size of the action values."""
-    alpha_h: float = 1e-5
+    alpha_h: NonNegative = 1e-5
     """Step size of the expected TD error."""
-    beta: float = 1.0
+    beta: NonNegative = 1.0
     """Weight of the regularisation of the expected TD error's parameters."""
-    max_norm: float = 0.0
+    max_norm: NonNegative = 0.0
     """Longest change of a network before the step size, in the L2 norm over all its parameters; 0: any length."""
     gradient_correction: bool = True
     """Subtract the two correction terms from the change of the action values."""
-    exploration_fraction: float = 0.1
+    exploration_fraction: PositiveFraction = 0.1
     """Share of the schedule over which epsilon falls."""
-    hidden: tuple[int, ...] = (128,)
+    hidden: Widths = (128,)
     """Width of each hidden layer before the cell."""
     one_sample_prior: bool = True
     """Begin running statistics with one sample of mean 0 and variance 1."""

@@ -18,8 +18,9 @@ from analysis.tables import console
 from analysis.verdicts import INSIDE, OUTSIDE, UNDECIDED, WITHIN
 from experiments.catalog import experiment_names
 from experiments.errors import UserError, told_plainly
+from experiments.terminal import run_app
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -80,4 +81,4 @@ def _outside(one: Aggregates, table: pd.DataFrame) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    app()
+    run_app(app)

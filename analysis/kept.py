@@ -114,6 +114,7 @@ def _places(manifest: Mapping[str, Any]) -> dict[str, tuple[str, str, int]]:
                 bin_width=row["bin_width"],
                 environment=row["environment"],
                 first_seed=row.get("first_seed", 0),
+                chosen_seeds=tuple(row.get("chosen_seeds", ())),
             )
             try:
                 runs = labelled_runs(Preset("", (alone,)))

@@ -46,10 +46,12 @@ from analysis.site import picture as pictures
 from analysis.site import write
 from analysis.site.live import Watcher
 from analysis.tables import console
-from experiments import catalog, expand, external
+from experiments import catalog, expand, external, settings_text
 from experiments.errors import UserError, told_plainly, writing_to
+from experiments.settings_text import Seeds, Sweep, seeds_text, written
 from experiments.spec import Experiment, Preset, Row, Value
 from experiments.store import Store, code_versions, same_version
+from experiments.terminal import run_app
 
 PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib")
 LONGEST_NAME = 120
@@ -73,12 +75,14 @@ class Report:
     manifest: dict[str, Any]
 
 
-def folder_name(preset_name: str, settings: Mapping[str, Value], seeds: int | None = None, learners: Sequence[str] = ()) -> str:
+def folder_name(
+    preset_name: str, settings: Mapping[str, Value | Sweep], seeds: Seeds | None = None, learners: Sequence[str] = ()
+) -> str:
     """Name the folder of a report: the preset, and what was changed in it. Different changes never share a name.
 
     Another version of a learner from outside has the same name: its figure takes the place of the old one's.
     """
-    exact = {key: json.dumps(value) for key, value in sorted(settings.items())} | ({"seeds": str(seeds)} if seeds else {})
+    exact = {key: _exact(value) for key, value in sorted(settings.items())} | ({"seeds": seeds_text(seeds)} if seeds else {})
     if learners:
         exact["learner"] = json.dumps(",".join(map(external.class_name, learners)))
     if not exact:
@@ -93,13 +97,17 @@ def folder_name(preset_name: str, settings: Mapping[str, Value], seeds: int | No
     return name
 
 
+def _exact(value: Value | Sweep) -> str:
+    return ",".join(map(json.dumps, value.values)) if isinstance(value, Sweep) else json.dumps(value)
+
+
 def build(
     experiment: Experiment,
     preset_name: str,
     store: Store,
     results: Path,
-    settings: Mapping[str, Value] | None = None,
-    seeds: int | None = None,
+    settings: Mapping[str, Value | Sweep] | None = None,
+    seeds: Seeds | None = None,
     learners: Sequence[str] = (),
 ) -> Report:
     """Aggregate and draw what is finished of a preset, and write it to `results/NAME/PRESET/`.
@@ -194,8 +202,8 @@ def _manifest(
     experiment: Experiment,
     preset_name: str,
     preset: Preset,
-    settings: Mapping[str, Value],
-    seeds: int | None,
+    settings: Mapping[str, Value | Sweep],
+    seeds: Seeds | None,
     folder: str,
     runs: pd.DataFrame,
     collected: _Collected,
@@ -212,7 +220,7 @@ def _manifest(
         "source": experiment.source,
         "kind": experiment.kind,
         "preset": preset_name,
-        "settings": dict(settings),
+        "settings": {key: written(value) if isinstance(value, Sweep) else value for key, value in settings.items()},
         "seeds": seeds,
         "folder": folder,
         "description": preset.description,
@@ -261,6 +269,7 @@ def _row(experiment: Experiment, row: Row) -> dict[str, Any]:
         "arms": arms,
         "paper": {"steps": paper.steps, "seeds": paper.seeds} if paper else None,
         **({"differs": row.differs} if row.differs else {}),
+        **({"chosen_seeds": list(row.chosen_seeds)} if row.chosen_seeds else {}),
     }
 
 
@@ -315,16 +324,16 @@ def _command(
     experiment: Experiment,
     preset_name: str,
     store: Store,
-    settings: Mapping[str, Value],
-    seeds: int | None,
+    settings: Mapping[str, Value | Sweep],
+    seeds: Seeds | None,
     learners: Sequence[str],
 ) -> str:
     """Return the command that trains what a report is missing."""
     words = ["python", "-m", "experiments.run", experiment.name, "--preset", preset_name]
     words += [] if store.root == DEFAULT_STORE else ["--store", str(store.root)]
-    words += [] if seeds is None else ["--seeds", str(seeds)]
+    words += [] if seeds is None else ["--seeds", seeds_text(seeds)]
     for key, value in settings.items():
-        words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+        words += ["--set", f"{key}={written(value)}"]
     words += [word for learner in learners for word in ("--learner", learner)]
     return shlex.join(words)
 
@@ -355,7 +364,7 @@ def _mixed_lines(manifest: Mapping[str, Any]) -> list[str]:
     return [f"The runs were made by {len(manifest['code'])} versions of the code; manifest.json counts them."]
 
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -366,7 +375,7 @@ def main(
     preset: Annotated[str | None, typer.Option(help="Size of the experiment; `quick` unless given.")] = None,
     store: Annotated[Path, typer.Option(help="Folder of the run store.")] = DEFAULT_STORE,
     results: Annotated[Path, typer.Option(help="Folder to write aggregates and figures to.")] = Path("results"),
-    seeds: Annotated[int | None, typer.Option(help="Number of seeds, as it was run.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds, as it was run: 5, or 3,7 or 10-19.")] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as it was run; repeatable.")
     ] = None,
@@ -388,8 +397,9 @@ def main(
         if watch or picture is not None or site != DEFAULT_SITE:
             raise UserError(f"--site, --watch and --picture are of the site of all experiments; leave out {name!r}.")
         experiment = catalog.load_experiment(name)
-        overrides = expand.parse_settings(setting or [])
-        report = build(experiment, preset or "quick", Store(store), results, overrides, seeds, learner or [])
+        changes = settings_text.parse_settings(setting or [])
+        chosen = settings_text.parse_seeds(seeds)
+        report = build(experiment, preset or "quick", Store(store), results, changes, chosen, learner or [])
         out = console()
         made = (report.comparison, report.summary, report.numbers, report.manifest)
         for part in KINDS[experiment.kind].report(experiment, *made, out.width):
@@ -431,4 +441,4 @@ def _site(results: Path, folder: Path, store: Store, every: float | None, pictur
 
 
 if __name__ == "__main__":
-    app()
+    run_app(app)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from algorithms.avg_settings import FeatureNorm, NormalizedSettings
+from algorithms.ranges import Count, Decay, Fraction, NonNegative, Positive
 
 # What makes IAC+ of IAC, SAC-1+ of SAC-1 and TD3-1+ of TD3-1.
 PLUS: Mapping[str, Any] = {"normalize_obs": True, "feature_norm": "penultimate", "scale_td_error": True}
@@ -35,11 +36,11 @@ class PlainSettings(NormalizedSettings):
 class IACSettings(PlainSettings):
     """Hyperparameters of IAC; the step sizes are those of the code's example on Hopper, configuration 122 of its search."""
 
-    actor_lr: float = 1.1e-5
+    actor_lr: NonNegative = 1.1e-5
     """Adam's step size for the actor."""
-    critic_lr: float = 7.7e-5
+    critic_lr: NonNegative = 7.7e-5
     """Adam's step size for the critic."""
-    entropy: float = 0.3
+    entropy: NonNegative = 0.3
     """Weight eta of the entropy."""
     entropy_form: EntropyForm = "actor"
     """Where entropy counts: nowhere; in the actor's loss; in the reward as well, as that of the distribution; or in the reward
@@ -52,17 +53,17 @@ class IACSettings(PlainSettings):
 class AVGSAC1Settings(PlainSettings):
     """Hyperparameters of SAC-1 in AVG's form; those of the code's example on HalfCheetah, configuration 146 of its search."""
 
-    gamma: float = 1.0
+    gamma: Fraction = 1.0
     """Discount."""
-    actor_lr: float = 8.2e-5
+    actor_lr: NonNegative = 8.2e-5
     """Adam's step size for the actor."""
-    critic_lr: float = 2.9e-5
+    critic_lr: NonNegative = 2.9e-5
     """Adam's step size for the critics."""
-    entropy_lr: float = 0.02
+    entropy_lr: NonNegative = 0.02
     """Adam's step size for the log of the entropy weight, with betas 0.5 and 0.999."""
-    first_entropy: float = 0.1
+    first_entropy: Positive = 0.1
     """Entropy weight to begin with."""
-    tau: float = 0.005
+    tau: Fraction = 0.005
     """Fraction by which the target critics follow at every step."""
     log_variance: bool = True
     """The actor's second head is the log of the variance, as in the code; else that of the standard deviation."""
@@ -74,19 +75,19 @@ class AVGSAC1Settings(PlainSettings):
 class AVGTD31Settings(PlainSettings):
     """Hyperparameters of TD3-1 in AVG's form: CleanRL's numbers."""
 
-    beta1: float = 0.9
+    beta1: Decay = 0.9
     """Decay of the first moment of every Adam; 0: none."""
-    actor_lr: float = 3e-4
+    actor_lr: NonNegative = 3e-4
     """Adam's step size for the actor."""
-    critic_lr: float = 3e-4
+    critic_lr: NonNegative = 3e-4
     """Adam's step size for the critics."""
-    tau: float = 0.005
+    tau: Fraction = 0.005
     """Fraction by which the targets of actor and critics follow at each of their updates."""
-    exploration_noise: float = 0.1
+    exploration_noise: NonNegative = 0.1
     """Standard deviation of the noise on the action taken."""
-    policy_noise: float = 0.2
+    policy_noise: NonNegative = 0.2
     """Standard deviation of the noise on the action that the target values."""
-    noise_clip: float = 0.5
+    noise_clip: NonNegative = 0.5
     """Bound of that noise."""
-    policy_frequency: int = 2
+    policy_frequency: Count = 2
     """Steps between two updates of the actor and of all targets."""

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from algorithms.continual_settings import LabelledSettings
+from algorithms.ranges import Count, Decay, Fraction, NonNegative, Widths
 
 
 @dataclass(frozen=True)
 class SGDSettings(LabelledSettings):
     """Hyperparameters of SGD, with weight decay SGDW."""
 
-    step_size: float = 0.001
+    step_size: NonNegative = 0.001
     """Step size alpha."""
-    weight_decay: float = 0.001
+    weight_decay: NonNegative = 0.001
     """Weight decay lambda: weights shrink by 1 - alpha lambda. 0 is SGD."""
 
 
@@ -25,11 +26,11 @@ class SGDSettings(LabelledSettings):
 class PGDSettings(LabelledSettings):
     """Hyperparameters of perturbed gradient descent."""
 
-    step_size: float = 0.001
+    step_size: NonNegative = 0.001
     """Step size alpha."""
-    sigma: float = 0.05
+    sigma: NonNegative = 0.05
     """Standard deviation of the noise on the gradient. The code's lists hold half of what the paper prints, which is 0.1."""
-    sigma_scale: float = 1.0
+    sigma_scale: NonNegative = 1.0
     """Factor on sigma: 2 makes the paper's of the code's, and 1/2 the code's of the paper's."""
 
 
@@ -37,7 +38,7 @@ class PGDSettings(LabelledSettings):
 class ShrinkAndPerturbSettings(PGDSettings):
     """Hyperparameters of shrink and perturb: PGD with weight decay."""
 
-    weight_decay: float = 0.01
+    weight_decay: NonNegative = 0.01
     """Decoupled weight decay lambda: weights shrink by 1 - alpha lambda."""
 
 
@@ -45,15 +46,15 @@ class ShrinkAndPerturbSettings(PGDSettings):
 class AdamSettings(LabelledSettings):
     """Hyperparameters of Adam, with weight decay AdamW."""
 
-    step_size: float = 1e-4
+    step_size: NonNegative = 1e-4
     """Step size alpha."""
-    beta1: float = 0.0
+    beta1: Decay = 0.0
     """Decay of the first moment."""
-    beta2: float = 0.99
+    beta2: Decay = 0.99
     """Decay of the second moment."""
-    epsilon: float = 1e-8
+    epsilon: NonNegative = 1e-8
     """Added to the root of the second moment."""
-    weight_decay: float = 0.0
+    weight_decay: NonNegative = 0.0
     """Decoupled weight decay lambda: weights shrink by 1 - alpha lambda before the step."""
 
 
@@ -61,13 +62,13 @@ class AdamSettings(LabelledSettings):
 class AdamRestartsSettings(AdamSettings):
     """Hyperparameters of Adam that begins anew with every task: it is told where tasks begin, as no other learner is."""
 
-    step_size: float = 1e-4
+    step_size: NonNegative = 1e-4
     """Step size alpha."""
-    beta1: float = 0.9
+    beta1: Decay = 0.9
     """Decay of the first moment."""
-    beta2: float = 0.9999
+    beta2: Decay = 0.9999
     """Decay of the second moment."""
-    restart_every: int = 60_000
+    restart_every: Count = 60_000
     """Samples between two restarts: those of a task."""
     restart: Literal["after_first_update", "before_task"] = "after_first_update"
     """When: after the first update of a new task, as in the code, or before it."""
@@ -79,13 +80,13 @@ class AdamRestartsSettings(AdamSettings):
 class ImportanceSettings(LabelledSettings):
     """What the methods against forgetting have in common: weights are drawn back to their average, the important ones more."""
 
-    step_size: float = 0.001
+    step_size: NonNegative = 0.001
     """Step size alpha."""
-    kappa: float = 0.1
+    kappa: NonNegative = 0.1
     """Weight of the pull."""
-    beta_importance: float = 0.9999
+    beta_importance: Decay = 0.9999
     """Decay of the trace of importance."""
-    beta_weight: float = 0.999
+    beta_weight: Decay = 0.999
     """Decay of the average of the weights."""
 
 
@@ -93,9 +94,9 @@ class ImportanceSettings(LabelledSettings):
 class StreamingEWCSettings(ImportanceSettings):
     """Hyperparameters of S-EWC."""
 
-    kappa: float = 0.001
+    kappa: NonNegative = 0.001
     """Weight of the pull."""
-    beta_weight: float = 0.99
+    beta_weight: Decay = 0.99
     """Decay of the average of the weights."""
 
 
@@ -108,7 +109,7 @@ class StreamingMASSettings(ImportanceSettings):
 class StreamingSISettings(ImportanceSettings):
     """Hyperparameters of S-SI."""
 
-    damping: float = 1e-3
+    damping: NonNegative = 1e-3
     """Added to the squared distance, so that it can be divided by."""
     first_step_from: Literal["zero", "initial_weights"] = "zero"
     """Where the first step is taken to have come from: in the code from weights of zero, which makes it a spurious one."""
@@ -118,9 +119,9 @@ class StreamingSISettings(ImportanceSettings):
 class StreamingRWalkSettings(StreamingSISettings):
     """Hyperparameters of S-RWalk."""
 
-    kappa: float = 10.0
+    kappa: NonNegative = 10.0
     """Weight of the pull."""
-    beta_importance: float = 0.99
+    beta_importance: Decay = 0.99
     """Decay of the trace of importance."""
     rwalk_variant: Literal["code", "paper"] = "code"
     """The code's form or the paper's: see `baselines.continual_importance`."""
@@ -130,15 +131,15 @@ class StreamingRWalkSettings(StreamingSISettings):
 class ReplacementSettings(LabelledSettings):
     """What learners have in common that replace hidden units of little use by new ones."""
 
-    step_size: float = 0.003
+    step_size: NonNegative = 0.003
     """Step size alpha of SGD."""
-    weight_decay: float = 0.0
+    weight_decay: NonNegative = 0.0
     """Weight decay lambda: weights shrink by 1 - alpha lambda."""
-    replacement_rate: float = 1e-5
+    replacement_rate: Fraction = 1e-5
     """Share of a layer's mature units that is replaced at a step. Parts of a unit are added up until they make a whole."""
-    maturity: float = 100.0
+    maturity: NonNegative = 100.0
     """Updates for which a new unit is safe."""
-    beta_utility: float = 0.99
+    beta_utility: Decay = 0.99
     """Decay of the trace of a unit's utility; 0 takes that of the moment."""
 
 
@@ -154,9 +155,9 @@ class ContinualBackpropSettings(ReplacementSettings):
 class GenerateAndTestSettings(ReplacementSettings):
     """Hyperparameters of representation search by generate and test."""
 
-    hidden: tuple[int, ...] = (300,)
+    hidden: Widths = (300,)
     """Width of the one hidden layer."""
-    beta_utility: float = 0.0
+    beta_utility: Decay = 0.0
     """Decay of the trace of a unit's utility; 0 takes that of the moment."""
     train_features: bool = False
     """Train the weights of the features as well, which are as they were drawn otherwise."""

@@ -29,6 +29,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from algorithms.ranges import Count, CountOrNone, Fraction, NonNegative, PositiveFraction, ScheduleOrRun, Widths
+
 # The one-sample forms exist twice; see `baselines.incremental`.
 Implementation = Literal["sb3", "lanes"]
 # How sizes that a buffer or a rollout may decide are found; see `baselines.settings.with_sizes`.
@@ -39,33 +41,33 @@ Sizes = Literal["as_given", "derived"]
 class DQN:
     """Hyperparameters of DQN, those of CleanRL's `dqn`."""
 
-    learning_rate: float = 2.5e-4
+    learning_rate: NonNegative = 2.5e-4
     """Adam's step size."""
-    buffer_size: int = 10_000
+    buffer_size: Count = 10_000
     """Transitions kept."""
-    batch_size: int = 128
+    batch_size: Count = 128
     """Transitions per update."""
-    learning_starts: int = 10_000
+    learning_starts: CountOrNone = 10_000
     """Steps without updates."""
-    train_frequency: int = 10
+    train_frequency: Count = 10
     """Steps between two updates."""
-    gamma: float = 0.99
+    gamma: Fraction = 0.99
     """Discount."""
-    target_network_frequency: int = 500
+    target_network_frequency: Count = 500
     """Steps between two updates of the target network, counted whether or not there is an update of the other one."""
-    tau: float = 1.0
+    tau: Fraction = 1.0
     """Fraction by which the target network follows at each of them; 1 copies."""
-    epsilon_start: float = 1.0
+    epsilon_start: Fraction = 1.0
     """Probability of a random action at the beginning."""
-    epsilon_end: float = 0.05
+    epsilon_end: Fraction = 0.05
     """Probability of a random action in the end."""
-    exploration_fraction: float = 0.5
+    exploration_fraction: PositiveFraction = 0.5
     """Share of the schedule over which epsilon falls linearly."""
-    schedule_steps: float = 0.0
+    schedule_steps: ScheduleOrRun = 0.0
     """Length of the schedule in steps, that of the published run where a run is cut short; 0 for the run's own length."""
     clip_reward: bool = False
     """Learn from the sign of the reward; returns are recorded as they are."""
-    hidden: tuple[int, ...] = (120, 84)
+    hidden: Widths = (120, 84)
     """Width of each hidden layer, ReLU, for vector observations; images bring a network of their own."""
     time_feature: bool = False
     """Append the time to the observation: CleanRL does not. Overrides the option of the environment."""
@@ -77,13 +79,13 @@ class DQN:
 class DQN1(DQN):
     """DQN that learns from the newest transition only, one update per step (Stream-X, appendices F.2, F.3)."""
 
-    buffer_size: int = 1
+    buffer_size: Count = 1
     """Transitions kept."""
-    batch_size: int = 1
+    batch_size: Count = 1
     """Transitions per update."""
-    learning_starts: int = 1
+    learning_starts: CountOrNone = 1
     """Steps without updates."""
-    train_frequency: int = 1
+    train_frequency: Count = 1
     """Steps between two updates."""
     implementation: Implementation = field(default="sb3", metadata={"added_later": True})
     """Which code runs it: the step-by-step form on stable-baselines3, or lanes (`baselines.incremental`)."""

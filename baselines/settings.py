@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from algorithms import settings
+from algorithms.ranges import Count, CountOrNone, Exponent, Fraction, NonNegative, Positive, Widths
 from algorithms.settings import OptimizerName
 from baselines.dqn_settings import DQN, Implementation, Sizes
 from baselines.recurrent_settings import RecurrentPPOSettings
@@ -21,45 +22,45 @@ SIZES = ("rollout_steps", "minibatch_size", "epochs", "normalize_advantage", "bu
 class PPO:
     """Hyperparameters of PPO, CleanRL's for continuous actions."""
 
-    learning_rate: float = 3e-4
+    learning_rate: NonNegative = 3e-4
     """Adam's step size, for policy and value network together."""
     anneal_learning_rate: bool = True
     """Lower the step size linearly to 0, rollout by rollout."""
-    adam_epsilon: float = 1e-5
+    adam_epsilon: NonNegative = 1e-5
     """Adam's epsilon."""
-    rollout_steps: int = 2048
+    rollout_steps: Count = 2048
     """Environment steps between two updates, and the size of the batch."""
-    minibatch_size: int = 64
+    minibatch_size: Count = 64
     """Samples per gradient step; CleanRL says 32 mini-batches."""
-    epochs: int = 10
+    epochs: Count = 10
     """Passes over each rollout."""
-    gamma: float = 0.99
+    gamma: Fraction = 0.99
     """Discount, of the return and of the reward normalisation."""
-    gae_lambda: float = 0.95
+    gae_lambda: Fraction = 0.95
     """Decay of the advantage estimate."""
-    clip_range: float = 0.2
+    clip_range: Positive = 0.2
     """How far the ratio of probabilities, and the value, may move before the loss is clipped."""
     clip_value_loss: bool = True
     """Take the larger of the value loss and its clipped form."""
     normalize_advantage: bool = True
     """Standardise the advantages of each mini-batch."""
-    entropy_coefficient: float = 0.0
+    entropy_coefficient: NonNegative = 0.0
     """Weight of the entropy bonus."""
-    value_coefficient: float = 0.5
+    value_coefficient: NonNegative = 0.5
     """Weight of the value loss, which is half the squared error."""
-    max_grad_norm: float = 0.5
+    max_grad_norm: Positive = 0.5
     """Longest gradient of all parameters together; longer ones are shortened to it."""
     bootstrap_on_truncation: bool = False
     """Add the value of the last observation where a time limit ended the episode."""
     normalize_obs: bool = True
     """Standardise observations with running statistics, then clip them."""
-    obs_clip: float = 10.0
+    obs_clip: Positive = 10.0
     """Bound of a standardised observation."""
     normalize_reward: bool = True
     """Divide rewards by the running standard deviation of their discounted sum, then clip them."""
-    reward_clip: float = 10.0
+    reward_clip: Positive = 10.0
     """Bound of a normalised reward."""
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: Widths = (64, 64)
     """Width of each hidden layer, tanh, the same for policy and value network."""
     time_feature: bool = False
     """Append the time to the observation: CleanRL does not. Overrides the option of the environment."""
@@ -71,11 +72,11 @@ class PPO:
 class PPO1(PPO):
     """PPO that learns once from each sample (Stream-X, appendix F.4)."""
 
-    rollout_steps: int = 1
+    rollout_steps: Count = 1
     """Environment steps between two updates."""
-    minibatch_size: int = 1
+    minibatch_size: Count = 1
     """Samples per gradient step."""
-    epochs: int = 1
+    epochs: Count = 1
     """Passes over each sample."""
     normalize_advantage: bool = False
     """Off, since one sample has no standard deviation."""
@@ -87,33 +88,33 @@ class PPO1(PPO):
 class SAC:
     """Hyperparameters of SAC, CleanRL's for continuous actions."""
 
-    policy_learning_rate: float = 3e-4
+    policy_learning_rate: NonNegative = 3e-4
     """Adam's step size for the actor."""
-    q_learning_rate: float = 1e-3
+    q_learning_rate: NonNegative = 1e-3
     """Adam's step size for the critics and for the entropy weight."""
-    buffer_size: int = 1_000_000
+    buffer_size: Count = 1_000_000
     """Transitions kept."""
-    batch_size: int = 256
+    batch_size: Count = 256
     """Transitions per update."""
-    learning_starts: int = 5000
+    learning_starts: CountOrNone = 5000
     """Steps with uniformly random actions and without updates."""
-    gamma: float = 0.99
+    gamma: Fraction = 0.99
     """Discount."""
-    tau: float = 0.005
+    tau: Fraction = 0.005
     """Fraction by which the target critics follow at each update."""
-    policy_frequency: int = 2
+    policy_frequency: Count = 2
     """Every so many steps the actor makes so many updates."""
-    target_network_frequency: int = 1
+    target_network_frequency: Count = 1
     """Steps between two updates of the target critics."""
     autotune: bool = True
     """Learn the entropy weight; the target entropy is minus the number of action components."""
-    alpha: float = 0.2
+    alpha: NonNegative = 0.2
     """Entropy weight without `autotune`."""
-    log_std_min: float = -5.0
+    log_std_min: Exponent = -5.0
     """Lower bound of the actor's log standard deviation."""
-    log_std_max: float = 2.0
+    log_std_max: Exponent = 2.0
     """Upper bound of the actor's log standard deviation."""
-    hidden: tuple[int, ...] = (256, 256)
+    hidden: Widths = (256, 256)
     """Width of each hidden layer, ReLU, the same for actor and critics."""
     time_feature: bool = False
     """Append the time to the observation: CleanRL does not. Overrides the option of the environment."""
@@ -127,11 +128,11 @@ class SAC:
 class SAC1(SAC):
     """SAC that learns from the newest transition only, one update per step (Stream-X, section 4.1)."""
 
-    buffer_size: int = 1
+    buffer_size: Count = 1
     """Transitions kept."""
-    batch_size: int = 1
+    batch_size: Count = 1
     """Transitions per update."""
-    learning_starts: int = 1
+    learning_starts: CountOrNone = 1
     """Steps with uniformly random actions and without updates."""
     implementation: Implementation = field(default="sb3", metadata={"added_later": True})
     """Which code runs it: the step-by-step form on stable-baselines3, or lanes (`baselines.incremental`)."""
@@ -141,27 +142,27 @@ class SAC1(SAC):
 class TD3:
     """Hyperparameters of TD3, CleanRL's for continuous actions."""
 
-    learning_rate: float = 3e-4
+    learning_rate: NonNegative = 3e-4
     """Adam's step size, for the actor and for the critics."""
-    buffer_size: int = 1_000_000
+    buffer_size: Count = 1_000_000
     """Transitions kept."""
-    batch_size: int = 256
+    batch_size: Count = 256
     """Transitions per update."""
-    learning_starts: int = 25_000
+    learning_starts: CountOrNone = 25_000
     """Steps with uniformly random actions and without updates."""
-    gamma: float = 0.99
+    gamma: Fraction = 0.99
     """Discount."""
-    tau: float = 0.005
+    tau: Fraction = 0.005
     """Fraction by which the targets of actor and critics follow at each of their updates."""
-    exploration_noise: float = 0.1
+    exploration_noise: NonNegative = 0.1
     """Standard deviation of the noise on the action taken, in halves of the action's range."""
-    policy_noise: float = 0.2
+    policy_noise: NonNegative = 0.2
     """Standard deviation of the noise on the action that the target values, in halves of the action's range."""
-    noise_clip: float = 0.5
+    noise_clip: NonNegative = 0.5
     """Bound of that noise, in halves of the action's range."""
-    policy_frequency: int = 2
+    policy_frequency: Count = 2
     """Steps between two updates of the actor and of all targets."""
-    hidden: tuple[int, ...] = (256, 256)
+    hidden: Widths = (256, 256)
     """Width of each hidden layer, ReLU, the same for actor and critics."""
     time_feature: bool = False
     """Append the time to the observation: CleanRL does not. Overrides the option of the environment."""
@@ -175,11 +176,11 @@ class TD3:
 class TD3_1(TD3):  # noqa: N801
     """TD3 that learns from the newest transition only, one update per step (AVG, Fig. 7)."""
 
-    buffer_size: int = 1
+    buffer_size: Count = 1
     """Transitions kept."""
-    batch_size: int = 1
+    batch_size: Count = 1
     """Transitions per update."""
-    learning_starts: int = 1
+    learning_starts: CountOrNone = 1
     """Steps with uniformly random actions and without updates."""
     implementation: Implementation = field(default="sb3", metadata={"added_later": True})
     """Which code runs it: the step-by-step form on stable-baselines3, or lanes (`baselines.incremental`)."""
@@ -189,7 +190,7 @@ class TD3_1(TD3):  # noqa: N801
 class ClassicSettings:
     """What all classic learners do without."""
 
-    sparsity: float = 0.0
+    sparsity: Fraction = 0.0
     layer_norm: bool = False
     normalize_obs: bool = False
     normalize_reward: bool = False
@@ -200,9 +201,9 @@ class ClassicSettings:
 class ClassicACSettings(ClassicSettings, settings.StreamACSettings):
     """Hyperparameters of classic AC(lambda)."""
 
-    alpha_policy: float = 1e-7
+    alpha_policy: NonNegative = 1e-7
     """Adam's step size for the actor."""
-    alpha_value: float = 1e-7
+    alpha_value: NonNegative = 1e-7
     """Adam's step size for the critic."""
 
 
@@ -210,7 +211,7 @@ class ClassicACSettings(ClassicSettings, settings.StreamACSettings):
 class ClassicQSettings(ClassicSettings, settings.StreamQSettings):
     """Hyperparameters of classic Q(lambda)."""
 
-    alpha: float = 1e-5
+    alpha: NonNegative = 1e-5
     """Adam's step size."""
 
 
@@ -218,7 +219,7 @@ class ClassicQSettings(ClassicSettings, settings.StreamQSettings):
 class ClassicSARSASettings(ClassicSettings, settings.StreamSARSASettings):
     """Hyperparameters of classic SARSA(lambda)."""
 
-    alpha: float = 1e-5
+    alpha: NonNegative = 1e-5
     """Adam's step size."""
 
 
@@ -226,7 +227,7 @@ class ClassicSARSASettings(ClassicSettings, settings.StreamSARSASettings):
 class ClassicTDSettings(ClassicSettings, settings.StreamTDSettings):
     """Hyperparameters of classic TD(lambda)."""
 
-    alpha: float = 3e-4
+    alpha: NonNegative = 3e-4
     """Adam's step size."""
 
 

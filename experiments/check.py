@@ -12,9 +12,11 @@ from typing import Annotated
 import typer
 
 from experiments import external
-from experiments.cli import make_console, run_app
+from experiments.cli import make_console
 from experiments.errors import UserError, told_plainly
-from experiments.expand import parse_settings
+from experiments.settings_text import Sweep, parse_settings
+from experiments.spec import Value
+from experiments.terminal import run_app
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -33,7 +35,8 @@ def main(
         reference = external.reference(learner)
         from experiments.testing import conformance  # with torch and all simulators
 
-        subject = conformance.subject_of(reference, env_id, parse_settings(set_ or []))
+        settings = {key: _one(key, value) for key, value in parse_settings(set_ or []).items()}
+        subject = conformance.subject_of(reference, env_id, settings)
         name = external.class_name(reference)
         for check in conformance.CHECKS:
             try:
@@ -44,6 +47,12 @@ def main(
             except UserError as error:
                 raise UserError(f"{name} cannot be tried on {subject.env_id}: {error}") from None
     console.print(f"{name} can be trained: python -m experiments.run EXPERIMENT --learner {learner}", soft_wrap=True)
+
+
+def _one(key: str, value: Value | Sweep) -> Value:
+    if isinstance(value, Sweep):
+        raise UserError(f"a learner is checked with one value of {key}; --set {key} gives several.")
+    return value
 
 
 if __name__ == "__main__":

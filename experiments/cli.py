@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import math
-import sys
+import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
 from rich.console import Console
-from typer.exceptions import TyperException
 
 from experiments.catalog import load_experiment
-from experiments.errors import UserError, print_whatever_the_terminal
-from experiments.expand import check_hyperparameters, override, parse_settings, runs_of
+from experiments.errors import UserError
+from experiments.expand import check_hyperparameters, override, runs_of
+from experiments.settings_text import Seeds, parse_settings
 from experiments.spec import Experiment, Preset, Run
 
 DEFAULT_PRESET = "quick"
 DEFAULT_STORE = "runs"
 LEARNER_HELP = "A learner of your own beside the others: FILE.py:CLASS or MODULE:CLASS."
 SPEC_HELP = "A spec of your own: a Python file with an EXPERIMENT, instead of a name."
+SEEDS_HELP = "How many seeds every arm has, like 5, or which, like 3,7 or 10-19; default: the preset's."
+SET_HELP = "key=value: steps, first_seed, env_id, a hyperparameter; several values, like 1,2,3, make arms of their own."
+# More processes, or streams in one of them, than any machine here has a use for.
+MOST_WORKERS = MOST_LANES = 4096
+MOST_SECONDS = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,11 @@ class Request:
     preset_name: str
     preset: Preset
     runs: list[Run]
+
+    @property
+    def algorithms(self) -> list[str]:
+        """Return the algorithms of all arms, each once."""
+        return list(dict.fromkeys(arm.algorithm for row in self.preset.rows for arm in row.arms))
 
 
 def experiment_word(name: str | None, spec: Path | None) -> str:
@@ -43,7 +53,7 @@ def experiment_word(name: str | None, spec: Path | None) -> str:
 
 
 def resolve_request(
-    name: str, preset_name: str, settings: Sequence[str], seeds: int | None, learners: Sequence[str] = ()
+    name: str, preset_name: str, settings: Sequence[str], seeds: Seeds | None, learners: Sequence[str] = ()
 ) -> Request:
     """Turn the words of a command line into runs; raise `UserError` where they mean nothing."""
     experiment = load_experiment(name)
@@ -56,34 +66,41 @@ def resolve_request(
     return Request(experiment, preset_name, preset, runs)
 
 
+def check_results(results: Path, request: Request, write: bool) -> None:
+    """Raise `UserError` where the report of a request cannot be written into a folder; leave nothing there.
+
+    Without `write` it is enough that no file stands in the place of a folder.
+    """
+    remedy = "choose another with --results."
+    try:
+        folder = results / request.experiment.name / request.preset_name
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise UserError(f"{there} is not a folder; {remedy}")
+        if write:
+            with tempfile.TemporaryFile(dir=there) as probe:
+                probe.write(bytes(2**16))
+                probe.flush()
+                os.fsync(probe.fileno())
+    except OSError as error:
+        raise UserError(f"cannot write to {results}: {error.strerror or error}; free space or {remedy}") from None
+
+
+def count(number: int, thing: str) -> str:
+    """Return a number of things as words: 1 run, 2 runs."""
+    return f"{number} {thing}{'s' if number != 1 else ''}"
+
+
 def make_console(width: int | None = None) -> Console:
     """Return a console that prints what it is given: no highlights, and brackets are brackets, as in the name of a folder."""
     return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
-def positive(name: str, number: float | None) -> None:
-    """Raise `UserError` unless a number is positive (or absent)."""
-    if number is not None and not (number > 0 and math.isfinite(number)):
+def positive(name: str, number: float | None, most: float = math.inf) -> None:
+    """Raise `UserError` unless a number is positive and at most so large (or absent)."""
+    if number is None:
+        return
+    if not (number > 0 and (isinstance(number, int) or math.isfinite(number))):
         raise UserError(f"{name} must be positive; {number:g} is not.")
-
-
-def run_app(app: typer.Typer) -> None:
-    """Run a command; words it cannot read become one sentence and exit code 2, as every other bad input."""
-    print_whatever_the_terminal()
-    command = typer.main.get_command(app)
-    try:
-        code = command.main(standalone_mode=False)
-    except TyperException as error:
-        message = error.format_message().rstrip(".")
-        print(f"error: {message}; `{command_name()} --help` shows the options.", file=sys.stderr)
-        raise SystemExit(2) from None
-    except (typer.Abort, KeyboardInterrupt):
-        raise SystemExit(130) from None
-    if isinstance(code, int) and code:  # that of Ctrl-C, which typer returns here
-        raise SystemExit(code)
-
-
-def command_name() -> str:
-    """Return how the running module was called."""
-    spec = sys.modules["__main__"].__spec__
-    return f"python -m {spec.name}" if spec else Path(sys.argv[0]).name
+    if number > most:
+        raise UserError(f"{name} must be at most {most:,.0f}; {number:,} is not.")

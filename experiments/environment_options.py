@@ -7,12 +7,22 @@ and no simulator.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Interval
+from pydantic import StringConstraints
+
+from algorithms.ranges import MOST_SAMPLES, Count, CountOrNone, Decay
 from experiments import devices
+from experiments.checks import check_fields
 from experiments.errors import UserError, closest_names
+
+TimeLimit = Annotated[int, Interval(ge=0, le=MOST_SAMPLES), "a number of steps, or 0 for the environment's own"]
+Computing = Annotated[float, Interval(ge=0, le=3600)]
+Length = Annotated[int, Interval(ge=2, le=MOST_SAMPLES), "at least 2 actions"]
+Lag = Annotated[int, Interval(ge=1, le=MOST_SAMPLES), "at least 1 step"]
+Digest = Annotated[str, StringConstraints(pattern="^([0-9a-f]{64})?$"), "64 hexadecimal digits in small letters"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,7 @@ class VectorOptions:
     """Append the time within the episode to the observation."""
     action_clip: Literal["bounds", "unit", "none"] = "bounds"
     """Clip continuous actions to the bounds of the environment, to [-1, 1], or not at all."""
-    time_limit: int = field(default=0, metadata={"added_later": True})
+    time_limit: TimeLimit = field(default=0, metadata={"added_later": True})
     """Steps after which an episode is cut, also the scale of the time feature; 0: the environment's own limit.
 
     For MuJoCo and dm_control the official code has the environment's own. Its scripts for classic control set 10,000, which is
@@ -40,8 +50,7 @@ class VectorOptions:
     1000, and `truncation` for MuJoCo. Its dm_control also forgot its seed at every reset; here every episode has its own."""
 
     def __post_init__(self) -> None:
-        if self.time_limit < 0:
-            raise UserError(f"time_limit must be a number of steps, or 0 for the environment's own; {self.time_limit} is not.")
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -65,19 +74,16 @@ class AtariOptions:
 class SeriesOptions:
     """Time series to predict."""
 
-    memory_trace: float = 0.999
+    memory_trace: Decay = 0.999
     """Decay of the exponential average that is shown of each channel; 0: the channels themselves."""
     trace_bias_correction: bool = field(default=True, metadata={"added_later": True})
     """Divide the average of k rows by 1 - memory_trace^k, as the code does. The paper does not: its average begins near 0."""
 
-    data_sha256: str = field(default="", metadata={"added_later": True})
+    data_sha256: Digest = field(default="", metadata={"added_later": True})
     """SHA-256 of a file that is to be taken instead of the published one; empty: the published one."""
 
     def __post_init__(self) -> None:
-        if self.data_sha256 and not re.fullmatch("[0-9a-f]{64}", self.data_sha256):
-            raise UserError(f"data_sha256 must be 64 hexadecimal digits in small letters; {self.data_sha256!r} is not.")
-        if not 0.0 <= self.memory_trace < 1.0:
-            raise UserError(f"memory_trace must be at least 0 and less than 1; {self.memory_trace} is not.")
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -87,24 +93,21 @@ class RobotOptions:
     device: str = ""
     """Whose computing takes time: a device of `device_profiles.toml`, which knows how long each learner takes on it; `given`,
     with the four numbers below; or `measured` on the wall clock, which cannot be repeated. Empty: the robot waits."""
-    action_seconds: float = 0.0
+    action_seconds: Computing = 0.0
     """Seconds to choose an action; a device fills this in, and what follows, where it is not set."""
-    learning_seconds: float = 0.0
+    learning_seconds: Computing = 0.0
     """Seconds of what is learnt at once: an update from a sample or a batch, or all those of a rollout."""
-    learning_every: int = 1
+    learning_every: Count = 1
     """Steps of the learner from one learning to the next."""
-    learning_starts: int = 0
+    learning_starts: CountOrNone = 0
     """Steps of the learner before it begins to learn."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.device and self.device not in devices.names():
             raise UserError(
                 f"there is no device {self.device!r}{closest_names(self.device, devices.names())}; "
                 "leave it out for a robot that waits."
-            )
-        if min(self.action_seconds, self.learning_seconds, self.learning_starts) < 0 or self.learning_every < 1:
-            raise UserError(
-                "action_seconds, learning_seconds and learning_starts must be at least 0, and learning_every at least 1."
             )
         numbers = (self.action_seconds, self.learning_seconds, self.learning_every, self.learning_starts)
         if self.device in ("", devices.MEASURED) and numbers != (0.0, 0.0, 1, 0):
@@ -115,24 +118,22 @@ class RobotOptions:
 class MemoryChainOptions:
     """MemoryChain: how long something has to be kept in mind."""
 
-    length: int = 16
+    length: Length = 16
     """Actions in an episode."""
 
     def __post_init__(self) -> None:
-        if self.length < 2:
-            raise UserError(f"length must be at least 2 actions; {self.length} is not.")
+        check_fields(self)
 
 
 @dataclass(frozen=True)
 class KMemoryChainOptions:
     """KMemoryChain: how far back what is asked for lies."""
 
-    lag: int = 4
+    lag: Lag = 4
     """Steps since the bit that is to be told was seen."""
 
     def __post_init__(self) -> None:
-        if self.lag < 1:
-            raise UserError(f"lag must be at least 1 step; {self.lag} is not.")
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class MaskedOptions(VectorOptions):
 
     time_feature: bool = False
     """Append the time within the episode to the observation."""
-    time_limit: int = 0
+    time_limit: TimeLimit = 0
     """Steps after which an episode is cut, also the scale of the time feature; 0: the environment's own limit."""
     visible: Literal["positions", "velocities", "all"] = "positions"
     """What is shown."""

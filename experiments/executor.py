@@ -29,6 +29,12 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 
 # How long a worker may take to write its checkpoint and go that whoever started it has left behind.
 PATIENCE_SECONDS = 600.0
+# How long a command waits for them that is asked to stop itself.
+STOP_SECONDS = 120.0
+
+
+class Killed(KeyboardInterrupt):
+    """Workers were asked to stop and did not get to write their last checkpoints."""
 
 
 @dataclass
@@ -38,6 +44,7 @@ class Job:
     group: Group
     state: str = "waiting"  # waiting | running | done | failed | stopped | held (by another worker, which goes on)
     deaths: int = 0
+    stopping: bool = False  # it was asked to write a checkpoint and stop
     notes: list[str] = field(default_factory=list)
     starts: int = 0
     began: float = 0.0
@@ -63,20 +70,22 @@ def run_local(
 ) -> list[Job]:
     """Train groups on worker processes and return how each went; `watch` is called several times a second.
 
-    On Ctrl-C or SIGTERM the workers write checkpoints and stop; then `KeyboardInterrupt` is raised. With `stop_requested`
-    SIGTERM is left to the caller: once that returns True the workers write checkpoints and stop, and the jobs are returned.
+    On Ctrl-C or SIGTERM the workers write checkpoints and stop, which is watched as well; then `KeyboardInterrupt` is raised.
+    Another Ctrl-C kills them, and `Killed` is raised. With `stop_requested` both signals are left to the caller: once that
+    returns True the workers write checkpoints and stop, and the jobs are returned.
     """
     jobs = [Job(group) for group in groups]
-
-    def terminate(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.getsignal(signal.SIGTERM)
-    if stop_requested is None:
-        signal.signal(signal.SIGTERM, terminate)
+    asked: list[int] = []  # the signals that came
+    numbers = () if stop_requested is not None else (signal.SIGINT, signal.SIGTERM)
+    # A command in the background may have been told not to hear Ctrl-C.
+    previous = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    for number in previous:
+        signal.signal(number, lambda got, _: asked.append(got))
     try:
         while any(job.state in ("waiting", "running") for job in jobs):
             running = [job for job in jobs if job.state == "running"]
+            if asked:
+                _stop_and_watch(jobs, store, options, watch, asked)
             if stop_requested is not None and stop_requested():
                 _stop_all(jobs)
                 for job in running:
@@ -92,9 +101,35 @@ def run_local(
         _stop_all(jobs)
         raise
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     watch(jobs)
     return jobs
+
+
+def _stop_and_watch(
+    jobs: Sequence[Job], store: Store, options: Options, watch: Callable[[Sequence[Job]], None], asked: Sequence[int]
+) -> None:
+    """Let workers write checkpoints and stop, and raise `KeyboardInterrupt` when they have; `Killed` after another Ctrl-C."""
+    began = time.monotonic()
+    for job in jobs:
+        if job.state == "running" and job.process is not None:
+            job.stopping = True
+            job.process.terminate()
+    while running := [job for job in jobs if job.state == "running"]:
+        watch(jobs)
+        killed = signal.SIGINT in asked[1:]
+        if killed or time.monotonic() - began > STOP_SECONDS:
+            for job in running:
+                if job.process is not None:
+                    job.process.kill()
+                    job.process.wait()
+            raise Killed
+        time.sleep(0.05)
+        for job in running:
+            _look_after(job, store, options)
+    watch(jobs)
+    raise KeyboardInterrupt
 
 
 def _start(job: Job, store: Store, options: Options) -> None:
@@ -156,6 +191,8 @@ def _look_after(job: Job, store: Store, options: Options) -> None:
         job.state = "stopped"
     elif code == STORE_UNWRITABLE:
         raise UserError(f"the store cannot be written ({last_line(job.message)}); free space or choose another with --store.")
+    elif job.stopping:
+        job.state = "stopped"  # before it could listen
     elif job.deaths == 0:
         job.deaths, job.state = 1, "waiting"
     else:
@@ -182,7 +219,7 @@ def _stop_all(jobs: Sequence[Job]) -> None:
         process.terminate()
     try:
         for process in running:
-            process.wait(timeout=120)
+            process.wait(timeout=STOP_SECONDS)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         for process in running:
             process.kill()

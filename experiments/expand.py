@@ -7,12 +7,12 @@ asks the learner itself.
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from experiments import devices, external
+from experiments.catalog import experiment_names, load_experiment
+from experiments.checks import check_value, check_values, declarations
 from experiments.errors import UserError, closest_names
 from experiments.families import make_options, options_class
 from experiments.registry import (
@@ -28,7 +28,8 @@ from experiments.registry import (
     loop_of,
     make_learner,
 )
-from experiments.spec import Arm, Experiment, Preset, Row, Run, Value
+from experiments.settings_text import Seeds, Sweep, parse_settings, single, written
+from experiments.spec import MOST_RUNS, MOST_SEEDS, Arm, Experiment, Preset, Row, Run, Seed, Value
 
 if TYPE_CHECKING:
     from algorithms.agent import LabelledSpaces, Spaces
@@ -106,6 +107,8 @@ def typed(key: str, value: Value, like: Value) -> Value:
         value = tuple(value) if isinstance(value, list) else value
         fits = isinstance(value, tuple) and all(isinstance(item, bool | int | float | str) for item in value)
     else:
+        if isinstance(like, int) and isinstance(value, float) and value.is_integer():
+            value = int(value)  # 1e5
         fits = like is None or isinstance(value, type(like))
     if not fits:
         raise UserError(f"{key} must be of type {type(like).__name__}, like {like!r}; {value!r} is not.")
@@ -143,48 +146,61 @@ def where_they_fit(preset: Preset, names: Sequence[str]) -> Preset:
     return dataclasses.replace(preset, rows=tuple(row for row in rows if row.arms))
 
 
-def override(preset: Preset, settings: Mapping[str, Value], seeds: int | None = None, learners: Sequence[str] = ()) -> Preset:
+def override(
+    preset: Preset, settings: Mapping[str, Value | Sweep], seeds: Seeds | None = None, learners: Sequence[str] = ()
+) -> Preset:
     """Return a preset with rows, arms and environments changed as asked on the command line.
 
     A key is `steps`, `bin_width`, `first_seed`, `env_id` (replaces all rows by one), `algorithm` (leaves out all other arms),
     an option of at least one row's environment (set in all rows that have it), a hyperparameter of at least one arm's
     algorithm (set in all arms that have it), or `ALGORITHM.KEY`. Whatever their order, `env_id` comes first: it decides
-    which options there are. `learners` are added to the arms of all rows that they fit.
+    which options there are. A `Sweep` makes an arm of each value of a hyperparameter, and a row of each value of an option.
+    `seeds` is the number of seeds of every arm, or their numbers.
+    `learners` are added to the arms of all rows that they fit.
     """
     rows = with_learners(preset, learners).rows if learners else preset.rows
     for key, value in sorted(settings.items(), key=lambda item: item[0] != "env_id"):
+        values = value.values if isinstance(value, Sweep) else (value,)
         if key == "algorithm":
-            rows = _only(rows, value)
+            rows = _only(rows, values)
         elif key == "env_id":
-            rows = (_elsewhere(rows[0], str(typed(key, value, ""))),)
-        elif key in ("steps", "bin_width"):
+            rows = tuple(_elsewhere(rows[0], str(typed(key, one, ""))) for one in values)
+        elif key in ("steps", "bin_width", "first_seed"):
+            if isinstance(value, Sweep):
+                raise UserError(f"{key} takes one value; {written(value)} are {len(values)}.")
             number = typed(key, value, 0)
-            if not isinstance(number, int) or number <= 0:
-                raise UserError(f"{key} must be a positive whole number; {value!r} is not.")
+            check_value(key, number, declarations(Row)[key])
             changed: dict[str, Any] = {key: number} | ({"fewer_steps": {}} if key == "steps" else {})
             rows = tuple(dataclasses.replace(row, **changed) for row in rows)
-        elif key == "first_seed":
-            first = typed(key, value, 0)
-            if not isinstance(first, int) or first < 0:
-                raise UserError(f"first_seed must be a whole number of at least 0; {value!r} is not.")
-            rows = tuple(dataclasses.replace(row, first_seed=first) for row in rows)
         elif any(key in environment_defaults(row.env_id) for row in rows):
-            rows = tuple(
-                dataclasses.replace(row, environment={**row.environment, key: value})
-                if key in environment_defaults(row.env_id)
-                else row
-                for row in rows
-            )
+            rows = tuple(changed for row in rows for changed in _with_option(row, key, value))
         else:
             options = {option for row in rows for option in environment_defaults(row.env_id)}
             rows = _override_arms(rows, key, value, options)
-    if seeds is not None:
-        if seeds <= 0:
-            raise UserError(f"the number of seeds must be positive; {seeds} is not.")
-        rows = tuple(dataclasses.replace(row, seeds=seeds, fewer_seeds={}) for row in rows)
+    rows = _with_seeds(rows, seeds, "first_seed" in settings)
     rows = tuple(dataclasses.replace(row, bin_width=min(row.bin_width, row.steps)) for row in rows)
+    runs = sum(len(row.seeds_of(arm)) for row in rows for arm in row.arms)
+    if runs > MOST_RUNS:
+        raise UserError(f"a command asks for at most {MOST_RUNS:,} runs; these are {runs:,}. Choose fewer seeds or values.")
     preset = dataclasses.replace(preset, rows=rows)
     return where_they_fit(preset, learners) if learners else preset
+
+
+def _with_seeds(rows: tuple[Row, ...], seeds: Seeds | None, counted: bool) -> tuple[Row, ...]:
+    if seeds is None:
+        return rows
+    if isinstance(seeds, tuple):
+        if counted:
+            raise UserError("first_seed says where seeds are counted from, and --seeds which they are; leave one of them out.")
+        for seed in seeds:
+            check_value("a seed", seed, Seed)
+        changed: dict[str, Any] = {"seeds": len(seeds), "chosen_seeds": seeds, "fewer_seeds": {}}
+        return tuple(dataclasses.replace(row, **changed) for row in rows)
+    if seeds <= 0:
+        raise UserError(f"the number of seeds must be positive; {seeds} is not.")
+    if seeds > MOST_SEEDS:
+        raise UserError(f"the number of seeds must be at most {MOST_SEEDS:,}; {seeds:,} is not.")
+    return tuple(dataclasses.replace(row, seeds=seeds, fewer_seeds={}) for row in rows)
 
 
 def _elsewhere(row: Row, env_id: str) -> Row:
@@ -194,34 +210,34 @@ def _elsewhere(row: Row, env_id: str) -> Row:
     return dataclasses.replace(row, env_id=env_id, environment=kept, panel="")
 
 
-def _only(rows: tuple[Row, ...], name: Value) -> tuple[Row, ...]:
+def _with_option(row: Row, key: str, value: Value | Sweep) -> tuple[Row, ...]:
+    """Return a row with an option of its environment set, or a row for each value of a sweep, each with a panel of its own."""
+    if key not in environment_defaults(row.env_id):
+        return (row,)
+    if not isinstance(value, Sweep):
+        return (dataclasses.replace(row, environment={**row.environment, key: value}),)
+    return tuple(
+        dataclasses.replace(row, environment={**row.environment, key: one}, panel=f"{row.panel_name}, {key}={written(one)}")
+        for one in value.values
+    )
+
+
+def _only(rows: tuple[Row, ...], names: Sequence[Value]) -> tuple[Row, ...]:
     known = dict.fromkeys(external.class_name(arm.algorithm) for row in rows for arm in row.arms)
-    if not isinstance(name, str) or external.class_name(name) not in known:
-        raise UserError(f"no arm uses the algorithm {name!r}{closest_names(str(name), known)}.")
-    own = external.class_name(name)
+    for name in names:
+        if not isinstance(name, str) or external.class_name(name) not in known:
+            raise UserError(f"no arm uses the algorithm {name!r}{closest_names(str(name), known)}.")
+    own = {external.class_name(str(name)) for name in names}
     kept = (
-        dataclasses.replace(row, arms=tuple(arm for arm in row.arms if external.class_name(arm.algorithm) == own))
+        dataclasses.replace(row, arms=tuple(arm for arm in row.arms if external.class_name(arm.algorithm) in own))
         for row in rows
     )
     return tuple(row for row in kept if row.arms)
 
 
-def parse_settings(pairs: Sequence[str]) -> dict[str, Value]:
-    """Read `key=value` pairs; a value is JSON (0.5, true, [64, 64]) or else a string."""
-    settings: dict[str, Value] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key:
-            raise UserError(f"--set wants key=value; {pair!r} has no key or no '='.")
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            value = text
-        settings[key] = tuple(value) if isinstance(value, list) else value
-    return settings
-
-
-def _override_arms(rows: tuple[Row, ...], key: str, value: Value, environment_options: Iterable[str]) -> tuple[Row, ...]:
+def _override_arms(
+    rows: tuple[Row, ...], key: str, value: Value | Sweep, environment_options: Iterable[str]
+) -> tuple[Row, ...]:
     algorithm, _, name = key.rpartition(".")
     algorithms = {arm.algorithm for row in rows for arm in row.arms}
     concerned = {a for a in algorithms if algorithm in ("", a, external.class_name(a)) and name in hyperparameter_defaults(a)}
@@ -231,13 +247,24 @@ def _override_arms(rows: tuple[Row, ...], key: str, value: Value, environment_op
             | {option for a in algorithms for option in hyperparameter_defaults(a)}
         )
         raise UserError(f"--set knows no key {key!r}{closest_names(key, known)}.")
+    return tuple(_with_hyperparameter(row, concerned, name, value) for row in rows)
 
-    def changed(arm: Arm) -> Arm:
+
+def _with_hyperparameter(row: Row, concerned: Collection[str], name: str, value: Value | Sweep) -> Row:
+    """Return a row with a hyperparameter set in the arms concerned, of which a sweep makes one for each value."""
+    arms: list[Arm] = []
+    seeds, steps = dict(row.fewer_seeds), dict(row.fewer_steps)
+    for arm in row.arms:
         if arm.algorithm not in concerned:
-            return arm
-        return dataclasses.replace(arm, hyperparameters={**arm.hyperparameters, name: value})
-
-    return tuple(dataclasses.replace(row, arms=tuple(changed(arm) for arm in row.arms)) for row in rows)
+            arms.append(arm)
+            continue
+        for one in value.values if isinstance(value, Sweep) else (value,):
+            label = f"{arm.label}, {name}={written(one)}" if isinstance(value, Sweep) else arm.label
+            arms.append(dataclasses.replace(arm, label=label, hyperparameters={**arm.hyperparameters, name: one}))
+            for fewer in (seeds, steps):
+                if arm.label in fewer:
+                    fewer[label] = fewer[arm.label]
+    return dataclasses.replace(row, arms=tuple(arms), fewer_seeds=seeds, fewer_steps=steps)
 
 
 def measured_run(run: Run) -> Run | None:
@@ -250,7 +277,7 @@ def measured_run(run: Run) -> Run | None:
         raise UserError(f"there is no learner {learner!r}{closest_names(learner, learners())}.")
     # Long enough that schedules which depend on the length of a run stand at their beginning.
     row = Row(run.env_id, (), steps=10**9, seeds=1, bin_width=1, environment=dict(run.environment))
-    return resolve(row, Arm("", learner, parse_settings(settings.settings)), run.seed)
+    return resolve(row, Arm("", learner, single(parse_settings(settings.settings))), run.seed)
 
 
 _WORDS: dict[Wanted, str] = {
@@ -265,8 +292,8 @@ def _either(kinds: Sequence[Wanted]) -> str:
     return " or ".join(_WORDS[kind] for kind in kinds)
 
 
-def check_spaces(run: Run, spaces: Spaces | LabelledSpaces) -> None:
-    """Raise `UserError` where an algorithm does not give what an environment wants."""
+def check_spaces(run: Run, spaces: Spaces | LabelledSpaces, others: Collection[str] = ()) -> None:
+    """Raise `UserError` where an algorithm does not give what an environment wants; `others` are the algorithms at hand."""
     if loop_of(run).measures:
         if measured := measured_run(run):
             check_spaces(measured, spaces)
@@ -275,22 +302,30 @@ def check_spaces(run: Run, spaces: Spaces | LabelledSpaces) -> None:
     if spaces.wants not in gives:
         raise UserError(
             f"{run.name} gives {_either(gives)}; {run.env_id} wants {_WORDS[spaces.wants]}. "
-            "Choose another environment, or another learner with --set algorithm=NAME."
+            f"{_advice(run, spaces.wants, others)}"
         )
     if dict(run.hyperparameters).get("cell", "none") != "none" and len(getattr(spaces, "obs_shape", ())) != 1:
         raise UserError(f"a recurrent cell sees vectors, and {run.env_id} shows images; leave cell at none there.")
 
 
+def _advice(run: Run, wants: Wanted, others: Collection[str]) -> str:
+    """Return what to do about an algorithm that does not fit an environment: which one does."""
+    if fitting := [name for name in others if wants in algorithm(name).gives]:
+        return f"Leave out those that do not fit with --set algorithm={','.join(fitting)}."
+    fitting = [name for name, record in learners().items() if wants in record.gives]
+    if not others:
+        return f"Choose another environment, or another learner: {', '.join(fitting)}."
+    for name in experiment_names():
+        arms = (arm for preset in load_experiment(name).presets.values() for row in preset.rows for arm in row.arms)
+        if found := next((arm.algorithm for arm in arms if arm.algorithm in fitting), None):
+            return f"Choose an experiment with a learner that does: {name} --set algorithm={found} --set env_id={run.env_id}."
+    return "Choose another environment."
+
+
 def check_hyperparameters(run: Run) -> None:
-    """Raise `UserError` where a value is of the right type but means nothing: not finite, or not one of the choices."""
-    choices = _choices(algorithm(run.algorithm).settings) | _choices(options_class(run.env_id))
-    for name, value in (*run.hyperparameters, *run.environment):
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UserError(f"{name} must be a finite number; {value} is not.")
-        if name in choices and value not in choices[name]:
-            raise UserError(f"{name} must be one of {', '.join(map(str, choices[name]))}; {value!r} is not.")
-        if name == "hidden" and not (isinstance(value, tuple) and all(type(n) is int and n > 0 for n in value)):
-            raise UserError(f"hidden must be a list of positive widths, like [128, 128]; {value!r} is not.")
+    """Raise `UserError` where a value is of the right type but means nothing: out of its range, or not one of the choices."""
+    check_values(algorithm(run.algorithm).settings, dict(run.hyperparameters))
+    check_values(options_class(run.env_id), dict(run.environment))
     make_options(run.env_id, dict(run.environment))
     try:
         algorithm(run.algorithm).settings(**dict(run.hyperparameters))
@@ -303,11 +338,6 @@ def check_hyperparameters(run: Run) -> None:
             make_learner(run).check()
         except ValueError as error:
             raise UserError(f"{run.name} cannot run so: {error}.") from None
-
-
-def _choices(settings: type) -> dict[str, tuple[Any, ...]]:
-    hints = get_type_hints(settings)
-    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
 
 
 def _changes(run: Run) -> set[str]:

@@ -47,6 +47,8 @@ class Family:
         labelled: samples with labels instead of an environment to act in.
         files: what names the files that it reads, as module:name; empty: it reads none. It is called with an id and options and
             returns the SHA-256 of each file by its name, which is recorded with every run.
+        spaces: what tells sizes without reading files, as module:name; empty: making one does. It is called like `files`, and a
+            plan takes no data set for it.
         packages: the installed packages that an environment of an id is made of, by the names that pip knows, torch and numpy
             aside. A checkpoint is continued with the same versions of them.
     """
@@ -57,6 +59,7 @@ class Family:
     images: bool = False
     labelled: bool = False
     files: str = ""
+    spaces: str = ""
     packages: Callable[[str], tuple[str, ...]] = lambda env_id: ()
 
 
@@ -79,6 +82,7 @@ FAMILIES: dict[str, Family] = {
         SeriesOptions,
         "experiments.environments.series:Series",
         files="experiments.environments.series:files",
+        spaces="experiments.environments.series:spaces",
     ),
     "minatar": Family(
         lambda env_id: env_id.startswith("MinAtar/"),
@@ -100,6 +104,7 @@ FAMILIES: dict[str, Family] = {
         "experiments.datasets.permuted:PermutedStream",
         labelled=True,
         files="experiments.datasets.permuted:files",
+        spaces="experiments.datasets.permuted:spaces",
         packages=lambda env_id: ("scikit-learn",) if env_id == "permuted_digits" else (),
     ),
     "regression": Family(
@@ -165,6 +170,12 @@ def files_of(env_id: str, given: dict[str, Any]) -> dict[str, str]:
     """Return the files of data that an environment reads, with the SHA-256 of each; raise `UserError` where they are others."""
     path = family_of(env_id).files
     return pkgutil.resolve_name(path)(env_id, make_options(env_id, given)) if path else {}
+
+
+def spaces_of(env_id: str, given: dict[str, Any]) -> Any:
+    """Return the sizes of what is read from files as its family knows them, or None where only what is made does."""
+    path = family_of(env_id).spaces
+    return pkgutil.resolve_name(path)(env_id, make_options(env_id, given)) if path else None
 
 
 def options_class(env_id: str) -> type:

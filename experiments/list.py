@@ -5,13 +5,20 @@ python -m experiments.list
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterator
+
 import typer
-from rich.table import Table
 
 from experiments.catalog import experiment_names, load_experiment
-from experiments.cli import make_console, run_app
+from experiments.cli import count, make_console
 from experiments.errors import told_plainly
 from experiments.expand import labelled_runs
+from experiments.spec import Experiment
+from experiments.terminal import run_app
+
+# Of a terminal as it comes, and of a page.
+WIDTH = 80
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -20,20 +27,26 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main() -> None:
     """List the experiments there are, with their presets."""
     console = make_console()
-    table = Table(box=None)
-    for column in ("experiment", "reproduces", "preset", "runs", "steps"):
-        # Names are there to be copied, so they are never cut; what they reproduce may take several lines.
-        whole = column != "reproduces"
-        table.add_column(column, justify="right" if column in ("runs", "steps") else "left", no_wrap=whole)
     with told_plainly():
         for name in experiment_names():
-            experiment = load_experiment(name)
-            for number, (preset_name, preset) in enumerate(experiment.presets.items()):
-                first = (name, experiment.source) if number == 0 else ("", "")
-                runs = {run.run_id: run for _, _, run in labelled_runs(preset)}
-                steps = sum(run.steps for run in runs.values())
-                table.add_row(*first, preset_name, str(len(runs)), f"{steps / 1e6:,.1f}M")
-    console.print(table)
+            for line in told(load_experiment(name)):
+                console.print(line, soft_wrap=True)
+
+
+def told(experiment: Experiment) -> Iterator[str]:
+    """Yield lines of at most 80 columns: the name to be copied, what it reproduces, and every preset with its size in full."""
+    yield experiment.name
+    yield from _lines(f"{experiment.title}: {experiment.source}", "  ")
+    for preset_name, preset in experiment.presets.items():
+        runs = {run.run_id: run for _, _, run in labelled_runs(preset)}
+        steps = sum(run.steps for run in runs.values())
+        size = f"{count(len(runs), 'run')}, {f'{steps / 1e6:,.1f}M' if steps >= 50_000 else f'{steps:,}'} steps"
+        yield from _lines(f"{preset_name:12} {size}: {preset.description}", "    ", " " * 13)
+    yield ""
+
+
+def _lines(text: str, indent: str, further: str = "  ") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + further, break_on_hyphens=False)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,19 @@
 """Settings of what is measured rather than trained. Each says in `title` what it measures and in `repeat_seconds` how long."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
-from experiments.errors import UserError
+from annotated_types import Interval, MinLen
+
+from algorithms.ranges import CountOrNone, Finite, Positive, Units
+from experiments.checks import check_fields
+
+Seconds = Annotated[float, Interval(gt=0, le=3600)]
+Lanes = Annotated[int, Interval(ge=1, le=1024)]
+Workers = Annotated[int, Interval(ge=1, le=1024)]
+Points = Annotated[int, Interval(ge=2, le=10**6)]
+Sizes = Annotated[tuple[CountOrNone, ...], MinLen(1), "a list of whole numbers from 0, like [1, 1000]"]
+Deviations = Annotated[tuple[Positive, ...], MinLen(1), "a list of positive numbers"]
 
 
 @dataclass(frozen=True)
@@ -14,14 +24,17 @@ class Throughput:
     """Algorithm of the registry, with its default hyperparameters."""
     implementation: Literal["", "sb3", "lanes", "library"] = field(default="", metadata={"added_later": True})
     """Which form of a one-sample learner; `library` is stable-baselines3's own, for comparison. Empty: the only one."""
-    lanes: int = 8
+    lanes: Lanes = 8
     """Streams in one process; 1 for batch learners."""
-    workers: int = 1
+    workers: Workers = 1
     """Processes side by side, each on its own core; above 1 only the learner with its environment is measured."""
-    seconds: float = 1.5
+    seconds: Seconds = 1.5
     """Least time of one measurement."""
     changes: tuple[str, ...] = field(default=(), metadata={"added_later": True})
     """What the learner sets differently from its defaults, as key=value."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -51,11 +64,11 @@ class UpdateTime:
     """What the learner sets differently from its defaults, as key=value."""
     engine: Literal["compiled", "eager"] = "compiled"
     """How a streaming learner is executed: compiled as in training, or PyTorch operation by operation."""
-    seconds: float = 0.5
+    seconds: Seconds = 0.5
     """Least time of one measurement."""
 
     def __post_init__(self) -> None:
-        _positive("seconds", self.seconds)
+        check_fields(self)
 
     @property
     def title(self) -> str:
@@ -75,16 +88,15 @@ class LearningStep:
 
     cell: Literal["none", "rtu", "gru", "lstm"] = "rtu"
     """What the network's layer is; `none` is a feed-forward one."""
-    units: int = 64
+    units: Units = 64
     """Units of the layer."""
-    inputs: int = 64
+    inputs: Units = 64
     """Size of what it sees. The paper does not say; with 64 its networks see what theirs see in most tasks."""
-    seconds: float = 1.0
+    seconds: Seconds = 1.0
     """Least time of one measurement, in which there are at least three steps."""
 
     def __post_init__(self) -> None:
-        for name in ("units", "inputs", "seconds"):
-            _positive(name, getattr(self, name))
+        check_fields(self)
 
     @property
     def title(self) -> str:
@@ -106,15 +118,13 @@ class PeakMemory:
     """Algorithm of the registry."""
     settings: tuple[str, ...] = ()
     """What the learner sets differently from its defaults, as key=value."""
-    samples: tuple[int, ...] = (0,)
+    samples: Sizes = (0,)
     """Sizes of the replay buffer or of the rollout, each measured in a process of its own; 0 alone for streaming learners."""
-    largest_gigabytes: float = 4.0
+    largest_gigabytes: Positive = 4.0
     """What would take more is computed and not measured."""
 
     def __post_init__(self) -> None:
-        _positive("largest_gigabytes", self.largest_gigabytes)
-        if not self.samples or any(type(number) is not int or number < 0 for number in self.samples):
-            raise UserError(f"samples must be a list of whole numbers from 0, like [1, 1000]; {self.samples!r} is not.")
+        check_fields(self)
 
     @property
     def title(self) -> str:
@@ -131,16 +141,15 @@ class PeakMemory:
 class ArithmeticSpeed:
     """The speed of fixed arithmetic, by which devices compare, and the device that times are shown for."""
 
-    cycle_ms: float = 45.0
+    cycle_ms: Positive = 45.0
     """Length of the action cycle that a learner has to keep, in ms: Create-Reacher of ReLoD, as the talk on AVG has it."""
-    slowdown: float = 1.0
+    slowdown: Positive = 1.0
     """How many times slower than this machine the device is: the GFLOP/s measured here over those measured there."""
-    seconds: float = 0.5
+    seconds: Seconds = 0.5
     """Least time of one measurement."""
 
     def __post_init__(self) -> None:
-        for name in ("cycle_ms", "slowdown", "seconds"):
-            _positive(name, getattr(self, name))
+        check_fields(self)
 
     @property
     def title(self) -> str:
@@ -153,29 +162,21 @@ class ArithmeticSpeed:
         return 2 * self.seconds
 
 
-def _positive(name: str, number: float) -> None:
-    if not number > 0:
-        raise UserError(f"{name} must be positive; {number:g} is not.")
-
-
 @dataclass(frozen=True)
 class SquashedNormal:
     """What squashing does to a normal distribution (`experiments.training.squashed`). It is computed: one repeat is enough."""
 
     quantity: Literal["entropy", "density"] = "entropy"
     """Entropy with and without squashing, or the density of the squashed action."""
-    deviations: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)
+    deviations: Deviations = (0.2, 0.5, 1.0, 2.0, 5.0)
     """Standard deviations before squashing."""
-    mean: float = 0.0
+    mean: Finite = 0.0
     """Mean before squashing."""
-    points: int = 401
+    points: Points = 401
     """Actions between -1 and 1 at which a density is computed."""
 
     def __post_init__(self) -> None:
-        if not self.deviations or not all(isinstance(number, int | float) and number > 0 for number in self.deviations):
-            raise UserError(f"deviations must be a list of positive numbers; {self.deviations!r} is not.")
-        if self.points < 2:
-            raise UserError(f"points must be at least 2; {self.points} is not.")
+        check_fields(self)
 
     @property
     def title(self) -> str:

@@ -11,9 +11,10 @@ from typing import Annotated
 import gymnasium
 import typer
 
-from experiments.cli import make_console, run_app
+from experiments.cli import make_console
 from experiments.errors import UserError, closest_names, told_plainly, writing_to
 from experiments.families import ROBOTS
+from experiments.terminal import run_app
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +16,16 @@ from baselines.settings import used_sizes
 from experiments import checkpoint
 from experiments.devices import is_measured
 from experiments.families import family_name, family_of
-from experiments.registry import Loop, environment_options, loop_of, make_learner, requirements
+from experiments.registry import (
+    Loop,
+    environment_defaults,
+    environment_options,
+    hyperparameter_defaults,
+    loop_of,
+    make_learner,
+    requirements,
+)
+from experiments.settings_text import written
 from experiments.spec import Run
 from experiments.store import Store
 
@@ -55,6 +64,7 @@ class Group:
     runs: tuple[Run, ...]
     steps_per_second: float
     steps_left: int
+    differs: str = ""  # what tells it from other groups of the same learner and environment, as words
 
     @property
     def loop(self) -> Loop:
@@ -67,10 +77,11 @@ class Group:
         run = self.runs[0]
         if self.loop.measures:
             return f"{run.name} {run.env_id} {make_learner(run).title}"
-        numbers = [r.seed for r in self.runs]
+        numbers = sorted({r.seed for r in self.runs})
         together = numbers == list(range(numbers[0], numbers[-1] + 1)) and len(numbers) > 2
         seeds = f"{numbers[0]}-{numbers[-1]}" if together else ",".join(map(str, numbers))
-        return f"{run.name} {run.env_id} {'seed' if len(self.runs) == 1 else 'seeds'} {seeds}"
+        words = (run.name, run.env_id, self.differs, "seed" if len(numbers) == 1 else "seeds", seeds)
+        return " ".join(word for word in words if word)
 
     @property
     def seconds(self) -> float:
@@ -105,7 +116,29 @@ def plan(
             most = {key: max(2, m // 2) if m > 1 else 1 for key, m in most.items()}
     begun = checkpoint.begun(store)
     groups = [group for key, family in families.items() for group in _split(store, family, most[key], begun, instruction_set)]
-    return sorted(groups, key=lambda group: -group.seconds)
+    return sorted(_told_apart(groups), key=lambda group: -group.seconds)
+
+
+def _told_apart(groups: Iterable[Group]) -> Iterable[Group]:
+    """Yield groups, each with the settings in which it differs from others of the same learner and environment.
+
+    Where more than two settings differ, as in an ablation, those at their default go without saying.
+    """
+    alike: dict[tuple[str, str], list[Group]] = {}
+    for group in groups:
+        alike.setdefault((group.runs[0].algorithm, group.runs[0].env_id), []).append(group)
+    for (name, env_id), members in alike.items():
+        defaults = {**hyperparameter_defaults(name), **environment_defaults(env_id)}
+        found = [dict.fromkeys((*run.hyperparameters, *run.environment) for run in group.runs) for group in members]
+        values = [
+            {key: dict.fromkeys(dict(one).get(key, default) for one in settings) for key, default in defaults.items()}
+            for settings in found
+        ]
+        differing = [key for key in defaults if len({value for one in values for value in one[key]}) > 1]
+        for group, one in zip(members, values, strict=True):
+            shown = [key for key in differing if len(differing) <= 2 or set(one[key]) != {defaults[key]}]
+            words = (f"{key}={','.join(map(written, one[key]))}" for key in shown)
+            yield replace(group, differs=" ".join(words))
 
 
 def _split(

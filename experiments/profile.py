@@ -5,8 +5,11 @@ python -m experiments.profile stream_q PongNoFrameskip-v4
 
 from __future__ import annotations
 
+import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,10 +21,12 @@ from rich.table import Table
 
 from experiments import plan, registry
 from experiments.arithmetic import choose
-from experiments.cli import positive, run_app
-from experiments.errors import UserError, told_plainly
-from experiments.expand import check_hyperparameters, check_spaces, parse_settings, resolve
-from experiments.spec import Arm, Row, Run, Value
+from experiments.cli import MOST_LANES, MOST_SECONDS, positive
+from experiments.errors import UserError, told_plainly, writing_to
+from experiments.expand import check_hyperparameters, check_spaces, resolve
+from experiments.settings_text import parse_settings, single
+from experiments.spec import Arm, Row, Run
+from experiments.terminal import run_app
 from experiments.training.context import Unwatched
 from experiments.training.reinforcement import Agents
 
@@ -92,9 +97,23 @@ def _clock(owner: Any, name: str, spent: dict[str, float], part: str) -> None:
     setattr(owner, name, timed)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what a library in C++ writes to standard error off the terminal: torch's profiler says when it begins and ends."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _watch(step: Callable[[], None]) -> dict[str, float]:
     """Return the share of the learner's time that each kind of work takes."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as watched:
+    with _quiet(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as watched:
         for _ in range(WATCHED_TICKS):
             step()
     times: dict[str, float] = {}
@@ -133,9 +152,11 @@ def main(
 ) -> None:
     """Say where the time of a learner goes, in microseconds of one step of one stream."""
     with told_plainly():
-        positive("--lanes", lanes)
-        positive("--seconds", seconds)
-        changes: dict[str, Value] = parse_settings(setting or [])
+        positive("--lanes", lanes, MOST_LANES)
+        positive("--seconds", seconds, MOST_SECONDS)
+        if csv is not None and not csv.absolute().parent.is_dir():
+            raise UserError(f"there is no folder {csv.parent} to write to; make it or choose another --csv.")
+        changes = single(parse_settings(setting or []))
         arm = Arm(learner, learner, changes)
         row = Row(env_id, (arm,), steps=10**9, seeds=1, bin_width=1)
         first = resolve(row, arm, 0)
@@ -149,7 +170,8 @@ def main(
         runs = [resolve(row, arm, seed) for seed in range(lanes or plan.most_lanes(first))]
         table = profile(runs, seconds)
         if csv is not None:
-            table.to_csv(csv, index=False, float_format="%.4g")
+            with writing_to(csv, "--csv"):
+                table.to_csv(csv, index=False, float_format="%.4g")
     shown = Table(box=None, title=f"{learner} on {env_id}, {len(runs)} lanes", title_justify="left")
     shown.add_column("part")
     shown.add_column("microseconds", justify="right")

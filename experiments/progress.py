@@ -28,6 +28,7 @@ class Progress:
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self._logged = time.monotonic()
         self._known: dict[int, str] = {}
+        self._told_of_stopping = False
 
     def __enter__(self) -> Progress:
         if self._live:
@@ -40,6 +41,9 @@ class Progress:
 
     def __call__(self, jobs: Sequence[Job]) -> None:
         """Redraw, and print a line for every group that is over."""
+        if any(job.stopping for job in jobs) and not self._told_of_stopping:
+            self._told_of_stopping = True
+            self._console.print("stopping, checkpoints are being written; another Ctrl-C kills the workers.", soft_wrap=True)
         for number, job in enumerate(jobs):
             if self._known.get(number) != job.state:
                 self._known[number] = job.state
@@ -66,10 +70,12 @@ class Progress:
     def _summary(self, jobs: Sequence[Job]) -> str:
         over = sum(job.state not in ("waiting", "running") for job in jobs)
         rate = sum(job.progress.get("steps_per_second", 0.0) for job in jobs if job.state == "running")
-        return f"{over} of {len(jobs)} groups done, {rate:,.0f} steps/s, about {clock(self._seconds_left(jobs))} left"
+        groups = "group" if len(jobs) == 1 else "groups"
+        return f"{over} of {len(jobs)} {groups} done, {rate:,.0f} steps/s, about {clock(self._seconds_left(jobs))} left"
 
     def _table(self, jobs: Sequence[Job]) -> Table:
-        table = Table(title=self._summary(jobs), title_justify="left", title_style="", box=None)
+        stopping = any(job.stopping for job in jobs)
+        table = Table(title="stopping" if stopping else self._summary(jobs), title_justify="left", title_style="", box=None)
         for name in ("group", "lanes", "steps each", "steps/s", "return so far", "time left"):
             table.add_column(name, justify="left" if name == "group" else "right")
         running = [job for job in jobs if job.state == "running"]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -25,24 +25,33 @@ from experiments.cli import (
     DEFAULT_PRESET,
     DEFAULT_STORE,
     LEARNER_HELP,
+    MOST_LANES,
+    MOST_SECONDS,
+    MOST_WORKERS,
+    SEEDS_HELP,
+    SET_HELP,
     SPEC_HELP,
     Request,
+    check_results,
+    count,
     experiment_word,
     make_console,
     positive,
     resolve_request,
-    run_app,
 )
 from experiments.errors import UserError, told_plainly
-from experiments.executor import PATIENCE_SECONDS, Job, run_local
+from experiments.executor import PATIENCE_SECONDS, Job, Killed, run_local
 from experiments.expand import check_spaces
+from experiments.families import files_of
 from experiments.fresh import forget_others, print_replaced
 from experiments.plan import Group, disk_bytes, plan, spaces_of, wall_seconds
 from experiments.progress import Progress, clock
 from experiments.provenance import available_cores, made_by_others, other_versions, provenance
 from experiments.registry import BATCH
+from experiments.settings_text import parse_seeds
 from experiments.spec import Run
 from experiments.store import Store
+from experiments.terminal import run_app
 from experiments.worker import Options
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -54,12 +63,10 @@ def main(
     preset: Annotated[str, typer.Option(help="Size of the experiment.")] = DEFAULT_PRESET,
     store: Annotated[Path, typer.Option(help="Folder of finished runs and checkpoints.")] = Path(DEFAULT_STORE),
     results: Annotated[Path, typer.Option(help="Folder that figures and tables are written to.")] = Path("results"),
-    seeds: Annotated[int | None, typer.Option(help="Number of seeds of every arm, instead of the preset's.")] = None,
+    seeds: Annotated[str | None, typer.Option(help=SEEDS_HELP)] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes of one thread each; default: one per core.")] = None,
     lanes: Annotated[int | None, typer.Option(help="Streams per worker; default: what fits the cache.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value: steps, first_seed, env_id, a hyperparameter.")
-    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP)] = None,
     learner: Annotated[list[str] | None, typer.Option(help=LEARNER_HELP)] = None,
     spec: Annotated[Path | None, typer.Option(help=SPEC_HELP)] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Train runs again that have failed or are damaged.")] = False,
@@ -82,12 +89,12 @@ def main(
     """Train what is missing of an experiment, then draw its figure and print its table."""
     console = make_console()
     with told_plainly():
-        for option, number in (("--workers", workers), ("--lanes", lanes), ("--checkpoint-seconds", checkpoint_seconds)):
-            positive(option, number)
+        positive("--workers", workers, MOST_WORKERS)
+        positive("--lanes", lanes, MOST_LANES)
+        positive("--checkpoint-seconds", checkpoint_seconds, MOST_SECONDS)
         name = experiment_word(name, spec)
-        request = resolve_request(name, preset, set_ or [], seeds, learner or [])
-        if results.exists() and not results.is_dir():
-            raise UserError(f"{results} is not a folder; choose another with --results.")
+        request = resolve_request(name, preset, set_ or [], parse_seeds(seeds), learner or [])
+        check_results(results, request, write=not dry_run)
         runs_store = Store(store)
         if request.experiment.kind == "measurement":
             workers = 1  # a neighbour would be measured as well
@@ -99,12 +106,13 @@ def main(
             todo, failed, taken = missing_runs(request, runs_store, retry, again, fresh)
         if fresh:
             print_replaced(console, runs_store, todo)
-        groups = _groups(runs_store, todo, workers, lanes, instruction_set)
-        _print_plan(console, request, todo, groups, workers, dry_run, weights)
+        groups = _groups(request, runs_store, todo, workers, lanes, instruction_set)
+        _print_plan(console, request, todo, failed, groups, workers, dry_run, weights)
         if told := other_versions(runs_store, request.runs):
             console.print(told, soft_wrap=True)
         if dry_run:
             return
+        check_data(todo)
         stopped, began = False, bool(todo)
         while todo:
             arithmetic = chosen_arithmetic(console, groups, instruction_set, kernels)
@@ -128,7 +136,7 @@ def main(
                 break
             if todo:
                 console.print(f"{runs_are(len(todo))} trained here now that others have given up.")
-                groups = _groups(runs_store, todo, workers, lanes, instruction_set)
+                groups = _groups(request, runs_store, todo, workers, lanes, instruction_set)
         if taken:
             idle = "" if began or failed else "; nothing to do here"
             console.print(f"{runs_are(len(taken))} being trained by {holders(runs_store, taken)}{idle}.", soft_wrap=True)
@@ -144,11 +152,11 @@ def main(
         console.print(Text.assemble((f"{count(number, 'run')} refused", "red"), f": {reason}"), soft_wrap=True)
     failed -= refused.keys()
     if failed:
-        words = " ".join(shlex.quote(word) for word in sys.argv[1:] if word != "--retry")
+        words = shlex.join(word for word in sys.argv[1:] if word != "--retry")
         console.print(
             Text.assemble(
-                (f"{len(failed)} runs failed", "red"),
-                f"; `python -m experiments.status {name} --preset {preset}` shows why, "
+                (f"{count(len(failed), 'run')} failed", "red"),
+                f"; `python -m experiments.status {status_words(request, store, seeds, set_ or [])}` shows why, "
                 f"`python -m experiments.run {words} --retry` tries again.",
             ),
             soft_wrap=True,
@@ -157,14 +165,30 @@ def main(
         raise SystemExit(1)
 
 
-def _groups(store: Store, todo: Sequence[Run], workers: int, lanes: int | None, instruction_set: str | None) -> list[Group]:
+def status_words(request: Request, store: Path, seeds: str | None, settings: Sequence[str]) -> str:
+    """Return the words with which `experiments.status` shows the runs of a request."""
+    words = [request.experiment.name, "--preset", request.preset_name]
+    words += [] if store == Path(DEFAULT_STORE) else ["--store", str(store)]
+    words += [] if seeds is None else ["--seeds", seeds]
+    return shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
+
+
+def check_data(runs: Sequence[Run]) -> None:
+    """Raise `UserError` where a file of data cannot be had that runs read; it is fetched where it is missing."""
+    for env_id, environment in dict.fromkeys((run.env_id, run.environment) for run in runs):
+        files_of(env_id, dict(environment))
+
+
+def _groups(
+    request: Request, store: Store, todo: Sequence[Run], workers: int, lanes: int | None, instruction_set: str | None
+) -> list[Group]:
     def of_kernels() -> str:
         from algorithms.kernels import best_instruction_set  # with torch, which a plan needs only where runs have begun
 
         return instruction_set or best_instruction_set()
 
     for run in todo:  # raises where there is no such environment, before anything is touched
-        check_spaces(run, spaces_of(run.env_id, run.environment))
+        check_spaces(run, spaces_of(run.env_id, run.environment), request.algorithms)
     return plan(store, todo, workers, lanes, of_kernels)
 
 
@@ -224,9 +248,16 @@ def holders(store: Store, run_ids: set[str]) -> str:
 
 
 def _print_plan(
-    console: Console, request: Request, todo: Sequence[Run], groups: Sequence[Group], workers: int, details: bool, weights: bool
+    console: Console,
+    request: Request,
+    todo: Sequence[Run],
+    failed: Collection[str],
+    groups: Sequence[Group],
+    workers: int,
+    details: bool,
+    weights: bool,
 ) -> None:
-    print_runs(console, request, todo)
+    print_runs(console, request, todo, failed)
     if not groups:
         return
     if details:
@@ -239,12 +270,13 @@ def _print_plan(
     )
 
 
-def print_runs(console: Console, request: Request, todo: Sequence[Run]) -> None:
-    """Tell what was asked for and how much of it is to be trained."""
-    done = len(request.runs) - len(todo)
+def print_runs(console: Console, request: Request, todo: Sequence[Run], failed: Collection[str]) -> None:
+    """Tell what was asked for and how much of it is to be trained; runs that failed are left alone."""
+    done = len(request.runs) - len(todo) - len(failed)
     console.print(
         f"{request.experiment.title} ({request.experiment.source}), preset {request.preset_name}: "
-        f"{len(request.runs)} runs, {done} finished or taken, {len(todo)} to train.",
+        f"{count(len(request.runs), 'run')}, {done} finished or taken, "
+        f"{f'{len(failed)} failed, ' if failed else ''}{len(todo)} to train.",
         soft_wrap=True,
     )
 
@@ -263,11 +295,6 @@ def print_groups(console: Console, groups: Sequence[Group]) -> None:
             clock(group.seconds),
         )
     console.print(table)
-
-
-def count(number: int, thing: str) -> str:
-    """Return a number of things as words: 1 run, 2 runs."""
-    return f"{number} {thing}{'s' if number != 1 else ''}"
 
 
 def runs_are(number: int) -> str:
@@ -296,6 +323,9 @@ def _train(console: Console, groups: list[Group], store: Store, workers: int, op
     try:
         with Progress(console, workers) as progress:
             return run_local(groups, store, options, workers, progress)
+    except Killed:
+        console.print("killed; the same command goes on from the last checkpoints.")
+        raise SystemExit(130) from None
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on from the checkpoints.")
         raise SystemExit(130) from None
@@ -306,17 +336,18 @@ def _report(
     request: Request,
     store: Path,
     results: Path,
-    seeds: int | None,
+    seeds: str | None,
     settings: Sequence[str],
     learners: Sequence[str],
 ) -> None:
     # In a process of its own: analysis reads the store and imports nothing of the training.
     command = [sys.executable, "-m", "analysis.report", name, "--preset", request.preset_name]
     command += ["--store", str(store), "--results", str(results)]
-    command += [] if seeds is None else ["--seeds", str(seeds)]
+    command += [] if seeds is None else ["--seeds", seeds]
     command += [word for setting in settings for word in ("--set", setting)]
     command += [word for learner in learners for word in ("--learner", learner)]
-    code = subprocess.run(command).returncode
+    # Ctrl-C reaches this process only, which ends the other one.
+    code = subprocess.run(command, start_new_session=True).returncode
     if code:
         raise SystemExit(code)
 

@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from annotated_types import Interval
+
+from algorithms.ranges import MOST_STEPS
 from experiments.errors import UserError
 
 # Raised when the meaning of a configuration changes; part of every run id.
 SCHEMA_VERSION = 1
+
+# More runs than that at once are a slip of the hand, and would take minutes to be listed.
+MOST_RUNS = 100_000
+MOST_SEEDS = MOST_RUNS
+
+Steps = Annotated[int, Interval(ge=1, le=MOST_STEPS), "a positive whole number"]
+Seed = Annotated[int, Interval(ge=0, le=2**53), "a whole number of at least 0"]
 
 Value = bool | int | float | str | None | tuple[Any, ...]
 
@@ -101,29 +111,33 @@ class Row:
     `bin_width` is the width in steps of the bins of the learning curve; the last bin is the number a bar shows.
     `seeds` gives the number of seeds of every arm, counted from `first_seed`: seeds of a search are kept apart from those of
     an evaluation. `fewer_seeds` and `fewer_steps` override seeds and steps for arms by label.
+    `chosen_seeds` are the seeds of every arm by their numbers, where a command names them.
     `panel` names the panel where the environment does not: two masks of one robot are two panels. `differs` says in which way
     the row is not run as published, where that forbids to judge it by the published numbers.
     """
 
     env_id: str
     arms: tuple[Arm, ...]
-    steps: int
+    steps: Steps
     seeds: int
-    bin_width: int
+    bin_width: Steps
     environment: Mapping[str, Value] = field(default_factory=dict)
     fewer_seeds: Mapping[str, int] = field(default_factory=dict)
     fewer_steps: Mapping[str, int] = field(default_factory=dict)
-    first_seed: int = 0
+    first_seed: Seed = 0
     panel: str = ""
     differs: str = ""
+    chosen_seeds: tuple[int, ...] = ()
 
     @property
     def panel_name(self) -> str:
         """Return the name of the panel, that of the environment unless the row has one of its own."""
         return self.panel or self.env_id
 
-    def seeds_of(self, arm: Arm) -> range:
+    def seeds_of(self, arm: Arm) -> Sequence[int]:
         """Return the seeds that an arm is run with."""
+        if self.chosen_seeds:
+            return self.chosen_seeds
         return range(self.first_seed, self.first_seed + min(self.seeds, self.fewer_seeds.get(arm.label, self.seeds)))
 
     def steps_of(self, arm: Arm) -> int:

@@ -12,12 +12,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, experiment_word, make_console, resolve_request, run_app
+from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, experiment_word, make_console, resolve_request
 from experiments.errors import UserError, last_line, told_plainly
 from experiments.expand import labelled_runs
 from experiments.progress import clock
+from experiments.settings_text import parse_seeds
 from experiments.slurm_queue import queued
 from experiments.store import Store
+from experiments.terminal import run_app
 
 # Long enough for a busy controller; who asks how far it is does not want to wait for one that is down.
 PATIENCE_SECONDS = 10.0
@@ -30,7 +32,7 @@ def main(
     name: Annotated[str | None, typer.Argument(help="An experiment.")] = None,
     preset: Annotated[str, typer.Option(help="Size of the experiment.")] = DEFAULT_PRESET,
     store: Annotated[Path, typer.Option(help="Folder of finished runs and checkpoints.")] = Path(DEFAULT_STORE),
-    seeds: Annotated[int | None, typer.Option(help="As given to experiments.run.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="As given to experiments.run.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="As given to experiments.run.")] = None,
     learner: Annotated[list[str] | None, typer.Option(help="As given to experiments.run.")] = None,
     spec: Annotated[Path | None, typer.Option(help="As given to experiments.run.")] = None,
@@ -38,7 +40,7 @@ def main(
     """Show how far an experiment is: finished, running, queued, failed and missing runs."""
     console = make_console()
     with told_plainly():
-        request = resolve_request(experiment_word(name, spec), preset, set_ or [], seeds, learner or [])
+        request = resolve_request(experiment_word(name, spec), preset, set_ or [], parse_seeds(seeds), learner or [])
         runs_store = Store(store)
         finished, failed, claimed = runs_store.finished(), runs_store.failures(), runs_store.claimed()
         try:
@@ -53,12 +55,12 @@ def main(
                 state = "finished"
             elif run.run_id in claimed and (holder := runs_store.claimant(run.run_id)) is not None and holder["alive"]:
                 state = "running"
-                owners.setdefault(holder["owner"], (holder, []))[1].append(f"{arm.label} {run.env_id} seed {run.seed}")
+                owners.setdefault(holder["owner"], (holder, []))[1].append(f"{arm.label} {row.panel_name} seed {run.seed}")
             elif run.run_id in failed:
                 state = "failed"
             elif run.run_id in in_queue:
                 state = "queued"
-            counts.setdefault((row.env_id, arm.label), Counter())[state] += 1
+            counts.setdefault((row.panel_name, arm.label), Counter())[state] += 1
         console.print(_counts_table(counts))
         if unknown:
             console.print(unknown, soft_wrap=True)

@@ -7,9 +7,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Interval
+
+from algorithms.ranges import Count, CountOrNone
+from experiments.checks import check_fields
 from experiments.errors import UserError
+
+Inputs = Annotated[int, Interval(ge=2, le=10**6)]
 
 
 @dataclass(frozen=True)
@@ -18,13 +24,13 @@ class PermutedOptions:
 
     permute: Literal["inputs", "labels", "nothing"] = "inputs"
     """What changes with the task: the places of the inputs' components, the names of the classes, or nothing."""
-    task_steps: int = 1000
+    task_steps: CountOrNone = 1000
     """Samples of a task; 0: one task without end."""
     data_sha256: tuple[str, ...] = ()
     """SHA-256 of files that are to be taken instead of the published ones; none: the published ones."""
 
     def __post_init__(self) -> None:
-        _tasks(self.task_steps)
+        check_fields(self)
         wrong = [digest for digest in self.data_sha256 if not re.fullmatch("[0-9a-f]{64}", str(digest))]
         if wrong:
             raise UserError(f"data_sha256 must list numbers of 64 hexadecimal digits in small letters; {wrong[0]!r} is none.")
@@ -36,16 +42,16 @@ class PermutedOptions:
 class RegressionOptions:
     """Toy regression: the mean of two inputs (`experiments.datasets.regression`)."""
 
-    task_steps: int = 200
+    task_steps: Count = 200
     """Samples of a task."""
-    inputs: int = 16
+    inputs: Inputs = 16
     """Number of inputs."""
     draw: Literal["with_replacement", "distinct"] = "with_replacement"
     """How the two inputs are drawn where the sign changes: in the code the same one may come twice. The paper has two."""
 
     def __post_init__(self) -> None:
-        _tasks(self.task_steps, least=1)
-        if self.inputs < 2 or self.inputs % 2:
+        check_fields(self)
+        if self.inputs % 2:
             raise UserError(f"inputs must be an even number of at least 2; {self.inputs} is not.")
 
 
@@ -53,16 +59,10 @@ class RegressionOptions:
 class UtilityStreamOptions:
     """The sum of two of the inputs, for ever (`experiments.datasets.regression`)."""
 
-    inputs: int = 5
+    inputs: Inputs = 5
     """Number of inputs."""
     draw: Literal["with_replacement", "distinct"] = "with_replacement"
     """How the two inputs are drawn: in the code the same one may come twice."""
 
     def __post_init__(self) -> None:
-        if self.inputs < 2:
-            raise UserError(f"inputs must be at least 2; {self.inputs} is not.")
-
-
-def _tasks(task_steps: int, least: int = 0) -> None:
-    if task_steps < least:
-        raise UserError(f"task_steps must be a number of samples of at least {least}; {task_steps} is not.")
+        check_fields(self)

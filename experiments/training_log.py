@@ -15,13 +15,14 @@ import typer
 from rich.table import Table
 
 from experiments.catalog import experiment_names, load_experiment
-from experiments.cli import DEFAULT_STORE, make_console, run_app
+from experiments.cli import DEFAULT_STORE, make_console
 from experiments.errors import UserError, told_plainly
 from experiments.expand import labelled_runs
 from experiments.plan import estimated_speed
 from experiments.registry import loop_of
 from experiments.spec import Run
 from experiments.store import Store
+from experiments.terminal import run_app
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -20,16 +20,30 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.checkpoint import identities
-from experiments.cli import DEFAULT_PRESET, DEFAULT_STORE, Request, make_console, positive, resolve_request, run_app
+from experiments.cli import (
+    DEFAULT_PRESET,
+    DEFAULT_STORE,
+    MOST_LANES,
+    MOST_SECONDS,
+    SEEDS_HELP,
+    SET_HELP,
+    Request,
+    count,
+    make_console,
+    positive,
+    resolve_request,
+)
 from experiments.errors import UserError, told_plainly
 from experiments.executor import ONE_THREAD
 from experiments.expand import check_spaces
 from experiments.plan import disk_bytes, plan, spaces_of
 from experiments.progress import clock
-from experiments.run import count, holders, missing_runs, print_groups, print_runs
+from experiments.run import check_data, holders, missing_runs, print_groups, print_runs
+from experiments.settings_text import parse_seeds
 from experiments.slurm_queue import queued
 from experiments.spec import Run
 from experiments.store import Store
+from experiments.terminal import run_app
 from slurm import queue
 from slurm.cluster import Cluster, load_cluster
 from slurm.packing import Cost, TaskPlan, arrays, cost, pack
@@ -55,9 +69,9 @@ def main(
     store: Annotated[Path, typer.Option(help="Folder of finished runs and checkpoints, on a disk of all nodes.")] = Path(
         DEFAULT_STORE
     ),
-    seeds: Annotated[int | None, typer.Option(help="Number of seeds of every arm, instead of the preset's.")] = None,
+    seeds: Annotated[str | None, typer.Option(help=SEEDS_HELP)] = None,
     lanes: Annotated[int | None, typer.Option(help="Streams per worker; default: what fits the cache.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: steps, env_id, a hyperparameter.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP)] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Train runs again that have failed.")] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin runs anew whose checkpoints do not fit on the nodes.")
@@ -71,14 +85,14 @@ def main(
     """Submit what is missing of an experiment as SLURM arrays."""
     console = make_console()
     with told_plainly():
-        for option, number in (
-            ("--lanes", lanes),
-            ("--hours", hours),
-            ("--allocation", allocation),
-            ("--checkpoint-seconds", checkpoint_seconds),
+        for option, number, most in (
+            ("--lanes", lanes, MOST_LANES),
+            ("--hours", hours, 10_000),
+            ("--allocation", allocation, math.inf),
+            ("--checkpoint-seconds", checkpoint_seconds, MOST_SECONDS),
         ):
-            positive(option, number)
-        request = resolve_request(name, preset, set_ or [], seeds)
+            positive(option, number, most)
+        request = resolve_request(name, preset, set_ or [], parse_seeds(seeds))
         if request.experiment.kind == "measurement":
             raise UserError(
                 f"{name} measures speed, which neighbours on a node would change; use `python -m experiments.run {name}`."
@@ -87,11 +101,11 @@ def main(
         runs_store = Store(store.absolute())
         if tag := next((tag for tag in SUBMITITS_TAGS if tag in str(runs_store.root)), None):
             raise UserError(f"submitit puts the number of a job for {tag} in {runs_store.root}; choose another --store.")
-        todo = _todo(console, request, runs_store, retry)
+        todo, failed = _todo(console, request, runs_store, retry)
         for run in todo:  # raises where there is no such environment, before anything is touched
-            check_spaces(run, spaces_of(run.env_id, run.environment))
+            check_spaces(run, spaces_of(run.env_id, run.environment), request.algorithms)
         tasks = _tasks(runs_store, todo, cluster, lanes, hours)
-        print_runs(console, request, todo)
+        print_runs(console, request, todo, failed)
         if not tasks:
             console.print("Nothing to submit.")
             return
@@ -104,11 +118,12 @@ def main(
         if dry_run:
             _print_parameters(console, cluster, chunks, name, runs_store)
             return
+        check_data(todo)
         _confirm(yes, tasks)
         runs_store.check_writable()
         with queue.submitting(runs_store):
             queue.sweep(runs_store)
-            now = _todo(console, request, runs_store, retry)
+            now, _ = _todo(console, request, runs_store, retry)
             if set(now) != set(todo):  # while the question was open
                 console.print(f"{count(len(set(todo) - set(now)), 'run')} were finished, queued or begun meanwhile.")
                 tasks = _tasks(runs_store, now, cluster, lanes, hours)
@@ -123,8 +138,8 @@ def main(
         )
 
 
-def _todo(console: Console, request: Request, store: Store, retry: bool) -> list[Run]:
-    """Return the runs that are neither finished nor failed, nor claimed, nor in a task that SLURM still has."""
+def _todo(console: Console, request: Request, store: Store, retry: bool) -> tuple[list[Run], set[str]]:
+    """Return the runs that are neither finished nor failed, nor claimed, nor in a task that SLURM still has; and the failed."""
     missing, failed, taken = missing_runs(request, store, retry, again=False)
     in_queue = queued(store)
     # A failure is forgiven when its run is submitted: one that is there has come since, and its task will not try again.
@@ -136,7 +151,7 @@ def _todo(console: Console, request: Request, store: Store, retry: bool) -> list
         console.print(f"{count(len(taken), 'run')} are being trained by {holders(store, taken)}.", soft_wrap=True)
     if failed:
         console.print(f"{count(len(failed), 'run')} failed and are left alone; --retry submits them again.", soft_wrap=True)
-    return [run for run in missing if run.run_id not in waiting]
+    return [run for run in missing if run.run_id not in waiting], failed
 
 
 def _tasks(store: Store, runs: Sequence[Run], cluster: Cluster, lanes: int | None, hours: float) -> list[TaskPlan]:

@@ -1,4 +1,7 @@
-"""What a test run compiles is kept until it ends, in a folder of its own: every run compiles each kernel anew, and once."""
+"""What a test run compiles is kept until it ends, in a folder of its own: every run compiles each kernel anew, and once.
+
+Every process of a run calculates on one thread, as workers do: threads that wait for each other keep the cores busy.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import shutil
 import tempfile
 
 import pytest
+
+from experiments.executor import ONE_THREAD
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -15,5 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="streaming-rl-tests-")
     environment = pytest.MonkeyPatch()
     environment.setenv("XDG_CACHE_HOME", folder)
+    for name, number in ONE_THREAD.items():
+        environment.setenv(name, number)
     config.add_cleanup(environment.undo)
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))

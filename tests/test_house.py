@@ -19,7 +19,20 @@ MAY_IMPORT = {
     "experiments": {"algorithms", "baselines", "experiments"},
     "analysis": {
         "analysis",
-        *(f"experiments.{name}" for name in ("spec", "specs.simulator", "expand", "catalog", "described", "store", "errors")),
+        *(
+            f"experiments.{name}"
+            for name in (
+                "spec",
+                "specs.simulator",
+                "expand",
+                "catalog",
+                "described",
+                "store",
+                "errors",
+                "settings_text",
+                "terminal",
+            )
+        ),
     },
     "slurm": {"algorithms", "baselines", "experiments", "slurm"},
 }

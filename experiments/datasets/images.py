@@ -66,6 +66,15 @@ CIFAR_MEMBERS = tuple(f"cifar-10-batches-py/data_batch_{number}" for number in r
 _IDX = {3: 0x0803, 1: 0x0801}
 
 
+# By stream the shape of a sample and the number of classes, which its reader checks.
+SIZES: dict[str, tuple[tuple[int, ...], int]] = {
+    "permuted_mnist": ((784,), 10),
+    "permuted_emnist": ((784,), 47),
+    "permuted_cifar10": ((3, 32, 32), 10),
+    "permuted_mini_imagenet": ((2048,), 100),
+}
+
+
 class Labelled(NamedTuple):
     """A data set: x, uint8 (pixels, to be scaled) or float32 [samples, *x_shape]; y, int64 [samples]; number of classes."""
 

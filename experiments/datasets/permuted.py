@@ -82,6 +82,16 @@ def load(env_id: str, options: PermutedOptions) -> Loaded:
     return Loaded({"permuted_digits": digits, "permuted_generated": generated_images}[env_id](), {})
 
 
+def spaces(env_id: str, options: PermutedOptions) -> LabelledSpaces:
+    """Return the sizes of a stream; a data set in files is not read for it."""
+    if env_id in images.SIZES:
+        shape, classes = images.SIZES[env_id]
+    else:
+        data = load(env_id, options).data
+        shape, classes = data.x.shape[1:], data.classes
+    return LabelledSpaces(shape, classes=classes, task_steps=options.task_steps)
+
+
 def files(env_id: str, options: PermutedOptions) -> dict[str, str]:
     """Return the files that a stream is read from, with the SHA-256 of each."""
     return load(env_id, options).sha256

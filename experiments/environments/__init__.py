@@ -124,7 +124,13 @@ class Environment(gymnasium.Env[np.ndarray, Any]):
 
 
 def describe(env_id: str, **options: Any) -> Spaces | LabelledSpaces:
-    """Return the sizes of an environment or a labelled stream; raise `UserError` if there is none, or no package for it."""
+    """Return the sizes of an environment or a labelled stream; raise `UserError` if there is none, or no package for it.
+
+    No data set is read for it: whether a file is there shows where it is needed.
+    """
+    known: Spaces | LabelledSpaces | None = families.spaces_of(env_id, options)
+    if known is not None:
+        return known
     if families.family_of(env_id).labelled:
         stream: LabelledStream = families.make(env_id, options, 0)
         return stream.spaces

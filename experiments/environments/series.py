@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import spaces as gym_spaces
 
 from algorithms.agent import Spaces
-from experiments.datasets import load_series, series_files
+from experiments.datasets import ettm2, generated, load_series, series_files
 from experiments.environment_options import SeriesOptions
 from experiments.environments.simulator import Moment
 
@@ -24,6 +24,13 @@ from experiments.environments.simulator import Moment
 def files(env_id: str, options: SeriesOptions) -> dict[str, str]:
     """Return the files that a series is read from, with the SHA-256 of each."""
     return series_files(env_id, options.data_sha256)
+
+
+def spaces(env_id: str, options: SeriesOptions) -> Spaces:
+    """Return the sizes of a series, which is not read for it."""
+    if env_id == generated.NAME:
+        load_series(env_id, options.data_sha256)  # from no file: refused where one is named
+    return Spaces((len(ettm2.COLUMNS) - 1,), 1, prediction=True)
 
 
 class Series:

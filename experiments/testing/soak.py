@@ -22,7 +22,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.cli import positive, run_app
+from experiments.cli import positive
 from experiments.errors import UserError, told_plainly
 from experiments.executor import run_inline
 from experiments.expand import resolve
@@ -30,6 +30,7 @@ from experiments.plan import plan
 from experiments.provenance import exact_versions, provenance
 from experiments.spec import Arm, Row, Run, Value
 from experiments.store import Store
+from experiments.terminal import run_app
 from experiments.testing.comparing import compare, result_bytes
 from experiments.testing.fault_injection import MOMENTS, FaultInjector, Say, subject
 from experiments.testing.soak_kernels import soak_kernels

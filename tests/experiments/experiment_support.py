@@ -20,10 +20,10 @@ from typing import IO, Any, NamedTuple
 import pytest
 
 from experiments import checkpoint
-from experiments.cli import run_app
 from experiments.expand import resolve
 from experiments.spec import Arm, Row, Run
 from experiments.store import Store
+from experiments.terminal import run_app
 from experiments.testing.comparing import result_bytes
 from experiments.worker import DONE, Options, train_runs
 

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from experiments import run
-from experiments.cli import run_app
 from experiments.expand import resolve, runs_of
 from experiments.registry import ALGORITHMS
 from experiments.spec import Arm, Row
 from experiments.store import Owner, Store
+from experiments.terminal import run_app
 from experiments.training.context import Context
 from experiments.training.throughput import measure
 

@@ -254,7 +254,7 @@ def test_number_that_is_set_stays():
         ({"device": "jetson"}, "there is no device 'jetson'; the closest are jetson_nano"),
         ({"learning_seconds": 0.1}, "need a device that they are of; add --set device=given"),
         ({"device": "measured", "action_seconds": 0.1}, "need a device that they are of"),
-        ({"device": "given", "learning_every": 0}, "learning_every at least 1"),
+        ({"device": "given", "learning_every": 0}, "learning_every must be at least 1; 0 is not"),
         ({"device": "given", "learning_seconds": -1.0}, "must be at least 0"),
     ],
 )

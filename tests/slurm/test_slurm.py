@@ -32,12 +32,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments import checkpoint
-from experiments.cli import resolve_request, run_app
+from experiments.cli import resolve_request
 from experiments.executor import Job, run_local
 from experiments.expand import resolve
 from experiments.plan import Group, memory_bytes, wall_seconds
 from experiments.spec import Arm, Row, Run
 from experiments.store import Owner, Store, process_identity
+from experiments.terminal import run_app
 from experiments.worker import Options
 from slurm import queue
 from slurm import task as slurm_task
