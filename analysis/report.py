@@ -38,6 +38,7 @@ import typer
 from rich.text import Text
 
 from analysis import load, plot
+from analysis import tensorboard as events
 from analysis.budget import paper_budget
 from analysis.figures import FigureData, drawer
 from analysis.kept import Kept, keep
@@ -65,6 +66,7 @@ UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 class Report:
     """What a report made: where, and the frames that its files hold; `kept` are runs of an earlier one."""
 
+    preset: Preset
     folder: Path
     files: list[Path]
     kept: Kept
@@ -156,7 +158,7 @@ def build(
                 write_csv(comparison, Path(temporary) / "compare.csv")
             (Path(temporary) / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
             files = _move(Path(temporary), folder)
-    return Report(folder, files, kept, runs, summary, comparison, numbers, manifest)
+    return Report(preset, folder, files, kept, runs, summary, comparison, numbers, manifest)
 
 
 @dataclass(frozen=True)
@@ -380,6 +382,7 @@ def main(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as it was run; repeatable.")
     ] = None,
     learner: Annotated[list[str] | None, typer.Option(help="A learner of your own, as it was run; repeatable.")] = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder to write TensorBoard files of the runs to.")] = None,
     site: Annotated[Path, typer.Option(help="Folder to write the site to.")] = DEFAULT_SITE,
     watch: Annotated[bool, typer.Option("--watch", help="Write the site again whenever runs finish, until stopped.")] = False,
     every: Annotated[float, typer.Option(help="Seconds between two looks of --watch.", min=1.0)] = 15.0,
@@ -388,9 +391,10 @@ def main(
     """Aggregate finished runs, draw the figure and print our numbers beside the published ones; or write the site of all."""
     with told_plainly():
         if name is None:
-            if preset is not None or seeds is not None or setting:
+            if preset is not None or seeds is not None or setting or learner or tensorboard:
                 raise UserError(
-                    "--preset, --seeds and --set go with an experiment: `python -m analysis.report NAME --preset ...`."
+                    "--preset, --seeds, --set, --learner and --tensorboard go with an experiment: "
+                    "`python -m analysis.report NAME --preset ...`."
                 )
             _site(results, site, Store(store), every if watch else None, picture)
             return
@@ -409,6 +413,10 @@ def main(
         out.print()
         for file in report.files:
             out.print(Text(str(file)), soft_wrap=True)
+        if tensorboard is not None:
+            with writing_to(tensorboard, "--tensorboard"):
+                places = events.write(report.preset, Store(store), tensorboard)
+            out.print(Text(f"{tensorboard}: TensorBoard files of {len(places)} runs"), soft_wrap=True)
 
 
 def _site(results: Path, folder: Path, store: Store, every: float | None, picture: Path | None) -> None:

@@ -69,6 +69,7 @@ def main(
     set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP)] = None,
     learner: Annotated[list[str] | None, typer.Option(help=LEARNER_HELP)] = None,
     spec: Annotated[Path | None, typer.Option(help=SPEC_HELP)] = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder to write TensorBoard files of the runs to.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Train runs again that have failed or are damaged.")] = False,
     restart: Annotated[
         bool,
@@ -142,7 +143,7 @@ def main(
             console.print(f"{runs_are(len(taken))} being trained by {holders(runs_store, taken)}{idle}.", soft_wrap=True)
         finished = runs_store.finished()
         if (began or not taken) and any(run.run_id in finished for run in request.runs):
-            _report(name, request, store, results, seeds, set_ or [], learner or [])
+            _report(name, request, store, results, seeds, set_ or [], learner or [], tensorboard)
     if stopped:
         console.print("Some runs were asked to stop; the same command goes on from their checkpoints.")
         raise SystemExit(130)
@@ -339,6 +340,7 @@ def _report(
     seeds: str | None,
     settings: Sequence[str],
     learners: Sequence[str],
+    tensorboard: Path | None,
 ) -> None:
     # In a process of its own: analysis reads the store and imports nothing of the training.
     command = [sys.executable, "-m", "analysis.report", name, "--preset", request.preset_name]
@@ -346,6 +348,7 @@ def _report(
     command += [] if seeds is None else ["--seeds", seeds]
     command += [word for setting in settings for word in ("--set", setting)]
     command += [word for learner in learners for word in ("--learner", learner)]
+    command += [] if tensorboard is None else ["--tensorboard", str(tensorboard)]
     # Ctrl-C reaches this process only, which ends the other one.
     code = subprocess.run(command, start_new_session=True).returncode
     if code:
