@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import typer
 
 from experiments.catalog import experiment_names, load_experiment
-from experiments.cli import count, make_console
+from experiments.cli import make_console
 from experiments.errors import told_plainly
 from experiments.expand import labelled_runs
 from experiments.spec import Experiment
-from experiments.terminal import run_app
+from experiments.terminal import count, run_app
 
 # Of a terminal as it comes, and of a page.
 WIDTH = 80

@@ -31,7 +31,6 @@ from experiments.cli import (
     SET_HELP,
     Request,
     check_results,
-    count,
     make_console,
     positive,
     resolve_request,
@@ -47,7 +46,7 @@ from experiments.registry import BATCH
 from experiments.settings_text import parse_seeds
 from experiments.spec import Run
 from experiments.store import Store
-from experiments.terminal import run_app
+from experiments.terminal import count, run_app, runs_are
 from experiments.worker import Options
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -272,11 +271,6 @@ def print_groups(console: Console, groups: Sequence[Group]) -> None:
             clock(group.seconds),
         )
     console.print(table)
-
-
-def runs_are(number: int) -> str:
-    """Return the beginning of a sentence: 1 run is, 2 runs are."""
-    return f"{count(number, 'run')} {'is' if number == 1 else 'are'}"
 
 
 def chosen_arithmetic(
