@@ -40,9 +40,13 @@ def told(experiment: Experiment) -> Iterator[str]:
     for preset_name, preset in experiment.presets.items():
         runs = {run.run_id: run for _, _, run in labelled_runs(preset)}
         steps = sum(run.steps for run in runs.values())
-        size = f"{count(len(runs), 'run')}, {f'{steps / 1e6:,.1f}M' if steps >= 50_000 else f'{steps:,}'} steps"
+        size = f"{count(len(runs), 'run')}, {_short(steps)} steps"
         yield from _lines(f"{preset_name:12} {size}: {preset.description}", "    ", " " * 13)
     yield ""
+
+
+def _short(steps: int) -> str:
+    return f"{steps:,}" if steps < 50_000 else f"{steps / 1e6:,.{0 if steps >= 10**7 else 1}f}M"
 
 
 def _lines(text: str, indent: str, further: str = "  ") -> list[str]:
