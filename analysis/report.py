@@ -52,7 +52,7 @@ from experiments.errors import UserError, told_plainly, writing_to
 from experiments.settings_text import Seeds, Sweep, seeds_text, written
 from experiments.spec import Experiment, Preset, Row, Value
 from experiments.store import Store, code_versions, same_version
-from experiments.terminal import run_app
+from experiments.terminal import count, run_app, runs_are
 
 PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib")
 LONGEST_NAME = 120
@@ -329,9 +329,10 @@ def _command(
     settings: Mapping[str, Value | Sweep],
     seeds: Seeds | None,
     learners: Sequence[str],
+    module: str = "experiments.run",
 ) -> str:
-    """Return the command that trains what a report is missing."""
-    words = ["python", "-m", "experiments.run", experiment.name, "--preset", preset_name]
+    """Return the command that trains what a report is missing, or that shows it."""
+    words = ["python", "-m", module, experiment.name, "--preset", preset_name]
     words += [] if store.root == DEFAULT_STORE else ["--store", str(store.root)]
     words += [] if seeds is None else ["--seeds", seeds_text(seeds)]
     for key, value in settings.items():
@@ -340,22 +341,23 @@ def _command(
     return shlex.join(words)
 
 
-def _unfinished_lines(runs: pd.DataFrame) -> list[str]:
+def _unfinished_lines(runs: pd.DataFrame, status: str) -> list[str]:
     distinct = runs.drop_duplicates("run_id")
     counts = distinct["status"].value_counts()
     gone, failed = int(counts.get("missing", 0)), int(counts.get("failed", 0))
     if not gone + failed:
         return []
-    line = f"{gone + failed} of {len(distinct)} runs are not finished and not in this report"
-    return [f"{line} ({failed} failed: see `python -m experiments.status`)." if failed else f"{line}."]
+    line = f"{gone + failed} of {runs_are(len(distinct))} not finished and not in this report"
+    return [f"{line} ({failed} failed: see `{status}`)." if failed else f"{line}."]
 
 
 def _kept_lines(report: Report) -> list[str]:
     kept, gone = len(report.manifest["kept"]), len(report.kept.left_out)
-    lines = [f"{kept} runs are not in the store and were kept from an earlier report."] if kept else []
+    lines = [f"{runs_are(kept)} not in the store and kept from an earlier report."] if kept else []
     if gone:
         lines.append(
-            f"{gone} runs of the earlier report were left out: this preset does not ask for them, or asks for other bins."
+            f"{count(gone, 'run')} of the earlier report {'was' if gone == 1 else 'were'} left out: "
+            "the preset does not ask for them, or asks for other bins."
         )
     return lines
 
@@ -400,15 +402,16 @@ def main(
             return
         if watch or picture is not None or site != DEFAULT_SITE:
             raise UserError(f"--site, --watch and --picture are of the site of all experiments; leave out {name!r}.")
-        experiment = catalog.load_experiment(name)
+        experiment, preset = catalog.load_experiment(name), preset or "quick"
         changes = settings_text.parse_settings(setting or [])
         chosen = settings_text.parse_seeds(seeds)
-        report = build(experiment, preset or "quick", Store(store), results, changes, chosen, learner or [])
+        report = build(experiment, preset, Store(store), results, changes, chosen, learner or [])
         out = console()
         made = (report.comparison, report.summary, report.numbers, report.manifest)
         for part in KINDS[experiment.kind].report(experiment, *made, out.width):
             out.print(part)
-        for line in _unfinished_lines(report.runs) + _kept_lines(report) + _mixed_lines(report.manifest):
+        status = _command(experiment, preset, Store(store), changes, chosen, learner or [], "experiments.status")
+        for line in _unfinished_lines(report.runs, status) + _kept_lines(report) + _mixed_lines(report.manifest):
             out.print(Text(f"\n{line}", style="yellow"))
         out.print()
         for file in report.files:

@@ -86,11 +86,6 @@ def check_results(results: Path, request: Request, write: bool) -> None:
         raise UserError(f"cannot write to {results}: {error.strerror or error}; free space or {remedy}") from None
 
 
-def count(number: int, thing: str) -> str:
-    """Return a number of things as words: 1 run, 2 runs."""
-    return f"{number} {thing}{'s' if number != 1 else ''}"
-
-
 def make_console(width: int | None = None) -> Console:
     """Return a console that prints what it is given: no highlights, and brackets are brackets, as in the name of a folder."""
     return Console(highlight=False, markup=False, emoji=False, width=width)

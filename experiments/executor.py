@@ -22,6 +22,7 @@ from experiments.errors import NOTE, UserError, last_line
 from experiments.plan import Group
 from experiments.spec import Run
 from experiments.store import Store
+from experiments.terminal import runs_are
 from experiments.worker import DONE, FAILED, HELD, STOPPED, STORE_UNWRITABLE, Options, train_runs
 
 # Threads of every library that would start more than one per worker.
@@ -182,7 +183,7 @@ def _look_after(job: Job, store: Store, options: Options) -> None:
     elif code == HELD:
         job.state = "held" if holders else "done"
         names = sorted({f"process {holder['pid']} on {holder['host']}" for holder in holders.values()})
-        job.message = f"{len(holders)} of {len(job.group.runs)} runs are being trained by {', '.join(names)}" if names else ""
+        job.message = f"{len(holders)} of {runs_are(len(job.group.runs))} being trained by {', '.join(names)}" if names else ""
     elif code == FAILED:
         job.state = "failed"
         if not store.failures().intersection(run.run_id for run in job.group.runs):

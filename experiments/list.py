@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import typer
 
 from experiments.catalog import experiment_names, load_experiment
-from experiments.cli import count, make_console
+from experiments.cli import make_console
 from experiments.errors import told_plainly
 from experiments.expand import labelled_runs
 from experiments.spec import Experiment
-from experiments.terminal import run_app
+from experiments.terminal import count, run_app
 
 # Of a terminal as it comes, and of a page.
 WIDTH = 80
@@ -40,9 +40,13 @@ def told(experiment: Experiment) -> Iterator[str]:
     for preset_name, preset in experiment.presets.items():
         runs = {run.run_id: run for _, _, run in labelled_runs(preset)}
         steps = sum(run.steps for run in runs.values())
-        size = f"{count(len(runs), 'run')}, {f'{steps / 1e6:,.1f}M' if steps >= 50_000 else f'{steps:,}'} steps"
+        size = f"{count(len(runs), 'run')}, {_short(steps)} steps"
         yield from _lines(f"{preset_name:12} {size}: {preset.description}", "    ", " " * 13)
     yield ""
+
+
+def _short(steps: int) -> str:
+    return f"{steps:,}" if steps < 50_000 else f"{steps / 1e6:,.{0 if steps >= 10**7 else 1}f}M"
 
 
 def _lines(text: str, indent: str, further: str = "  ") -> list[str]:

@@ -28,7 +28,7 @@ class Progress:
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self._logged = time.monotonic()
         self._known: dict[int, str] = {}
-        self._told_of_stopping = False
+        self._stopping_since: float | None = None
 
     def __enter__(self) -> Progress:
         if self._live:
@@ -41,8 +41,8 @@ class Progress:
 
     def __call__(self, jobs: Sequence[Job]) -> None:
         """Redraw, and print a line for every group that is over."""
-        if any(job.stopping for job in jobs) and not self._told_of_stopping:
-            self._told_of_stopping = True
+        if self._stopping_since is None and any(job.stopping for job in jobs):
+            self._stopping_since = time.monotonic()
             self._console.print("stopping, checkpoints are being written; another Ctrl-C kills the workers.", soft_wrap=True)
         for number, job in enumerate(jobs):
             if self._known.get(number) != job.state:
@@ -74,8 +74,9 @@ class Progress:
         return f"{over} of {len(jobs)} {groups} done, {rate:,.0f} steps/s, about {clock(self._seconds_left(jobs))} left"
 
     def _table(self, jobs: Sequence[Job]) -> Table:
-        stopping = any(job.stopping for job in jobs)
-        table = Table(title="stopping" if stopping else self._summary(jobs), title_justify="left", title_style="", box=None)
+        since = self._stopping_since
+        title = self._summary(jobs) if since is None else f"stopping for {time.monotonic() - since:.0f} s"
+        table = Table(title=title, title_justify="left", title_style="", box=None)
         for name in ("group", "lanes", "steps each", "steps/s", "return so far", "time left"):
             table.add_column(name, justify="left" if name == "group" else "right")
         running = [job for job in jobs if job.state == "running"]

@@ -33,7 +33,6 @@ from experiments.cli import (
     SPEC_HELP,
     Request,
     check_results,
-    count,
     experiment_word,
     make_console,
     positive,
@@ -51,7 +50,7 @@ from experiments.registry import BATCH
 from experiments.settings_text import parse_seeds
 from experiments.spec import Run
 from experiments.store import Store
-from experiments.terminal import run_app
+from experiments.terminal import count, run_app, runs_are
 from experiments.worker import Options
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -157,7 +156,7 @@ def main(
         console.print(
             Text.assemble(
                 (f"{count(len(failed), 'run')} failed", "red"),
-                f"; `python -m experiments.status {status_words(request, store, seeds, set_ or [])}` shows why, "
+                f"; `python -m experiments.status {status_words(name, request, store, seeds, set_ or [], learner or [])}` shows why, "
                 f"`python -m experiments.run {words} --retry` tries again.",
             ),
             soft_wrap=True,
@@ -166,12 +165,15 @@ def main(
         raise SystemExit(1)
 
 
-def status_words(request: Request, store: Path, seeds: str | None, settings: Sequence[str]) -> str:
+def status_words(
+    name: str, request: Request, store: Path, seeds: str | None, settings: Sequence[str], learners: Sequence[str]
+) -> str:
     """Return the words with which `experiments.status` shows the runs of a request."""
-    words = [request.experiment.name, "--preset", request.preset_name]
+    words = [name, "--preset", request.preset_name]
     words += [] if store == Path(DEFAULT_STORE) else ["--store", str(store)]
     words += [] if seeds is None else ["--seeds", seeds]
-    return shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
+    words += [word for setting in settings for word in ("--set", setting)]
+    return shlex.join([*words, *(word for learner in learners for word in ("--learner", learner))])
 
 
 def check_data(runs: Sequence[Run]) -> None:
@@ -296,11 +298,6 @@ def print_groups(console: Console, groups: Sequence[Group]) -> None:
             clock(group.seconds),
         )
     console.print(table)
-
-
-def runs_are(number: int) -> str:
-    """Return the beginning of a sentence: 1 run is, 2 runs are."""
-    return f"{count(number, 'run')} {'is' if number == 1 else 'are'}"
 
 
 def chosen_arithmetic(

@@ -15,7 +15,7 @@ Seeds = int | tuple[int, ...]
 
 # As Python writes them, beside JSON's own.
 _PYTHON: Mapping[str, Value] = {"True": True, "False": False, "None": None}
-_NUMBER = re.compile(r"[+-]?\d[\d_]*(\.[\d_]*)?([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d+)?")
 _RANGE = re.compile(r"\s*(\d{1,18})\s*-\s*(\d{1,18})\s*")
 _SEED = re.compile(r"\s*(\d{1,18})\s*")
 
@@ -61,10 +61,13 @@ def written(value: Value | Sweep) -> str:
 
 
 def _value(text: str) -> Value:
+    bare = text.strip()
+    if bare.startswith("(") and bare.endswith(")"):  # a tuple, as messages show them
+        bare = f"[{bare[1:-1].rstrip(', ')}]"
     try:
-        value = json.loads(text)
+        value = json.loads(bare)
     except (ValueError, RecursionError):
-        value = _python(text.strip()) if text.strip() in _PYTHON or _NUMBER.fullmatch(text.strip()) else text
+        value = _python(bare) if bare in _PYTHON or _NUMBER.fullmatch(bare) else text
     return tuple(map(_frozen, value)) if isinstance(value, list) else _frozen(value)
 
 

@@ -27,6 +27,16 @@ def run_app(app: typer.Typer) -> None:
         raise SystemExit(code)
 
 
+def count(number: int, thing: str) -> str:
+    """Return a number of things as words: 1 run, 2 runs."""
+    return f"{number} {thing}{'s' if number != 1 else ''}"
+
+
+def runs_are(number: int) -> str:
+    """Return the beginning of a sentence: 1 run is, 2 runs are."""
+    return f"{count(number, 'run')} {'is' if number == 1 else 'are'}"
+
+
 def command_name() -> str:
     """Return how the running module was called."""
     spec = sys.modules["__main__"].__spec__

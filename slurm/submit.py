@@ -28,7 +28,6 @@ from experiments.cli import (
     SEEDS_HELP,
     SET_HELP,
     Request,
-    count,
     make_console,
     positive,
     resolve_request,
@@ -43,7 +42,7 @@ from experiments.settings_text import parse_seeds
 from experiments.slurm_queue import queued
 from experiments.spec import Run
 from experiments.store import Store
-from experiments.terminal import run_app
+from experiments.terminal import count, run_app, runs_are
 from slurm import queue
 from slurm.cluster import Cluster, load_cluster
 from slurm.packing import Cost, TaskPlan, arrays, cost, pack
@@ -125,7 +124,7 @@ def main(
             queue.sweep(runs_store)
             now, _ = _todo(console, request, runs_store, retry)
             if set(now) != set(todo):  # while the question was open
-                console.print(f"{count(len(set(todo) - set(now)), 'run')} were finished, queued or begun meanwhile.")
+                console.print(f"{runs_are(len(set(todo) - set(now)))} finished, queued or begun meanwhile.")
                 tasks = _tasks(runs_store, now, cluster, lanes, hours)
             for run in now:
                 runs_store.forgive(run.run_id)
@@ -146,11 +145,14 @@ def _todo(console: Console, request: Request, store: Store, retry: bool) -> tupl
     waiting = {run.run_id for run in missing if run.run_id in in_queue} - store.failures()
     if waiting:
         jobs = ", ".join(sorted({in_queue[run_id] for run_id in waiting}))
-        console.print(f"{count(len(waiting), 'run')} are queued already, in job {jobs}.", soft_wrap=True)
+        console.print(f"{runs_are(len(waiting))} queued already, in job {jobs}.", soft_wrap=True)
     if taken:
-        console.print(f"{count(len(taken), 'run')} are being trained by {holders(store, taken)}.", soft_wrap=True)
+        console.print(f"{runs_are(len(taken))} being trained by {holders(store, taken)}.", soft_wrap=True)
     if failed:
-        console.print(f"{count(len(failed), 'run')} failed and are left alone; --retry submits them again.", soft_wrap=True)
+        console.print(
+            f"{runs_are(len(failed))} left alone, having failed; --retry submits again.",
+            soft_wrap=True,
+        )
     return [run for run in missing if run.run_id not in waiting], failed
 
 

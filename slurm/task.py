@@ -72,6 +72,7 @@ class Task(Checkpointable):
         from experiments.provenance import other_versions, provenance
         from experiments.run import chosen_arithmetic, holders
         from experiments.store import Store
+        from experiments.terminal import count, runs_are
         from experiments.worker import STOPPED, Options
 
         console = make_console(width=160)
@@ -80,7 +81,7 @@ class Task(Checkpointable):
             given: tuple[Group, ...] = pickle.loads(self.groups)
             groups = _left(store, given)
             steps = _steps(store, groups)
-            console.print(f"{_restarts()} of job {_job()}: {sum(len(group.runs) for group in groups)} runs to go.")
+            console.print(f"{_restarts()} of job {_job()}: {count(sum(len(group.runs) for group in groups), 'run')} to go.")
             if told := other_versions(store, [run for group in given for run in group.runs]):
                 console.print(told, soft_wrap=True)
             arithmetic = chosen_arithmetic(console, groups, self.instruction_set, self.kernels)
@@ -91,7 +92,7 @@ class Task(Checkpointable):
         # A signal to all processes of a job may reach the workers first.
         if left and (asked or any(job.state == "stopped" for job in jobs)):
             name = signal.Signals(asked[0]).name if asked else "a worker was stopped"
-            console.print(f"{name}: {len(left)} runs are in their checkpoints.")
+            console.print(f"{name}: {runs_are(len(left))} in {'its checkpoint' if len(left) == 1 else 'their checkpoints'}.")
             if _steps(store, groups) == steps and time.monotonic() - began > 30 * self.time_minutes:
                 print("error: not one step in half the time limit; choose a longer one in the profile.", file=sys.stderr)
                 sys.exit(1)
@@ -101,10 +102,10 @@ class Task(Checkpointable):
             sys.exit(0)
         alive = {run.run_id for run in left if (holder := store.claimant(run.run_id)) is not None and holder["alive"]}
         if alive:
-            console.print(f"{len(alive)} runs are being trained by {holders(store, alive)}.")
+            console.print(f"{runs_are(len(alive))} being trained by {holders(store, alive)}.")
         failed = {run.run_id for group in given for run in group.runs} & store.failures() - store.finished()
         if failed or len(alive) < len(left):
-            print(f"error: {len(failed)} runs failed, {len(left) - len(alive)} are left over.", file=sys.stderr)
+            print(f"error: {count(len(failed), 'run')} failed, {len(left) - len(alive)} left over.", file=sys.stderr)
             sys.exit(1)
 
 

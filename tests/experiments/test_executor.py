@@ -26,10 +26,10 @@ from experiments.plan import Group
 from experiments.progress import Progress
 from experiments.store import Store
 
-# A layer that fits into no memory: the worker raises, for a reason that nobody can foresee.
-TOO_LARGE = 10**13
+# Layers that fit into no memory: the worker raises, for a reason that nobody can foresee.
+TOO_LARGE = 10**6
 FAILING = ("stream_barrier", "--preset", "anchors", "--seeds", "1", "--set", "env_id=Hopper-v4", "--set", "steps=130")
-FAILING = (*FAILING, "--set", f"hidden=[{TOO_LARGE}]")
+FAILING = (*FAILING, "--set", f"hidden=[{TOO_LARGE},{TOO_LARGE}]")
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_failed_run_keeps_its_traceback_is_left_alone_and_is_retried_when_asked(
     second = ask(capfd, monkeypatch, "run", *words)
     assert second.code == 1
     assert "0 to train" in second.out
-    assert "1 runs failed" in second.out
+    assert "1 run failed" in second.out
     assert f"python -m experiments.run {shlex.join(words)} --retry` tries again" in second.out
     assert (store.failures_path / run_id).stat() == attempt
 
@@ -189,7 +189,7 @@ def test_command_says_that_runs_failed_where_all_have(store, capfd, monkeypatch)
     store.fail(run_id, "Traceback\nRuntimeError: for a reason\n")
     answer = ask(capfd, monkeypatch, "run", *FAILING, "--store", str(store.root))
     assert answer.code == 1
-    assert "1 runs failed" in answer.out
+    assert "1 run failed" in answer.out
     assert "--retry" in answer.out
 
 

@@ -131,14 +131,14 @@ ANSWERS = [
     ((finish, finish), None, 0, "0 to train"),
     ((finish, hold), None, 0, "1 run is being trained by process"),
     ((hold, hold), None, 0, "nothing to do here"),
-    ((finish, fail), None, 1, "1 runs failed"),
-    ((hold, fail), None, 1, "1 runs failed"),
+    ((finish, fail), None, 1, "1 run failed"),
+    ((hold, fail), None, 1, "1 run failed"),
     ((finish, leave), trained, 0, "1 to train"),
     ((hold, leave), trained, 0, "being trained by process"),
-    ((fail, leave), trained, 1, "1 runs failed"),
+    ((fail, leave), trained, 1, "1 run failed"),
     ((finish, leave), stopped, 130, "asked to stop"),
-    ((finish, leave), broken, 1, "1 runs failed"),
-    ((leave, finish), one_failed_and_its_group_went_on, 1, "1 runs failed"),
+    ((finish, leave), broken, 1, "1 run failed"),
+    ((leave, finish), one_failed_and_its_group_went_on, 1, "1 run failed"),
     ((finish, leave), taken_by_another, 0, "being trained by process"),
 ]
 
@@ -272,5 +272,5 @@ def test_group_held_by_another_worker_is_left_to_it_and_taken_up_where_it_gives_
     store.claim(other.run_id, Owner())
     (job,) = run_local([Group((other,), 1000.0, 200)], store, eager(), workers=1)
     assert job.state == "held"
-    assert f"1 of 1 runs are being trained by process {os.getpid()} on" in job.message
+    assert f"1 of 1 run is being trained by process {os.getpid()} on" in job.message
     assert process_identity(os.getpid())

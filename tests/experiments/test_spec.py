@@ -17,6 +17,7 @@ from experiments.catalog import experiment_names, load_experiment
 from experiments.cli import resolve_request
 from experiments.errors import UserError, closest_names
 from experiments.expand import labelled_runs, override, parse_settings, resolve, runs_of, typed
+from experiments.settings_text import Sweep
 from experiments.spec import Arm, Preset, Row, Run
 
 STREAM_AC, PPO = Arm("Stream AC", "stream_ac"), Arm("PPO", "ppo")
@@ -336,7 +337,10 @@ def test_override_leaves_the_preset_as_it_was():
         ({"steps": 0}, "steps must be a positive"),
         ({"steps": -5}, "steps must be a positive"),
         ({"bin_width": 0}, "bin_width must be a positive"),
-        ({"steps": 1e6}, "steps must be of type int"),
+        ({"steps": 1.5}, "steps must be of type int"),
+        ({"steps": 10**23}, "steps must be at most 1,000,000,000,000"),
+        ({"first_seed": -1}, "first_seed must be a whole number of at least 0"),
+        ({"gamma": Sweep((0.9,)), "steps": Sweep((1, 2))}, "steps takes one value; 1,2 are 2"),
         ({"steps": "many"}, "steps must be of type int"),
         ({"steps": True}, "steps must be of type int"),
         ({"steps": None}, "steps must be of type int"),
@@ -365,7 +369,7 @@ def test_number_of_seeds_must_be_positive(seeds):
         (None, 0.5),
         (1, True),
         ("true", True),
-        (1.0, 3),
+        (1.5, 3),
         (True, 3),
         (3, (3,)),
         ("[3]", (3,)),

@@ -327,7 +327,7 @@ def test_finished_and_claimed_and_failed_runs_are_not_submitted(submit, profile,
     words = (*SMALL, "--profile", profile(), "--seeds", "4", "--store", str(store.root), "--dry-run")
     answer = submit(*words)
     assert "1 to train" in answer.out
-    assert "1 run failed and are left alone" in answer.out
+    assert "1 run is left alone, having failed" in answer.out
     assert "2 to train" in submit(*words, "--retry").out
     assert store.failures() == {failed.run_id}, "a dry run forgave a failure"
 
@@ -378,7 +378,7 @@ def test_task_that_finds_its_runs_taken_or_finished_ends_well_says_so_and_trains
     store.publish(finished, {}, {"status": "finished"}, {})
     assert store.claim(taken.run_id, Owner())
     assert in_child(task_of(store, [finished, taken])) == 0
-    assert f"1 runs are being trained by process {os.getpid()} on" in capfd.readouterr().out
+    assert f"1 run is being trained by process {os.getpid()} on" in capfd.readouterr().out
     assert store.finished() == {finished.run_id}
     assert checkpoint.latest_step(store, taken.run_id) == 0
 
@@ -388,7 +388,7 @@ def test_task_whose_run_failed_before_it_was_requeued_does_not_try_again_and_doe
     (failed,) = small_runs(1)
     store.fail(failed.run_id, "RuntimeError: before it was requeued\n")
     assert ended(task_of(store, [failed])) == 1
-    assert "1 runs failed, 0 are left over" in capfd.readouterr().err
+    assert "1 run failed, 0 left over" in capfd.readouterr().err
     assert store.failure(failed.run_id) == "RuntimeError: before it was requeued\n"
 
 
@@ -659,7 +659,7 @@ def test_interrupted_jobs_are_requeued_each_by_itself_and_end_in_the_same_bytes(
         thawed.result()
     finished_and_gone(late, [overdue])
     assert "stopped stream_ac" in output(late), "the worker did not end with a checkpoint"
-    assert "SIGUSR2: 1 runs are in their checkpoints" in output(late)
+    assert "SIGUSR2: 1 run is in its checkpoint" in output(late)
     assert "restart 1 of job" in output(late)
     assert late.provenance(overdue.run_id)["resumed_at"]
     assert result_bytes(late, [overdue]) == bytes_alone((overdue,))
