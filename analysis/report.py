@@ -410,8 +410,8 @@ def _site(results: Path, folder: Path, store: Store, every: float | None, pictur
                     going = now[0]
                     changed = write.write(write.collect(results, going, Path(live), watched=True), folder)
                     said = f"{sum(one.running for one in going)} runs go on" if going else "no run goes on"
-                    clock = time.strftime("%H:%M:%S")
-                    out.print(Text(f"{clock}  {page}: {len(changed)} files written; {said}"), soft_wrap=True)
+                    line = f"{time.strftime('%H:%M:%S')}  {page}: {len(changed)} files written; {said}"
+                    out.print(Text(line), soft_wrap=True)
                 before = now
                 time.sleep(every)
         except KeyboardInterrupt:
