@@ -215,6 +215,15 @@ def test_dark_is_dark_and_text_stands_out_in_both(browser: Any, site: Path) -> N
     assert colours[True][1] != colours[False][1]
 
 
+def test_a_picture_of_the_front_page_is_taken(site: Path, tmp_path: Path) -> None:
+    picture.take(site / "index.html", tmp_path / "new/front.png", width=600, height=400)
+    content = (tmp_path / "new/front.png").read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    assert (int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")) == (600, 400)
+    # More than an empty page.
+    assert len(content) > 5_000
+
+
 def test_a_watched_page_says_that_there_is_something_newer_and_shows_it(
     browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
