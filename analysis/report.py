@@ -18,6 +18,7 @@ store does not hold are kept (`analysis.kept`), so that a preset can be trained 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -437,18 +438,31 @@ def _site(results: Path, folder: Path, store: Store, every: float | None, pictur
     with tempfile.TemporaryDirectory(prefix="live-reports-") as live:
         experiments = map(catalog.load_experiment, catalog.experiment_names())
         watcher = Watcher(experiments, store, results, Path(live), build)
+        before = None
         try:
             while True:
-                going = watcher.look()
-                changed = write.write(write.collect(results, going, Path(live), watched=True), folder)
-                if changed:
+                # To read everything takes seconds, which training can use: only where something is new.
+                now = (watcher.look(), _dated(results))
+                if now != before:
+                    going = now[0]
+                    changed = write.write(write.collect(results, going, Path(live), watched=True), folder)
                     said = f"{sum(one.running for one in going)} runs go on" if going else "no run goes on"
-                    out.print(
-                        Text(f"{time.strftime('%H:%M:%S')}  {page}: {len(changed)} files written; {said}"), soft_wrap=True
-                    )
+                    line = f"{time.strftime('%H:%M:%S')}  {page}: {len(changed)} files written; {said}"
+                    out.print(Text(line), soft_wrap=True)
+                before = now
                 time.sleep(every)
         except KeyboardInterrupt:
             out.print("stopped; the site stays as it is")
+
+
+def _dated(results: Path) -> list[tuple[str, int]]:
+    """Return the files of a folder of results, each with the time of its last change; none that is being written."""
+    found = []
+    for path in sorted(results.glob("[!.]*/**/*")):
+        if path.is_file() and not any(part[0] == "." for part in path.relative_to(results).parts):
+            with contextlib.suppress(FileNotFoundError):
+                found.append((str(path), path.stat().st_mtime_ns))
+    return found
 
 
 if __name__ == "__main__":

@@ -153,10 +153,11 @@ def main(
     failed -= refused.keys()
     if failed:
         words = shlex.join(word for word in sys.argv[1:] if word != "--retry")
+        shown_by = status_words(name, request, store, seeds, set_ or [], learner or [])
         console.print(
             Text.assemble(
                 (f"{count(len(failed), 'run')} failed", "red"),
-                f"; `python -m experiments.status {status_words(name, request, store, seeds, set_ or [], learner or [])}` shows why, "
+                f"; `python -m experiments.status {shown_by}` shows why, "
                 f"`python -m experiments.run {words} --retry` tries again.",
             ),
             soft_wrap=True,

@@ -18,7 +18,7 @@ def browser() -> str | None:
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
-def take(page: Path, picture: Path, width: int = 1200, height: int = 900) -> None:
+def take(page: Path, picture: Path, width: int = 1200, height: int = 980) -> None:
     """Write a PNG of the top of a page, in pixels of the screen.
 
     Raises:
