@@ -42,5 +42,9 @@ EXPERIMENT = Experiment(
                 Row("Walker2d-v4", (STREAM_AC,), steps=2_000_000, seeds=16, bin_width=50_000),
             ),
         ),
+        "walker2d": Preset(
+            "is Walker2d slower than published? Stream AC of preset anchors there, 16 seeds, by itself",
+            (Row("Walker2d-v4", (STREAM_AC,), steps=2_000_000, seeds=16, bin_width=50_000),),
+        ),
     },
 )
