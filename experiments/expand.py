@@ -78,7 +78,17 @@ def _timed(
     record, options = algorithm(name), dict(environment)
     if not options.get("device") or record.loop.measures:
         return environment
-    return tuple(sorted(devices.filled(options, given, name, record.settings(**dict(hyperparameters))).items()))
+    return tuple(sorted(devices.filled(options, given, name, _settings(name, dict(hyperparameters))).items()))
+
+
+def _settings(name: str, hyperparameters: Mapping[str, Value]) -> Any:
+    """Return the settings of an algorithm; raise `UserError` where values are out of range or do not go together."""
+    kind = algorithm(name).settings
+    check_values(kind, hyperparameters)
+    try:
+        return kind(**hyperparameters)
+    except ValueError as error:
+        raise UserError(f"{name} cannot run so: {error}.") from None
 
 
 def _filled(
@@ -324,13 +334,9 @@ def _advice(run: Run, wants: Wanted, others: Collection[str]) -> str:
 
 def check_hyperparameters(run: Run) -> None:
     """Raise `UserError` where a value is of the right type but means nothing: out of its range, or not one of the choices."""
-    check_values(algorithm(run.algorithm).settings, dict(run.hyperparameters))
+    _settings(run.algorithm, dict(run.hyperparameters))
     check_values(options_class(run.env_id), dict(run.environment))
     make_options(run.env_id, dict(run.environment))
-    try:
-        algorithm(run.algorithm).settings(**dict(run.hyperparameters))
-    except ValueError as error:
-        raise UserError(f"{run.name} cannot run so: {error}.") from None
     if measured := measured_run(run):
         check_hyperparameters(measured)
     if in_lanes(run) and _changes(run) != {"implementation"}:  # the defaults are sound, and torch can wait

@@ -16,6 +16,8 @@ from experiments.errors import UserError, closest_names, told_plainly, writing_t
 from experiments.families import ROBOTS
 from experiments.terminal import run_app
 
+MOST_STEPS = 100_000
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -33,6 +35,8 @@ def main(
             raise UserError(f"there is no robot {env_id!r}{closest_names(env_id, ROBOTS)}.")
         if steps < 0 or seed < 0:
             raise UserError("--steps and --seed must be at least 0.")
+        if steps > MOST_STEPS:
+            raise UserError(f"--steps must be at most {MOST_STEPS:,}; {steps:,} is not.")
         with writing_to(folder, "FOLDER"):
             folder.mkdir(parents=True, exist_ok=True)
             for name in (env_id,) if env_id else ROBOTS:

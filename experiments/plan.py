@@ -6,7 +6,7 @@ Learners and simulators are imported where runs are packed: where nothing is mis
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
@@ -26,7 +26,7 @@ from experiments.registry import (
     requirements,
 )
 from experiments.settings_text import written
-from experiments.spec import Run
+from experiments.spec import Run, Value
 from experiments.store import Store
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ LANES_SPEED = {"sac1": 3000, "td3_1": 4300, "avg": 4500, "iac": 4500, "avg_sac1"
 UNKNOWN_SPEED = 2000
 # Up to this batch an update costs about what one of a single sample does.
 SMALL_BATCH = 16
+# Settings, and values of one, that the title of a group names at most.
+MOST_DIFFERENCES = 3
 SMALL_FORMS = {"sac": "sac1", "td3": "td3_1", "dqn": "dqn1"}
 
 
@@ -137,8 +139,12 @@ def _told_apart(groups: Iterable[Group]) -> Iterable[Group]:
         differing = [key for key in defaults if len({value for one in values for value in one[key]}) > 1]
         for group, one in zip(members, values, strict=True):
             shown = [key for key in differing if len(differing) <= 2 or set(one[key]) != {defaults[key]}]
-            words = (f"{key}={','.join(map(written, one[key]))}" for key in shown)
-            yield replace(group, differs=" ".join(words))
+            words = [f"{key}={_some(one[key])}" for key in shown]
+            yield replace(group, differs=" ".join([*words[:MOST_DIFFERENCES], *(["..."] if words[MOST_DIFFERENCES:] else [])]))
+
+
+def _some(values: Collection[Value]) -> str:
+    return ",".join(map(written, values)) if len(values) <= MOST_DIFFERENCES else f"{len(values)} values"
 
 
 def _split(

@@ -68,6 +68,8 @@ def _value(text: str) -> Value:
         value = json.loads(bare)
     except (ValueError, RecursionError):
         value = _python(bare) if bare in _PYTHON or _NUMBER.fullmatch(bare) else text
+    if isinstance(value, float) and value.is_integer() and "e" in bare.lower():
+        return int(value)  # 1e5 and 100000 are the same setting, and name the same folder
     return tuple(map(_frozen, value)) if isinstance(value, list) else _frozen(value)
 
 

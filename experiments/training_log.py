@@ -16,7 +16,7 @@ from rich.table import Table
 
 from experiments.catalog import experiment_names, load_experiment
 from experiments.cli import DEFAULT_STORE, make_console
-from experiments.errors import UserError, told_plainly
+from experiments.errors import UserError, told_plainly, writing_to
 from experiments.expand import labelled_runs
 from experiments.plan import estimated_speed
 from experiments.registry import loop_of
@@ -90,7 +90,8 @@ def main(
             raise UserError(f"there is no store {store}; name one with --store.")
         found = list(entries(Store(store)))
         if write is not None:
-            _merge(write, found)
+            with writing_to(write, "--write"):
+                _merge(write, found)
     table = Table(box=None)
     for column in ("experiment", "preset", "learner", "task", "runs", "steps", "planned", "used", "ratio"):
         table.add_column(column, justify="left" if column in ("experiment", "preset", "learner", "task") else "right")

@@ -23,7 +23,7 @@ from typing import Annotated
 import typer
 
 from experiments.cli import positive
-from experiments.errors import UserError, told_plainly
+from experiments.errors import UserError, told_plainly, writing_to
 from experiments.executor import run_inline
 from experiments.expand import resolve
 from experiments.plan import plan
@@ -82,7 +82,9 @@ def main(
             raise UserError("the processes of a command are found in /proc, which this system has not; use Linux.")
         if store.exists() and (not store.is_dir() or any(store.iterdir())):
             raise UserError(f"{store} is not an empty folder; choose another with --store.")
-        log.parent.mkdir(parents=True, exist_ok=True)
+        with writing_to(log, "--log"):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.touch()
         with open(log, "w") as file:
 
             def say(line: str) -> None:

@@ -73,6 +73,8 @@ BAD = [
     ("run", (CHAIN, "--set", "length=1"), "length must be at least 2 actions"),
     ("run", (UPGD, "--set", "task_steps=-1"), "task_steps must be at least 0"),
     ("run", (ROBOT, "--set", "device=abacus"), "no device 'abacus'"),
+    ("run", (ROBOT, "--set", "minibatch_size=0"), "minibatch_size must be at least 1"),
+    ("run", (ROBOT, "--set", "device=jetson_nano", "--set", "gamma=2"), "gamma must be at least 0"),
     ("run", (ROBOT, "--set", "learning_every=0"), "learning_every must be at least 1"),
     # kinds of values
     ("run", (BARRIER, "--set", "gamma"), "--set wants key=value"),

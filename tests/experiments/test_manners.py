@@ -1,4 +1,4 @@
-"""Manners of the commands: what they say, how they count, and what they check before they begin."""
+"""Manners of the commands: what they say, how they count, what they check first, and what they keep to themselves."""
 
 from __future__ import annotations
 
