@@ -49,7 +49,8 @@ def again_and_again(results: Path, folder: Path, store: Store, every: float, bui
                 if now != before:
                     going = now[0]
                     changed = write.write(content.collect(results, going, Path(live), watched=True), folder)
-                    said = f"{sum(one.running for one in going)} runs go on" if going else "no run goes on"
+                    running = sum(one.running for one in going)
+                    said = f"{running} {'run goes' if running == 1 else 'runs go'} on" if running else "no run goes on"
                     line = f"{time.strftime('%H:%M:%S')}  {page}: {len(changed)} files written; {said}"
                     out.print(Text(line), soft_wrap=True)
                 before = now

@@ -323,8 +323,11 @@ def test_watching_draws_what_is_finished_and_leaves_results_alone(small: tuple[E
         read(tmp_path / "site/index.html").all("html")[0].attributes["data-stamp"] in (tmp_path / "site/stamp.js").read_text()
     )
     assert _contents(results) == before
+    # Between two groups nothing runs, and the preset stays.
     store.release(last.run_id, owner)
-    assert watcher.look() == []
+    (later,) = watcher.look()
+    assert (later.running, later.finished) == (0, 7)
+    assert Watcher([experiment], store, results, tmp_path / "other", report.build).look() == []
     # Nobody watches any more: what only watched pages need goes.
     write.write(content.collect(results), tmp_path / "site")
     assert not (tmp_path / "site/stamp.js").exists()
