@@ -100,6 +100,8 @@ class Watcher:
                 shutil.copytree(begun, kept)
             self._build(experiment, name, self._store, self._folder)
         except UserError as error:
-            return str(error)
+            if begun.is_dir():
+                return "its figure is that of an earlier report, to which the runs of this store cannot be added"
+            return str(error).rstrip(".")
         self._drawn[key] = finished
         return ""

@@ -49,8 +49,9 @@ def again_and_again(results: Path, folder: Path, store: Store, every: float, bui
                 if now != before:
                     going = now[0]
                     changed = write.write(content.collect(results, going, Path(live), watched=True), folder)
-                    running = sum(one.running for one in going)
-                    said = f"{running} {'run goes' if running == 1 else 'runs go'} on" if running else "no run goes on"
+                    # Two presets may share runs, so that a sum of runs would count some twice.
+                    busy = sum(one.running > 0 for one in going)
+                    said = f"{busy} {'preset is' if busy == 1 else 'presets are'} being trained" if busy else "no run goes on"
                     line = f"{time.strftime('%H:%M:%S')}  {page}: {len(changed)} files written; {said}"
                     out.print(Text(line), soft_wrap=True)
                 before = now

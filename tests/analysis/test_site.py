@@ -333,5 +333,21 @@ def test_watching_draws_what_is_finished_and_leaves_results_alone(small: tuple[E
     assert not (tmp_path / "site/stamp.js").exists()
 
 
+def test_watching_keeps_the_earlier_figure_where_no_new_one_can_be_made(small: tuple[Experiment, Path], tmp_path: Path) -> None:
+    experiment, results = small
+    store, owner = Store(tmp_path / "new_runs"), Owner()
+    fill_as_published(store, experiment, skip={"SAC": 1})
+    store.claim(runs_of(experiment, "quick")[-1].run_id, owner)
+
+    def build(*_: object) -> None:
+        raise UserError("it needs every step; do this or that.")
+
+    (going,) = Watcher([experiment], store, results, tmp_path / "live", build).look()
+    assert "of an earlier report" in going.told
+    assert len(content.collect(results, [going], tmp_path / "live").subjects[0].reports) == 1
+    (going,) = Watcher([experiment], store, tmp_path / "nothing", tmp_path / "none", build).look()
+    assert going.told == "it needs every step; do this or that"
+
+
 def _contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
