@@ -18,7 +18,6 @@ store does not hold are kept (`analysis.kept`), so that a preset can be trained 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -27,7 +26,6 @@ import platform
 import re
 import shlex
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,9 +42,7 @@ from analysis.budget import paper_budget
 from analysis.figures import FigureData, drawer
 from analysis.kept import Kept, keep
 from analysis.kinds import KINDS, OfKind
-from analysis.site import picture as pictures
-from analysis.site import write
-from analysis.site.live import Watcher
+from analysis.site import publish
 from analysis.tables import console
 from experiments import catalog, expand, external, settings_text
 from experiments.errors import UserError, told_plainly, writing_to
@@ -399,7 +395,12 @@ def main(
                     "--preset, --seeds, --set, --learner and --tensorboard go with an experiment: "
                     "`python -m analysis.report NAME --preset ...`."
                 )
-            _site(results, site, Store(store), every if watch else None, picture)
+            if watch and picture is not None:
+                raise UserError("--picture is of a site that is written once; leave out --watch.")
+            if watch:
+                publish.again_and_again(results, site, Store(store), every, build)
+            else:
+                publish.once(results, site, picture)
             return
         if watch or picture is not None or site != DEFAULT_SITE:
             raise UserError(f"--site, --watch and --picture are of the site of all experiments; leave out {name!r}.")
@@ -421,48 +422,6 @@ def main(
             with writing_to(tensorboard, "--tensorboard"):
                 places = events.write(report.preset, Store(store), tensorboard)
             out.print(Text(f"{tensorboard}: TensorBoard files of {len(places)} runs"), soft_wrap=True)
-
-
-def _site(results: Path, folder: Path, store: Store, every: float | None, picture: Path | None) -> None:
-    """Write the site, once or again and again; print the path of its front page."""
-    out, page = console(), folder / "index.html"
-    if every is None:
-        write.write(write.collect(results), folder)
-        out.print(Text(str(page)), soft_wrap=True)
-        if picture is not None:
-            pictures.take(page, picture)
-            out.print(Text(str(picture)), soft_wrap=True)
-        return
-    if picture is not None:
-        raise UserError("--picture is of a site that is written once; leave out --watch.")
-    with tempfile.TemporaryDirectory(prefix="live-reports-") as live:
-        experiments = map(catalog.load_experiment, catalog.experiment_names())
-        watcher = Watcher(experiments, store, results, Path(live), build)
-        before = None
-        try:
-            while True:
-                # To read everything takes seconds, which training can use: only where something is new.
-                now = (watcher.look(), _dated(results))
-                if now != before:
-                    going = now[0]
-                    changed = write.write(write.collect(results, going, Path(live), watched=True), folder)
-                    said = f"{sum(one.running for one in going)} runs go on" if going else "no run goes on"
-                    line = f"{time.strftime('%H:%M:%S')}  {page}: {len(changed)} files written; {said}"
-                    out.print(Text(line), soft_wrap=True)
-                before = now
-                time.sleep(every)
-        except KeyboardInterrupt:
-            out.print("stopped; the site stays as it is")
-
-
-def _dated(results: Path) -> list[tuple[str, int]]:
-    """Return the files of a folder of results, each with the time of its last change; none that is being written."""
-    found = []
-    for path in sorted(results.glob("[!.]*/**/*")):
-        if path.is_file() and not any(part[0] == "." for part in path.relative_to(results).parts):
-            with contextlib.suppress(FileNotFoundError):
-                found.append((str(path), path.stat().st_mtime_ns))
-    return found
 
 
 if __name__ == "__main__":

@@ -60,22 +60,22 @@ class Watcher:
         """
         self._store, self._results, self._folder, self._build = store, results, folder, build
         self._presets = [(one, name) for one in experiments for name in one.presets]
+        self._followed: list[tuple[Experiment, str]] = []
         self._runs: dict[tuple[str, str], frozenset[str]] = {}
         self._drawn: dict[tuple[str, str], frozenset[str]] = {}
 
     def look(self) -> list[Going]:
-        """Return the presets of which a run goes on now, each with a report of what is finished."""
+        """Return the presets of which a run goes on, or went on at an earlier look, each with a report of what is finished."""
         claimed = {run_id for run_id in self._store.claimed() if (self._store.claimant(run_id) or {}).get("alive")}
-        if not claimed:
-            return []
+        if claimed:
+            # Between two groups nothing runs for a while, and a preset that is finished stays to be seen.
+            self._followed += [one for one in self._presets if one not in self._followed and self._asked(*one) & claimed]
         finished, failed = self._store.finished(), self._store.failures()
         found = []
-        for experiment, name in self._presets:
+        for experiment, name in self._followed:
             asked = self._asked(experiment, name)
-            if not asked & claimed:
-                continue
             told = self._draw(experiment, name, asked & finished)
-            counts = (len(asked & claimed), len(asked & finished), len((asked & failed) - finished), len(asked))
+            counts = (len((asked & claimed) - finished), len(asked & finished), len((asked & failed) - finished), len(asked))
             found.append(Going(experiment, name, *counts, told))
         return found
 
@@ -100,6 +100,8 @@ class Watcher:
                 shutil.copytree(begun, kept)
             self._build(experiment, name, self._store, self._folder)
         except UserError as error:
-            return str(error)
+            if begun.is_dir():
+                return "its figure is that of an earlier report, to which the runs of this store cannot be added"
+            return str(error).rstrip(".")
         self._drawn[key] = finished
         return ""

@@ -56,6 +56,11 @@ def _relinked(tokens: list[Token], rewrite: Rewrite) -> list[Token]:
     return kept
 
 
+def nowhere(href: str) -> str | None:
+    """Return where links of docstrings lead: to other sites only."""
+    return href if "://" in href else None
+
+
 def plain(text: str) -> str:
     """Return Markdown as words in one line, without links and code marks."""
     words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(text.split()))

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from analysis import compare, report
 from analysis.readme import RESULTS
-from analysis.site import inventory, picture, shown, text, write
+from analysis.site import content, inventory, picture, shown, text, write
 from analysis.site.live import Watcher
 from experiments import catalog
 from experiments.catalog import experiment_names, load_experiment
@@ -31,7 +31,7 @@ from experiments.store import Owner, Store
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the site of all that is checked in."""
     folder = tmp_path_factory.mktemp("all") / "site"
-    write.write(write.collect(RESULTS), folder)
+    write.write(content.collect(RESULTS), folder)
     return folder
 
 
@@ -48,7 +48,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Experiment, 
     report.build(experiment, "quick", Store(tmp_path / "runs"), tmp_path / "results")
     monkeypatch.setattr(catalog, "experiment_names", lambda: [experiment.name])
     monkeypatch.setattr(catalog, "load_experiment", lambda name: experiment)
-    monkeypatch.setattr(write.described, "spec_text", lambda name: "A spec.\n\n1. As the code has it.")
+    monkeypatch.setattr(content.described, "spec_text", lambda name: "A spec.\n\n1. As the code has it.")
     return experiment, tmp_path / "results"
 
 
@@ -174,8 +174,8 @@ def test_questions_name_threads_of_the_official_repositories(pages: dict[str, Pa
 
 
 def test_the_same_results_give_the_same_bytes_and_the_second_writing_changes_nothing(site: Path, tmp_path: Path) -> None:
-    assert write.write(write.collect(RESULTS), site) == []
-    write.write(write.collect(RESULTS), tmp_path / "site")
+    assert write.write(content.collect(RESULTS), site) == []
+    write.write(content.collect(RESULTS), tmp_path / "site")
     assert _contents(tmp_path / "site") == _contents(site)
 
 
@@ -183,11 +183,11 @@ def test_pages_that_are_no_more_go_and_other_files_stay(small: tuple[Experiment,
     _, results = small
     shutil.copytree(results / "barrier/quick", results / "barrier/laptop")
     folder = tmp_path / "site"
-    write.write(write.collect(results), folder)
+    write.write(content.collect(results), folder)
     assert (folder / "data/barrier/laptop/figures/barrier.png").exists()
     (folder / "mine.txt").write_text("mine")
     shutil.rmtree(results / "barrier/laptop")
-    changed = write.write(write.collect(results), folder)
+    changed = write.write(content.collect(results), folder)
     assert folder / "barrier.html" in changed
     assert not (folder / "data/barrier/laptop").exists()
     assert (folder / "mine.txt").read_text() == "mine"
@@ -248,14 +248,32 @@ def test_a_short_run_is_in_part_and_the_published_protocol_in_full(small: tuple[
         row["paper"] = {"steps": 500_000, "seeds": fewest + 1}
     (results / "barrier/quick/manifest.json").write_text(json.dumps(manifest))
     assert shown.read(as_run, results / "barrier/quick").state == shown.PART
-    assert write.Subject(experiment, ()).state == shown.NONE
+    assert content.Subject(experiment, ()).state == shown.NONE
+
+
+def test_a_changed_preset_says_what_was_changed_and_counts_for_no_verdict(
+    small: tuple[Experiment, Path], tmp_path: Path
+) -> None:
+    experiment, results = small
+    report.build(experiment, "quick", Store(tmp_path / "runs"), results, seeds=2)
+    (subject,) = content.collect(results).subjects
+    assert [one.preset for one in subject.reports] == ["quick", "quick+seeds=2"]
+    changed = subject.reports[1]
+    assert "Changed in the preset: seeds = 2." in changed.deviations
+    assert changed.command == "python -m experiments.run barrier --preset quick --seeds 2"
+    assert sum(changed.verdicts.values()) > 0
+    assert subject.verdicts == subject.reports[0].verdicts
+    write.write(content.collect(results), tmp_path / "site")
+    images = read(tmp_path / "site/barrier.html").all("img")
+    assert all((tmp_path / "site" / unquote(one.attributes["src"])).is_file() for one in images)
+    assert len(images) == 2
 
 
 def test_a_report_that_cannot_be_read_is_told_and_the_rest_is_written(small: tuple[Experiment, Path], tmp_path: Path) -> None:
     _, results = small
     shutil.copytree(results / "barrier/quick", results / "barrier/laptop")
     (results / "barrier/laptop/curves.parquet").write_bytes(b"no table")
-    write.write(write.collect(results), tmp_path / "site")
+    write.write(content.collect(results), tmp_path / "site")
     page = read(tmp_path / "site/barrier.html")
     assert "Preset quick" in [one.text for one in page.all("h2")]
     assert any("laptop cannot be read" in one.text for one in page.all("p"))
@@ -265,7 +283,7 @@ def test_what_people_wrote_is_shown_and_not_obeyed(small: tuple[Experiment, Path
     _, results = small
     words = 'It is < 3 & "good" <script>alert(1)</script> ([elsewhere](../secret.txt), [paper](https://arxiv.org/abs/1)).'
     (results / "barrier/quick/finding.txt").write_text(words)
-    write.write(write.collect(results), tmp_path / "site")
+    write.write(content.collect(results), tmp_path / "site")
     page = read(tmp_path / "site/barrier.html")
     assert len(page.all("script")) == 1  # that of the page itself
     assert "<script>alert(1)</script> (elsewhere, paper)" in page.all("main")[0].text
@@ -296,7 +314,7 @@ def test_watching_draws_what_is_finished_and_leaves_results_alone(small: tuple[E
     (going,) = watcher.look()
     assert (going.finished, going.failed, going.told) == (7, 0, "")
     assert (live / "barrier/quick/figures/barrier.png").exists()
-    site = write.collect(results, [going], live, watched=True)
+    site = content.collect(results, [going], live, watched=True)
     assert [one.preset for one in site.subjects[0].reports] == ["quick"]
     assert site.subjects[0].reports[0].folder == live / "barrier/quick"
     write.write(site, tmp_path / "site")
@@ -305,11 +323,30 @@ def test_watching_draws_what_is_finished_and_leaves_results_alone(small: tuple[E
         read(tmp_path / "site/index.html").all("html")[0].attributes["data-stamp"] in (tmp_path / "site/stamp.js").read_text()
     )
     assert _contents(results) == before
+    # Between two groups nothing runs, and the preset stays.
     store.release(last.run_id, owner)
-    assert watcher.look() == []
+    (later,) = watcher.look()
+    assert (later.running, later.finished) == (0, 7)
+    assert Watcher([experiment], store, results, tmp_path / "other", report.build).look() == []
     # Nobody watches any more: what only watched pages need goes.
-    write.write(write.collect(results), tmp_path / "site")
+    write.write(content.collect(results), tmp_path / "site")
     assert not (tmp_path / "site/stamp.js").exists()
+
+
+def test_watching_keeps_the_earlier_figure_where_no_new_one_can_be_made(small: tuple[Experiment, Path], tmp_path: Path) -> None:
+    experiment, results = small
+    store, owner = Store(tmp_path / "new_runs"), Owner()
+    fill_as_published(store, experiment, skip={"SAC": 1})
+    store.claim(runs_of(experiment, "quick")[-1].run_id, owner)
+
+    def build(*_: object) -> None:
+        raise UserError("it needs every step; do this or that.")
+
+    (going,) = Watcher([experiment], store, results, tmp_path / "live", build).look()
+    assert "of an earlier report" in going.told
+    assert len(content.collect(results, [going], tmp_path / "live").subjects[0].reports) == 1
+    (going,) = Watcher([experiment], store, tmp_path / "nothing", tmp_path / "none", build).look()
+    assert going.told == "it needs every step; do this or that"
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

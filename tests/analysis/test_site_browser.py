@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from analysis.readme import RESULTS
-from analysis.site import picture, write
+from analysis.site import content, picture, write
 from experiments import catalog
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -56,7 +56,7 @@ FOCUSABLE = "a[href], button, input, select, summary, [tabindex='0']"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browser") / "site"
-    write.write(write.collect(RESULTS), folder)
+    write.write(content.collect(RESULTS), folder)
     return folder
 
 
@@ -146,10 +146,10 @@ def test_filter_leaves_the_figures_that_were_asked_for(browser: Any, site: Path)
 
 def test_a_column_sorts_by_number_both_ways_and_says_so(browser: Any, site: Path) -> None:
     look(browser, site / "stream_barrier.html")
-    heading = browser.find_element("css selector", "section[aria-labelledby=anchors] table.data th:nth-child(4)")
+    heading = browser.find_element("css selector", "section[aria-labelledby=preset-anchors] table.data th:nth-child(4)")
     assert heading.text.startswith("Ours")
     button = heading.find_element("tag name", "button")
-    table = "section[aria-labelledby=anchors] table.data"
+    table = "section[aria-labelledby=preset-anchors] table.data"
     before = rows(browser, table, 3)
 
     def numbers() -> list[float]:
@@ -170,7 +170,7 @@ def test_a_column_sorts_by_number_both_ways_and_says_so(browser: Any, site: Path
 
 def test_empty_cells_stay_at_the_end_whichever_way(browser: Any, site: Path) -> None:
     look(browser, site / "stream_barrier.html")
-    table = "section[aria-labelledby=million] table.data"
+    table = "section[aria-labelledby=preset-million] table.data"
     button = browser.find_element("css selector", f"{table} th:nth-child(4) button")
     for _ in range(2):
         button.click()
@@ -217,11 +217,11 @@ def test_dark_is_dark_and_text_stands_out_in_both(browser: Any, site: Path) -> N
 
 def test_a_picture_of_the_front_page_is_taken(site: Path, tmp_path: Path) -> None:
     picture.take(site / "index.html", tmp_path / "new/front.png", width=600, height=400)
-    content = (tmp_path / "new/front.png").read_bytes()
-    assert content[:8] == b"\x89PNG\r\n\x1a\n"
-    assert (int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")) == (600, 400)
+    made = (tmp_path / "new/front.png").read_bytes()
+    assert made[:8] == b"\x89PNG\r\n\x1a\n"
+    assert (int.from_bytes(made[16:20], "big"), int.from_bytes(made[20:24], "big")) == (600, 400)
     # More than an empty page.
-    assert len(content) > 5_000
+    assert len(made) > 5_000
 
 
 def test_a_watched_page_says_that_there_is_something_newer_and_shows_it(
@@ -230,14 +230,14 @@ def test_a_watched_page_says_that_there_is_something_newer_and_shows_it(
     monkeypatch.setattr(catalog, "experiment_names", lambda: ["stream_q_atari"])
     shutil.copytree(RESULTS / "stream_q_atari", tmp_path / "results/stream_q_atari")
     folder = tmp_path / "site"
-    write.write(write.collect(tmp_path / "results", watched=True), folder)
+    write.write(content.collect(tmp_path / "results", watched=True), folder)
     look(browser, folder / "stream_q_atari.html")
     note = browser.find_element("id", "fresh")
     ask = "const done = arguments[0]; look(); setTimeout(done, 300)"
     browser.execute_async_script(ask)
     assert note.text == ""
     (tmp_path / "results/stream_q_atari/anchors/finding.txt").write_text("It learns even sooner.")
-    write.write(write.collect(tmp_path / "results", watched=True), folder)
+    write.write(content.collect(tmp_path / "results", watched=True), folder)
     browser.execute_async_script(ask)
     assert note.text.startswith("There are newer results.")
     assert note.get_attribute("role") == "status"
