@@ -269,7 +269,8 @@ def diverged_key() -> Line2D:
 
 def budget_lines(data: FigureData) -> list[str]:
     """Return sentences that state the budget of every panel, those of the same budget together."""
-    return sentences(data.summary, {row.panel_name: paper_budget(data.experiment, row) for row in data.preset.rows})
+    summary = data.summary.assign(algorithm=data.summary["algorithm"].map(words))
+    return sentences(summary, {row.panel_name: paper_budget(data.experiment, row) for row in data.preset.rows})
 
 
 def divergence_lines(summary: pd.DataFrame) -> list[str]:

@@ -87,6 +87,9 @@ def draw_metrics(
                 axes.set_ylabel(paper_name(row.panel_name), fontweight="bold")
     if len(rows) == 1:
         figure.suptitle(paper_name(rows[0].panel_name), fontweight="bold", fontsize=9)
+    told = means[means["metric"].isin(list(constant))]
+    lost = data.runs[data.runs["status"] == "diverged"].groupby(["panel", "algorithm"]).size().to_dict()
+    numbers.append(told.assign(diverged=[lost.get(key, 0) for key in zip(told["panel"], told["algorithm"], strict=True)]))
     drawn = pd.concat([table for table in numbers if len(table)] or numbers[:1], ignore_index=True)
     keys = [panels.arm_keys(rows, looks), _keys(drawn, data.curves)]
     widths = " or ".join(short_steps(width) for width in sorted({row.bin_width for row in rows}))
