@@ -135,8 +135,13 @@ def _labels(row: Row, known: Theirs) -> list[str]:
 
 
 def _slot(labels: list[str], across: float) -> float:
-    """Return the inches that an arm has. A panel has room for two at least, so that a bar is not as wide as the panel."""
-    return across / (max(len(labels), 2) + 0.2)
+    """Return the inches that an arm has."""
+    return across / (_slots(labels) + 0.2)
+
+
+def _slots(labels: list[str]) -> int:
+    """Return for how many arms a panel has room: for one more than one or two, so that a bar is not as wide as the panel."""
+    return max(len(labels), min(len(labels) + 1, 3))
 
 
 def _slant(labels: list[str], across: float) -> bool:
@@ -248,7 +253,7 @@ def _table(row: Row, part: str, values: Mapping[str, float], step: int) -> pd.Da
 
 def _bar_axis(axes: Axes, row: Row, labels: list[str], across: float, named: bool) -> None:
     axes.axhline(0, color=MUTED, linewidth=0.7, zorder=2.5)
-    middle, reach = (len(labels) - 1) / 2, max(len(labels), 2) / 2 + 0.1
+    middle, reach = (len(labels) - 1) / 2, _slots(labels) / 2 + 0.1
     slanted = _slant(labels, across)
     axes.set_xlim(middle - reach, middle + reach)
     axes.set_xticks(range(len(labels)), labels if named else [""] * len(labels))
@@ -257,7 +262,7 @@ def _bar_axis(axes: Axes, row: Row, labels: list[str], across: float, named: boo
         tick.set_fontweight("bold" if label in emphasised else "normal")
         if slanted:
             tick.set(rotation=38, ha="right", rotation_mode="anchor")
-    axes.tick_params(axis="x", length=0, pad=1.5 if slanted else 3)
+    axes.tick_params(axis="x", length=0, pad=5 if slanted else 3)
     axes.locator_params(axis="y", nbins=5)
     plot.return_axis(axes)
 
