@@ -1,7 +1,8 @@
 """Learning curves in a panel, as all figures of returns draw them, and what stands below the panels.
 
-Our mean curve over its 90 % t band; the published curve behind it, dashed, in a muted shade of the same hue; a cross where a
-run of an arm diverged, and dots after it; the paper's reference line of the literature where it has one.
+Our mean curve over its 90 % t band, or every run where there are few (`analysis.lines`), with the learner's marker; the
+published curve behind it, thin and dotted, with the same marker hollow; a cross where a run of an arm diverged, and a thin line
+after it; the paper's reference line of the literature where it has one. A bin stands at its centre.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis import plot
+from analysis import lines, plot
 from analysis.budget import paper_budget, sentences, short_steps
 from analysis.figures import FigureData
+from analysis.learner_style import STYLES, Style, lighter, words
 from analysis.plot import INK, MUTED
 from analysis.published import Curve, Numbers
 from analysis.published.names import frames_per_step, paper_name
@@ -32,8 +34,10 @@ WIDEST_LINE = 2
 REFERENCE_ROOM = 3.0
 # So for a published value of a later step.
 LATER_ROOM = 1.5
-DASHES = (0, (3.2, 1.6))
+# Of what is published: no learner of ours is drawn so.
+DOTS = (0, (1.0, 1.1))
 LONG_DASHES = (0, (7, 2.5))
+LITERATURE = STYLES["DQN"].colour
 PUBLISHED, REFERENCE = "published curve", "reference"
 # One value at a step that our curves do not reach, within the panel or far off.
 LATER, FAR = "published later", "published later, far off"
@@ -42,45 +46,49 @@ LATER, FAR = "published later", "published later, far off"
 def curves(
     axes: Axes,
     row: Row,
+    tidy: pd.DataFrame,
     means: pd.DataFrame,
     runs: pd.DataFrame,
-    colours: Mapping[str, str],
+    styles: Mapping[str, Style],
     numbers: Numbers,
     reference: bool = False,
 ) -> pd.DataFrame:
-    """Draw the learning curves of one panel and return the numbers drawn, with steps in agent steps.
+    """Draw the learning curves of one panel and return the numbers drawn, with steps in agent steps at the ends of bins.
 
     Args:
         axes: an empty panel.
         row: the environment, its arms and budget.
-        means: curves averaged over runs (`analysis.statistics.mean_curves`), those of this panel or of all.
+        tidy: curves of every run (`analysis.curves`), those of this panel or of all.
+        means: the same averaged over runs (`analysis.statistics.mean_curves`).
         runs: the runs with their status, those of this panel or of all.
-        colours: by label of an arm.
+        styles: by label of an arm.
         numbers: what is published.
         reference: draw the paper's line of the literature too.
     """
     last = row.steps // row.bin_width * row.bin_width
     unit = frames_per_step(row.env_id)
-    means, runs = means[means["panel"] == row.panel_name], runs[runs["panel"] == row.panel_name]
+    tidy, means, runs = (table[table["panel"] == row.panel_name] for table in (tidy, means, runs))
     place = numbers.place(row.panel_name, row.env_id)
-    tables = []
+    tables, extremes = [], []
     for arm in sorted(row.arms, key=lambda arm: arm.emphasised):
-        strong, colour = arm.emphasised, colours[arm.label]
-        own = means[means["algorithm"] == arm.label]
+        position = (row.arms.index(arm), len(row.arms))
+        own, mean = tidy[tidy["algorithm"] == arm.label], means[means["algorithm"] == arm.label]
         diverged = runs.loc[(runs["algorithm"] == arm.label) & (runs["status"] == "diverged"), "diverged_at"]
         if len(own):
-            at = None if diverged.empty else int(diverged.min())
-            x, mean, half = (own[name].to_numpy(float) for name in ("step", "mean", "ci90"))
-            curve(axes, x * unit, mean, half, None if at is None else at * unit, colour, strong)
-            tables.append(own.assign(part="curve", value=own["mean"], diverged=len(diverged)))
+            at = None if diverged.empty else int(diverged.min()) * unit
+            points = own.assign(x=(own["step"] - row.bin_width / 2) * unit)
+            lines.line(axes, points, "mean_return", styles[arm.label], arm.emphasised, position, at)
+            tables.append(mean.assign(part="curve", value=mean["mean"], diverged=len(diverged)))
+            extremes.append(_reach(own, mean))
         theirs = numbers.curve(place, arm.label, row.bin_width)
         if theirs is not None:
-            tables.append(_published(axes, row, arm.label, theirs, last, colour, 4.5 if strong else 3.5))
+            order = 4.5 if arm.emphasised else 3.5
+            tables.append(_published(axes, row, arm.label, theirs, last, styles[arm.label], order, position))
     table = _joined(tables)
-    low, high = _limits(table)
+    low, high = _limits(table, extremes)
     later = _later(row, numbers, place, last, low - (high - low), low + LATER_ROOM * (high - low))
     if len(later):
-        high = _draw_later(axes, later, colours, low, high)
+        high = _draw_later(axes, later, styles, low, high)
         table = _joined([table, later])
     line = numbers.reference(place) if reference else None
     if line is not None:
@@ -97,36 +105,33 @@ def curves(
     return table
 
 
-def curve(
-    axes: Axes, x: np.ndarray, mean: np.ndarray, half: np.ndarray, diverged_at: float | None, colour: str, strong: bool
-) -> None:
-    """Draw a mean curve over its band; from the step on at which the first run diverged, dotted after a cross."""
-    whole = np.ones(len(x), bool) if diverged_at is None else x < diverged_at
-    plot.band(axes, x[whole], mean[whole], half[whole], colour, strong)
-    if diverged_at is None:
-        return
-    # From here on the mean is over the runs that are left, a selection: dotted, after a cross.
-    until = max(int(whole.sum()) - 1, 0)
-    axes.plot(x[until:], mean[until:], color=colour, linewidth=0.9, linestyle=":", zorder=3)
-    before = np.flatnonzero(np.isfinite(mean[: until + 1]))
-    if len(before):
-        at = before[-1]
-        axes.plot(x[at], mean[at], color=colour, marker="x", markersize=4.5, markeredgewidth=1.3, zorder=6, clip_on=False)
+def _reach(own: pd.DataFrame, mean: pd.DataFrame) -> tuple[float, float]:
+    """Return the lowest and highest value that is drawn of an arm's runs."""
+    if own["seed"].nunique() <= lines.FEW:
+        return float(own["mean_return"].min()), float(own["mean_return"].max())
+    spread = mean["ci90"].fillna(0)
+    return float((mean["mean"] - spread).min()), float((mean["mean"] + spread).max())
 
 
-def _published(axes: Axes, row: Row, label: str, theirs: Curve, last: int, colour: str, order: float) -> pd.DataFrame:
+def _published(
+    axes: Axes, row: Row, label: str, theirs: Curve, last: int, look: Style, order: float, position: tuple[int, int]
+) -> pd.DataFrame:
     points = [(x, y) for x, y in zip(theirs.steps, theirs.values, strict=True) if x <= last]
     wide = theirs.bin_width > WIDEST_LINE * row.bin_width
     if len(points) + wide < 2:
         return pd.DataFrame(columns=NUMBERS)
     x, y = np.array(points, float).reshape(-1, 2).T
-    style: dict[str, Any] = {"color": plot.lighter(colour, 0.45), "linewidth": 1.0, "linestyle": DASHES, "zorder": order}
     unit = frames_per_step(row.env_id)
+    style: dict[str, Any] = {"color": lighter(look.colour, 0.25), "linewidth": 1.1, "linestyle": DOTS, "zorder": order}
+    centres = (x - theirs.bin_width / 2) * unit
     if wide:
         ends, levels = np.concatenate([[x[0] - theirs.bin_width], x]), np.concatenate([y[:1], y])
         axes.plot(ends * unit, levels, drawstyle="steps-pre", **style)
+        axes.plot(centres, y, linestyle="none", **lines.hollow(look), zorder=order)
     else:
-        axes.plot(x * unit, y, **style)
+        every = max(round(len(x) / lines.MARKERS), 1)
+        first = round((position[0] / position[1] + 0.5) * every) % every
+        axes.plot(centres, y, **{**lines.hollow(look), **style}, markevery=(first, every))
     frame = pd.DataFrame({"algorithm": label, "step": x.astype(int), "value": y, "mean": y})
     return frame.assign(part=PUBLISHED, panel=row.panel_name, env_id=row.env_id)
 
@@ -135,10 +140,10 @@ def _reference(axes: Axes, line: tuple[str, float], low: float, high: float) -> 
     """Draw a reference line, or name it where it is far above the curves; return the upper limit of the panel."""
     name, value = line
     if value <= low + REFERENCE_ROOM * (high - low):
-        axes.axhline(value, color=plot.COLOURS["DQN"], linewidth=0.9, linestyle=LONG_DASHES, zorder=2.5)
+        axes.axhline(value, color=LITERATURE, linewidth=0.9, linestyle=LONG_DASHES, zorder=2.5)
         return max(high, value + 0.06 * (max(high, value) - low))
-    text = f"{name}: {plot.short_number(value)} \N{UPWARDS ARROW}"
-    axes.text(0.97, 0.98, text, transform=axes.transAxes, ha="right", va="top", fontsize=6.5, color=plot.COLOURS["DQN"])
+    text = f"{cited(name)}: {plot.short_number(value)} \N{UPWARDS ARROW}"
+    axes.text(0.97, 0.98, text, transform=axes.transAxes, ha="right", va="top", fontsize=6.5, color=LITERATURE)
     return high + 0.16 * (high - low)
 
 
@@ -158,20 +163,25 @@ def _later(row: Row, numbers: Numbers, place: str, last: int, lowest: float, hig
     return table.assign(part=np.where(table["value"].between(lowest, highest), LATER, FAR))
 
 
-def _draw_later(axes: Axes, later: pd.DataFrame, colours: Mapping[str, str], low: float, high: float) -> float:
+def cited(name: str) -> str:
+    """Return what a line of the literature is called: `DQN after 200M frames` for DQN@200M."""
+    method, _, frames = name.partition("@")
+    return f"{method} after {frames} frames" if frames else method
+
+
+def _draw_later(axes: Axes, later: pd.DataFrame, styles: Mapping[str, Style], low: float, high: float) -> float:
     """Draw values of later steps as marks at the right edge, or name them where they are far off; return the upper limit."""
     near = later["part"] == LATER
     edge = axes.get_yaxis_transform()
     for one in later[near].itertuples():
-        colour = plot.lighter(colours[one.algorithm], 0.2)
-        axes.plot(1.0, one.value, marker="<", markersize=5, color=colour, transform=edge, clip_on=False, zorder=6)
+        axes.plot(1.0, one.value, **lines.hollow(styles[one.algorithm]), transform=edge, clip_on=False, zorder=6)
     tops = later.loc[near, "value"]
     top = max([high, *(value + 0.06 * (max(high, value) - low) for value in tops)])
     far = later[~near]
     for line, one in enumerate(far.itertuples()):
         arrow = "\N{UPWARDS ARROW}" if one.value > high else "\N{DOWNWARDS ARROW}"
-        text = f"{one.algorithm}, published at {short_steps(one.step)}: {plot.short_number(one.value)} {arrow}"
-        style: dict[str, Any] = {"ha": "left", "va": "top", "fontsize": 6.5, "color": colours[one.algorithm]}
+        text = f"{words(one.algorithm)}, published at {short_steps(one.step)}: {plot.short_number(one.value)} {arrow}"
+        style: dict[str, Any] = {"ha": "left", "va": "top", "fontsize": 6.5, "color": styles[one.algorithm].colour}
         axes.text(0.03, 0.98 - 0.09 * line, text, transform=axes.transAxes, **style)
     return top + 0.12 * len(far) * (top - low)
 
@@ -181,56 +191,86 @@ def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=NUMBERS)
 
 
-def _limits(table: pd.DataFrame) -> tuple[float, float]:
+def _limits(table: pd.DataFrame, extremes: Sequence[tuple[float, float]]) -> tuple[float, float]:
     values = table["value"].to_numpy(float)
-    spread = np.nan_to_num(table["ci90"].to_numpy(float))
-    there = np.isfinite(values)
-    if not there.any():
+    values = values[np.isfinite(values)]
+    if not len(values):
         return 0.0, 1.0
-    values, spread = values[there], spread[there]
     low, high = min(values.min(), 0.0), values.max()
     size = (high - low) or 1.0
-    top = min((values + spread).max(), high + (SPREAD_ROOM - 1) * size)
-    bottom = max((values - spread).min(), low - (0.12 if low == 0 else SPREAD_ROOM - 1) * size)
+    top = min(max([high, *(most for _, most in extremes if np.isfinite(most))]), high + (SPREAD_ROOM - 1) * size)
+    least = min([low, *(least for least, _ in extremes if np.isfinite(least))])
+    bottom = max(least, low - (0.12 if low == 0 else SPREAD_ROOM - 1) * size)
     return min(bottom, low) - 0.04 * size, top + 0.04 * size
 
 
 # Below the panels
 
 
-def arm_keys(rows: Sequence[Row], colours: Mapping[str, str]) -> list[Any]:
+def arm_keys(rows: Sequence[Row], styles: Mapping[str, Style]) -> list[Any]:
     """Return one legend handle per arm, in the order in which the rows name them."""
     arms = {arm.label: arm for row in rows for arm in row.arms}
-    return [
-        Line2D([], [], color=colours[label], linewidth=1.8 if arm.emphasised else 1.3, label=label)
-        for label, arm in arms.items()
-    ]
+    return [arm_key(label, styles[label], arm.emphasised) for label, arm in arms.items()]
 
 
-def line_keys(drawn: pd.DataFrame) -> list[Any]:
-    """Return legend handles of what the lines of the drawn numbers mean."""
+def arm_key(label: str, style: Style, strong: bool = False) -> Line2D:
+    """Return the legend handle of an arm."""
+    width = 1.9 if strong else 1.25
+    return Line2D(
+        [], [], color=style.colour, linewidth=width, linestyle=style.linestyle, **lines.marker(style), label=words(label)
+    )
+
+
+def spread_keys(tidy: pd.DataFrame) -> list[Any]:
+    """Return legend handles of bands and of single runs, those there are of them in these runs."""
+    counts = tidy.groupby(["panel", "algorithm"], observed=True)["seed"].nunique() if len(tidy) else pd.Series([0])
+    keys: list[Any] = []
+    if (counts > lines.FEW).any():
+        keys.append(Patch(facecolor=INK, alpha=0.16, linewidth=0, label="90 % t interval"))
+    if counts.between(2, lines.FEW).any():
+        keys.append(Line2D([], [], color=INK, linewidth=0.5, alpha=0.5, label="single runs"))
+    return keys
+
+
+def point_keys(tidy: pd.DataFrame) -> list[Any]:
+    """Return legend handles of the bars of intervals, and of the dots of single runs."""
+    counts = tidy.groupby(["panel", "algorithm"], observed=True)["seed"].nunique() if len(tidy) else pd.Series([0])
+    keys: list[Any] = []
+    if (counts > lines.FEW).any():
+        keys.append(Line2D([], [], color=INK, marker="|", linestyle="none", label="90 % t interval"))
+    if counts.between(2, lines.FEW).any():
+        keys.append(Line2D([], [], color=INK, marker="o", markersize=2.4, alpha=0.5, linestyle="none", label="single runs"))
+    return keys
+
+
+def line_keys(drawn: pd.DataFrame, tidy: pd.DataFrame) -> list[Any]:
+    """Return legend handles of what the lines of the drawn numbers mean; `tidy` has the runs that were drawn."""
     parts = set(drawn["part"])
-    keys: list[Any] = [
-        Line2D([], [], color=INK, linewidth=1.3, label="ours"),
-        Patch(facecolor=INK, alpha=0.18, linewidth=0, label="90 % t interval"),
-    ]
+    keys: list[Any] = [Line2D([], [], color=INK, linewidth=1.3, label="ours"), *spread_keys(tidy)]
+    ring: dict[str, Any] = {"marker": "o", "markersize": 3.6, "markerfacecolor": "white", "markeredgewidth": 0.8}
     if PUBLISHED in parts:
-        keys.append(Line2D([], [], color=MUTED, linewidth=1.0, linestyle=DASHES, label="published"))
+        keys.append(Line2D([], [], color=MUTED, linewidth=1.1, linestyle=DOTS, **ring, label="published"))
     if LATER in parts:
         at = " or ".join(short_steps(step) for step in sorted(drawn.loc[drawn["part"] == LATER, "step"].unique()))
-        keys.append(Line2D([], [], color=MUTED, linestyle="none", marker="<", markersize=5, label=f"published, at {at} steps"))
+        keys.append(Line2D([], [], color=MUTED, linestyle="none", **ring, label=f"at the edge: published, at {at} steps"))
     for name in drawn.loc[drawn["part"] == REFERENCE, "algorithm"].unique():
-        style: dict[str, Any] = {"color": plot.COLOURS["DQN"], "linewidth": 0.9, "linestyle": LONG_DASHES}
-        keys.append(Line2D([], [], **style, label=f"{name}, from the literature"))
+        style: dict[str, Any] = {"color": LITERATURE, "linewidth": 0.9, "linestyle": LONG_DASHES}
+        keys.append(Line2D([], [], **style, label=f"{cited(name)}, from the literature"))
     if drawn.loc[drawn["part"] == "curve", "diverged"].gt(0).any():
-        cross: dict[str, Any] = {"linewidth": 0.9, "linestyle": ":", "marker": "x", "markersize": 4}
-        keys.append(Line2D([], [], color=INK, **cross, label="a run diverged"))
+        keys.append(diverged_key())
     return keys
+
+
+def diverged_key() -> Line2D:
+    """Return the legend handle of a cross."""
+    cross: dict[str, Any] = {"linewidth": 0.7, "marker": "x", "markersize": 5, "markeredgewidth": 1.5}
+    return Line2D([], [], color=INK, **cross, label="a run diverged")
 
 
 def budget_lines(data: FigureData) -> list[str]:
     """Return sentences that state the budget of every panel, those of the same budget together."""
-    return sentences(data.summary, {row.panel_name: paper_budget(data.experiment, row) for row in data.preset.rows})
+    summary = data.summary.assign(algorithm=data.summary["algorithm"].map(words))
+    return sentences(summary, {row.panel_name: paper_budget(data.experiment, row) for row in data.preset.rows})
 
 
 def divergence_lines(summary: pd.DataFrame) -> list[str]:

@@ -1,4 +1,4 @@
-"""One look for all figures: sizes in print, colours that stay with their algorithm, bands, number formats, reproducible files.
+"""One look for all figures: sizes in print, bands, number formats, reproducible files. Learners: `analysis.learner_style`.
 
 Figures are made without pyplot, so that nothing depends on a display or on what was drawn before.
 """
@@ -6,7 +6,6 @@ Figures are made without pyplot, so that nothing depends on a display or on what
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -16,104 +15,23 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter
 
 from analysis.budget import short_steps
+from analysis.learner_style import Style
 
 INK = "#22262b"
 MUTED = "#6b7280"
 GRID = "#e5e7eb"
 MINUS = "\N{MINUS SIGN}"
 
-# After Okabe and Ito, muted. A method and its one-sample variant share a hue, the variant is lighter; streaming is the one
-# saturated blue. Luminances differ as well, so that the order survives a grey-scale print.
-COLOURS = {
-    "Stream AC": "#0b5cad",
-    "Stream Q": "#0b5cad",
-    "Stream SARSA": "#0b5cad",
-    "Stream TD": "#0b5cad",
-    "Classic AC": "#8d949e",
-    "Classic Q": "#8d949e",
-    "Classic SARSA": "#8d949e",
-    "Classic TD": "#8d949e",
-    "PPO": "#c8601a",
-    "PPO1": "#eeb384",
-    "SAC": "#1f7a63",
-    "SAC1": "#8fcbb8",
-    "TD3": "#6a4c93",
-    "TD3-1": "#b9a3d6",
-    "AVG": "#b0306a",
-    "AVG-": "#dba0bc",
-    "IAC": "#8d949e",
-    "IAC+": "#4d4d4d",
-    "SAC-1": "#8fcbb8",
-    "SAC-100": "#6fae3a",
-    "SAC-1+": "#1f7a63",
-    "TD3-1+": "#6a4c93",
-    "DQN": "#c8601a",
-    "DQN1": "#eeb384",
-    # Networks with a recurrent cell, and how their gradients are taken.
-    "RTU": "#0b5cad",
-    "RTU-RTRL": "#0b5cad",
-    "RTU-TBPTT": "#7fb0e0",
-    "GRU": "#c8601a",
-    "GRU-TBPTT": "#c8601a",
-    "LSTM": "#6a4c93",
-    "FFN": "#8d949e",
-    "Stream AC-RTU": "#0b5cad",
-    "QRC-RTU": "#1f7a63",
-    "PPO-RTU": "#c8601a",
-    "Stream AC-FFN": "#8d949e",
-    "QRC-FFN": "#c3c8cf",
-    # Components taken out of Stream AC.
-    "no ObGD": "#7a1f1f",
-    "no obs/reward norm": "#e0a030",
-    "no LayerNorm": "#7d55b5",
-    "no SparseInit": "#2f9e6e",
-    # Parts taken out of AVG, or others in their place.
-    "no obs norm": "#e0a030",
-    "no pnorm": "#7d55b5",
-    "no TD scaling": "#2f9e6e",
-    "LayerNorm": "#0b5cad",
-    "RMSNorm": "#e0a030",
-    "tau = 0.5": "#0b5cad",
-    "tau = 0.05": "#5aa9d6",
-    "tau = 0.005": "#e0a030",
-    "tau = 0": "#4d4d4d",
-    # Ways to turn a trace and an error into an update.
-    "ObGD": "#0b5cad",
-    "SGD": "#c8601a",
-    "Adam": "#2f9e6e",
-    # Learners of labelled streams: UPGD and its unprotecting form, what is without utilities, what resists forgetting.
-    "UPGD": "#0b5cad",
-    "UPGD-W": "#0b5cad",
-    "AdaUPGD": "#123a63",
-    "N-UPGD": "#5aa9d6",
-    "N-UPGD-W": "#5aa9d6",
-    "SGDW": "#c8601a",
-    "PGD": "#a4508b",
-    "S&P": "#e0a030",
-    "AdamW": "#2f9e6e",
-    "Adam with restarts": "#8fcbb8",
-    "S-EWC": "#6a4c93",
-    "S-MAS": "#b9a3d6",
-    "S-SI": "#b0306a",
-    "S-RWalk": "#7a1f1f",
-    "Continual backprop": "#4d4d4d",
-    "Generate and test": "#b59b1c",
-}
-# For arms that no paper knows, in the order in which a figure meets them.
-MORE_COLOURS = ("#a4508b", "#b59b1c", "#5b4fa2", "#5aa9d6", "#8c3b3b", "#4d4d4d")
 # Inches at the edges of a figure, and of a row of keys or a line of small print below its panels.
 MARGIN, KEY_HEIGHT, PRINT_HEIGHT = 0.07, 0.19, 0.15
 SMALL_PRINT = 6.5
 HINTING = 1.04
-# A second, third, ... arm of a method in one panel is mixed with so much white.
-SHADES = (0.0, 0.5, 0.72)
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -153,6 +71,7 @@ STYLE: dict[Any, Any] = {
     "savefig.dpi": 220,
     "svg.fonttype": "path",
     "svg.hashsalt": "streaming-rl",
+    "pdf.compression": 9,
 }
 
 
@@ -165,44 +84,10 @@ def style() -> Iterator[None]:
         yield
 
 
-def method(label: str) -> str:
-    """Return the method of an arm without its setting: `Stream AC` of `Stream AC(0.8)`, `Adam` of `Adam, 3e-4`."""
-    return re.split(r"\(|, ", label, maxsplit=1)[0].strip() or label
-
-
-def colours(panels: Sequence[Sequence[str]]) -> dict[str, str]:
-    """Return a colour for each arm: that of its method, the same in every figure for those of the papers.
-
-    Args:
-        panels: labels of the arms of each panel. Arms that would look alike in one panel get lighter from one to the next.
-    """
-    labels = list(dict.fromkeys(label for panel in panels for label in panel))
-    bases: dict[str, str] = {}
-    for label in labels:
-        new = MORE_COLOURS[sum(base in MORE_COLOURS for base in dict.fromkeys(bases.values())) % len(MORE_COLOURS)]
-        same = next((bases[other] for other in bases if method(other) == method(label)), new)
-        bases[label] = COLOURS.get(label, COLOURS.get(method(label), same))
-    shades: dict[str, int] = {}
-    for label in labels:
-        beside = {other for panel in panels if label in panel for other in panel} & set(shades)
-        taken = {shades[other] for other in beside if bases[other] == bases[label]}
-        shades[label] = min(set(range(len(taken) + 1)) - taken)
-    return {label: to_hex(lighter(bases[label], SHADES[min(shades[label], len(SHADES) - 1)])) for label in labels}
-
-
-def lighter(colour: str, share: float) -> tuple[float, float, float]:
-    """Return a colour mixed with white."""
-    r, g, b = (1 - (1 - share) * (1 - channel) for channel in to_rgb(colour))
-    return r, g, b
-
-
-def band(axes: Axes, x: np.ndarray, mean: np.ndarray, half: np.ndarray, colour: str, strong: bool = False) -> None:
-    """Draw a mean curve over its band; where the half-width is unknown there is only the curve."""
-    width, order = (1.8, 4.0) if strong else (1.1, 3.0)
-    axes.fill_between(x, mean - half, mean + half, color=colour, alpha=0.18, linewidth=0, zorder=order - 1)
-    axes.plot(x, mean, color=colour, linewidth=width, zorder=order)
-    if np.isfinite(mean).sum() == 1:
-        axes.plot(x, mean, color=colour, marker="o", markersize=2.5, zorder=order)
+def band(axes: Axes, x: np.ndarray, mean: np.ndarray, half: np.ndarray, look: Style) -> None:
+    """Draw a mean over its band, of too many points for markers; where the half-width is unknown there is only the mean."""
+    axes.fill_between(x, mean - half, mean + half, color=look.colour, alpha=0.16, linewidth=0, zorder=2)
+    axes.plot(x, mean, color=look.colour, linewidth=1.1, zorder=3)
 
 
 def short_number(value: float) -> str:
@@ -332,8 +217,14 @@ def _rows_of_keys(handles: Sequence[Any], width: float) -> list[list[Any]]:
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write a figure as STEM.png and STEM.svg; the same figure gives the same bytes. Call it within `style()`."""
-    png, svg = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
-    figure.savefig(png, metadata={"Software": None})
-    figure.savefig(svg, metadata={"Date": None, "Creator": None})
-    return [png, svg]
+    """Write a figure as STEM.png, STEM.svg and STEM.pdf; the same figure gives the same bytes. Call it within `style()`."""
+    # What a format would tell of when and by what it was written.
+    unsaid: dict[str, dict[str, Any]] = {
+        "png": {"Software": None},
+        "svg": {"Date": None, "Creator": None},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    }
+    files = [stem.with_name(f"{stem.name}.{format}") for format in unsaid]
+    for file, metadata in zip(files, unsaid.values(), strict=True):
+        figure.savefig(file, metadata=metadata)
+    return files

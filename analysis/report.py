@@ -7,7 +7,7 @@ Without NAME, write all that is in `results/` as a static site (`analysis.site`)
       summary.csv      per panel and algorithm: the last bin, intervals, seeds, diverged runs, budget
       compare.csv      the same beside the published numbers; none where nothing was published
       manifest.json    what was run, from which commits, where and when, and what is missing
-      figures/         NAME.png, NAME.svg and the plotted numbers as NAME.csv
+      figures/         NAME.png, NAME.svg, NAME.pdf and the plotted numbers as NAME.csv
 
 For experiments that are not compared by returns the curves hold (metric, value) instead, and the summary one row per metric.
 

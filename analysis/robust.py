@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 CUT = 0.25
-LEVEL = 0.95
+LEVEL = 0.90
 RESAMPLES = 2000
 
 
@@ -25,7 +25,7 @@ def interquartile_mean(values: np.ndarray) -> float:
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of the interquartile mean; NaN for fewer than two runs."""
+    """Return the 90 % bootstrap interval of the interquartile mean; NaN for fewer than two runs."""
     from scipy.stats import bootstrap, trim_mean
 
     values = _there(values)

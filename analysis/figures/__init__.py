@@ -18,6 +18,10 @@ define as well
     TABLE = "episodes"                                                  the bins are made of another table than `metrics`
     EVERY_STEP = True                                                   it reads the tables `metrics` themselves from the store
 
+A module whose figure needs more than the curves can offer to draw it again from the numbers that it returned
+
+    redraw(numbers: pandas.DataFrame, data: FigureData) -> Figure    `data` without a store
+
 Runs that an earlier report left (`analysis.kept`) have bins and a status, and are in no store.
 """
 
@@ -92,6 +96,12 @@ def tables_of(experiment: Experiment) -> Callable[[pd.DataFrame], list[tuple[str
 def table_for_bins(experiment: Experiment) -> str:
     """Return the table of a run that a figure of metrics makes its bins of."""
     return str(getattr(_module(experiment), "TABLE", "metrics"))
+
+
+def from_numbers(experiment: Experiment) -> Callable[[pd.DataFrame, FigureData], Figure] | None:
+    """Return the function that draws a figure again from its numbers, or None where it is drawn from curves."""
+    again: Callable[[pd.DataFrame, FigureData], Figure] | None = getattr(_module(experiment), "redraw", None)
+    return again
 
 
 def reads_every_step(experiment: Experiment) -> bool:

@@ -1,8 +1,8 @@
 """Learners of labelled streams whose tasks change. UPGD (arXiv:2404.00781), section 3.3 and Figs. 3 to 6, 10, 11, 13 to 16.
 
-A row of panels for each stream: what runs recorded, as means over bins and runs with 90 % t bands, online accuracy first (the
-squared error where there are no classes). Where plasticity was recorded, a last panel sets its mean over the run's second half
-against that of accuracy, one point for each learner (Fig. 4).
+A row of panels for each stream: what runs recorded, as means over bins and runs with 90 % t bands, or single runs where there
+are few, online accuracy first (the squared error where there are no classes). Where plasticity was recorded, a last panel sets
+its mean over the run's second half against that of accuracy, one point for each learner (Fig. 4).
 
 The numbers hold all curves, and of each run's ends: `forgetting`, the accuracy of the first bin minus that of the last, and
 `loss_of_plasticity`, the plasticity in the middle of the run minus that at its end (Fig. 7); negative is good. Bins of two
@@ -21,8 +21,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import panels, plot
+from analysis import lines, panels, plot
 from analysis.figures import FigureData
+from analysis.learner_style import Style, method, styles
 from analysis.metrics import MAXIMUM, mean_metrics, names
 from analysis.panels import arm_keys
 from analysis.plot import INK, MUTED
@@ -51,7 +52,7 @@ MOST_SETTINGS = 6
 
 def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     """Draw curves, or the dots of a search; return the numbers drawn."""
-    settings = Counter(plot.method(arm.label) for row in data.preset.rows for arm in row.arms)
+    settings = Counter(method(arm.label) for row in data.preset.rows for arm in row.arms)
     return _search(data) if max(settings.values()) > MOST_SETTINGS * len(data.preset.rows) else _curves(data)
 
 
@@ -65,19 +66,20 @@ def _curves(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     scatter = "plasticity" in recorded and "accuracy" in recorded
     wanted = max(len(shown) + scatter, 1)
     columns = min(wanted, MOST_COLUMNS) if len(rows) == 1 else wanted
-    lines = -(-wanted // columns) * len(rows)
+    blocks = -(-wanted // columns) * len(rows)
     width = PANEL_WIDTH if wanted > 1 else 4.4
-    figure, grid = plot.panel_grid(lines, columns, (width, PANEL_HEIGHT if wanted > 1 else 2.6), NARROWEST, 0)
-    colours = plot.colours([[arm.label for arm in row.arms] for row in rows])
+    figure, grid = plot.panel_grid(blocks, columns, (width, PANEL_HEIGHT if wanted > 1 else 2.6), NARROWEST, 0)
+    looks = styles([[arm.label for arm in row.arms] for row in rows])
     means = mean_metrics(data.curves)
     numbers = [pd.DataFrame(columns=NUMBERS)]
     for i, row in enumerate(rows):
         own = means[means["panel"] == row.panel_name]
         runs = data.runs[data.runs["panel"] == row.panel_name]
+        tidy = data.curves[data.curves["panel"] == row.panel_name]
         places = list(grid[i]) if len(rows) > 1 else list(grid.flat)
         for name, axes in zip(shown, places, strict=False):
             axes.set_axis_on()
-            numbers.append(_panel(axes, name, row, own[own["metric"] == name], runs, colours))
+            numbers.append(_panel(axes, name, row, tidy[tidy["metric"] == name], own[own["metric"] == name], runs, looks))
             if i == 0:
                 plot.set_title(axes, TITLES[name], width - 0.15)
             if i == len(rows) - 1:
@@ -87,7 +89,7 @@ def _curves(data: FigureData) -> tuple[Figure, pd.DataFrame]:
         if scatter:
             axes = places[len(shown)]
             axes.set_axis_on()
-            _scatter(axes, row, ends, colours)
+            _scatter(axes, row, ends, looks)
             if i == 0:
                 plot.set_title(axes, "second half of the run", width - 0.15)
         if len(rows) > 1:
@@ -95,13 +97,22 @@ def _curves(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     if len(rows) == 1:
         figure.suptitle(rows[0].panel_name.replace("_", " "), fontweight="bold", fontsize=9)
     drawn = pd.concat([table for table in numbers if len(table)] or numbers[:1], ignore_index=True)
-    lines_below = [*panels.budget_lines(data), *_tasks(data), *panels.divergence_lines(data.summary)]
-    plot.below(figure, [arm_keys(rows, colours)], [*lines_below, "Bands: 90 % t intervals over seeds."])
+    keys = panels.spread_keys(data.curves)
+    if drawn["diverged"].gt(0).any():
+        keys.append(panels.diverged_key())
+    said = [*panels.budget_lines(data), *_tasks(data), *panels.divergence_lines(data.summary)]
+    plot.below(figure, [arm_keys(rows, looks), keys], said)
     return figure, drawn
 
 
 def _panel(
-    axes: Axes, name: str, row: Row, means: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[str, str]
+    axes: Axes,
+    name: str,
+    row: Row,
+    tidy: pd.DataFrame,
+    means: pd.DataFrame,
+    runs: pd.DataFrame,
+    looks: Mapping[str, Style],
 ) -> pd.DataFrame:
     last = row.steps // row.bin_width * row.bin_width
     axes.set_xlim(0, last)
@@ -110,9 +121,12 @@ def _panel(
     for arm in sorted(row.arms, key=lambda arm: arm.emphasised):
         own = means[means["algorithm"] == arm.label].sort_values("step")
         diverged = runs.loc[(runs["algorithm"] == arm.label) & (runs["status"] == "diverged"), "diverged_at"]
-        x, mean, half = (own[column].to_numpy(float) for column in ("step", "mean", "ci90"))
         at = None if diverged.empty else int(diverged.min())
-        panels.curve(axes, x, np.where(np.isfinite(mean), mean, np.nan), half, at, colours[arm.label], arm.emphasised)
+        finite = own.loc[np.isfinite(own["mean"].to_numpy(float)), "step"]
+        points = tidy[(tidy["algorithm"] == arm.label) & tidy["step"].isin(finite)]
+        position = (row.arms.index(arm), len(row.arms))
+        points = points.assign(x=points["step"] - row.bin_width / 2)
+        lines.line(axes, points, "value", looks[arm.label], arm.emphasised, position, at)
         tables.append(own.assign(diverged=len(diverged)))
     _scale(axes, name, means["mean"].to_numpy(float))
     plot.step_axis(axes)
@@ -133,21 +147,22 @@ def _scale(axes: Axes, name: str, values: np.ndarray) -> None:
     axes.locator_params(axis="y", nbins=4)
 
 
-def _scatter(axes: Axes, row: Row, ends: pd.DataFrame, colours: Mapping[str, str]) -> None:
+def _scatter(axes: Axes, row: Row, ends: pd.DataFrame, looks: Mapping[str, Style]) -> None:
     for arm in row.arms:
         own = ends[ends["algorithm"] == arm.label].set_index("metric")
         if {"late_accuracy", "late_plasticity"} <= set(own.index):
             x, y = own.loc["late_accuracy"], own.loc["late_plasticity"]
-            size = 5.0 if arm.emphasised else 3.5
+            look = looks[arm.label]
+            few = x["n"] <= lines.FEW  # a mean of few runs has no interval here
             axes.errorbar(
                 [x["mean"]],
                 [y["mean"]],
-                xerr=[np.nan_to_num(x["ci90"])],
-                yerr=[np.nan_to_num(y["ci90"])],
-                fmt="o",
-                color=colours[arm.label],
-                markersize=size,
-                linewidth=0.8,
+                xerr=None if few else [x["ci90"]],
+                yerr=None if few else [y["ci90"]],
+                linestyle="none",
+                color=look.colour,
+                **lines.marker(look, arm.emphasised, 5.2),
+                elinewidth=0.8,
             )
     axes.set_xlabel("online accuracy", labelpad=2)
     axes.set_ylabel("plasticity", labelpad=2)
@@ -192,26 +207,27 @@ def _tasks(data: FigureData) -> list[str]:
 def _search(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     rows = data.preset.rows
     figure, grid = plot.panel_grid(1, len(rows), (6.4, 2.8), 6.4, len(rows))
-    numbers, lines = [], list(panels.budget_lines(data))
+    numbers, said = [], list(panels.budget_lines(data))
     for axes, row in zip(grid.flat, rows, strict=False):
         ends = _ends(data.curves[data.curves["panel"] == row.panel_name], row)
         numbers.append(ends)
         there = "mean_accuracy" if "mean_accuracy" in set(ends["metric"]) else "mean_loss"
         scores = ends[ends["metric"] == there]
-        methods = list(dict.fromkeys(plot.method(arm.label) for arm in row.arms))
-        colours = plot.colours([methods])
-        for place, method in enumerate(methods):
-            own = scores[[plot.method(str(label)) == method for label in scores["algorithm"]]]
+        methods = list(dict.fromkeys(method(arm.label) for arm in row.arms))
+        looks = styles([methods])
+        for place, name in enumerate(methods):
+            own = scores[[method(str(label)) == name for label in scores["algorithm"]]]
             if not len(own):
                 continue
             spread = place + np.linspace(-0.25, 0.25, len(own))
-            axes.plot(spread, own["mean"], "o", color=colours[method], markersize=2.2, alpha=0.5, markeredgewidth=0)
+            look = looks[name]
+            axes.plot(spread, own["mean"], look.marker, color=look.colour, markersize=2.6, alpha=0.5, markeredgewidth=0)
             chosen = own.loc[own["mean"].idxmax() if there == "mean_accuracy" else own["mean"].idxmin()]
             axes.plot([place - 0.35, place + 0.35], [chosen["mean"]] * 2, color=INK, linewidth=1.2)
-            lines.append(f"{chosen['algorithm']}: {chosen['mean']:.4f}.")
+            said.append(f"{chosen['algorithm']}: {chosen['mean']:.4f}.")
         axes.set_xticks(range(len(methods)), methods, fontsize=7)
         axes.set_ylabel("mean online accuracy" if there == "mean_accuracy" else "mean online loss")
         plot.set_title(axes, row.panel_name.replace("_", " "), 6.0)
         axes.tick_params(axis="x", color=MUTED)
-    plot.below(figure, [], [*lines, "A dot for each setting, a line at the best of each learner."])
+    plot.below(figure, [], [*said, "A dot for each setting, a line at the best of each learner."])
     return figure, pd.concat(numbers, ignore_index=True)

@@ -1,6 +1,6 @@
 """AVG Figure 12: configurations of a random search, ranked by the area under their learning curves.
 
-One panel per row: the area divided by the number of steps, which is the mean over the curve's bins, over runs with 95 % t
+One panel per row: the area divided by the number of steps, which is the mean over the curve's bins, over runs with 90 % t
 intervals; the best configurations from left to right, and every run as a dot. The emphasised configuration is the published
 one. It is drawn beside the best where it is not among them, and its rank is told. A configuration has no rank where one of its
 runs diverged, or where there is none.
@@ -17,8 +17,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis import panels, plot
+from analysis import lines, panels, plot
 from analysis.figures import FigureData
+from analysis.learner_style import STYLES
 from analysis.plot import INK, MUTED
 from analysis.published.names import paper_name
 from analysis.statistics import mean_over_runs
@@ -29,7 +30,7 @@ MOST_COLUMNS = 2
 SHOWN = 25
 # Beyond so many configurations every other name is left out.
 ROOM_FOR_NAMES = 13
-NUMBERS = ["panel", "env_id", "algorithm", "rank", "of", "area", "ci95", "n", "diverged", "published"]
+NUMBERS = ["panel", "env_id", "algorithm", "rank", "of", "area", "ci90", "n", "diverged", "published"]
 
 
 def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
@@ -71,7 +72,7 @@ def ranked(row: Row, curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         table.append(
             {
                 **{"panel": row.panel_name, "env_id": row.env_id, "algorithm": arm.label, "of": len(row.arms)},
-                **{"area": mean.mean if whole else math.nan, "ci95": mean.ci95, "n": mean.n, "diverged": diverged},
+                **{"area": mean.mean if whole else math.nan, "ci90": mean.ci90, "n": mean.n, "diverged": diverged},
                 "published": arm.label in published,
             }
         )
@@ -95,10 +96,10 @@ def _panel(axes: Axes, table: pd.DataFrame, runs: pd.DataFrame) -> None:
     ranks = table[table["rank"].notna()]
     shown = ranks[(ranks["rank"] <= SHOWN) | ranks["published"]]
     for x, arm in enumerate(shown.itertuples()):
-        colour = plot.COLOURS["AVG"] if arm.published else INK
+        colour = STYLES["AVG"].colour if arm.published else INK
         own = runs.loc[runs["algorithm"] == arm.algorithm, "area"].to_numpy(np.float64)
         axes.plot(np.full(len(own), x), own, "o", color=colour, alpha=0.3, markersize=2.5, markeredgewidth=0, zorder=2)
-        error = None if math.isnan(arm.ci95) else [arm.ci95]
+        error = None if math.isnan(arm.ci90) or arm.n <= lines.FEW else [arm.ci90]
         style: dict[str, Any] = {"color": colour, "elinewidth": 0.8, "zorder": 3 + arm.published}
         axes.errorbar([x], [arm.area], error, fmt="*" if arm.published else "o", markersize=7 if arm.published else 4, **style)
     labels = [
@@ -119,9 +120,11 @@ def _panel(axes: Axes, table: pd.DataFrame, runs: pd.DataFrame) -> None:
 
 def _keys(drawn: pd.DataFrame) -> list[Any]:
     keys = [
-        Line2D([], [], color=INK, marker="o", markersize=4, linewidth=0.8, label="configuration, 95 % t interval"),
+        Line2D([], [], color=INK, marker="o", markersize=4, linewidth=0.8, label="configuration, mean"),
         Line2D([], [], color=MUTED, marker="o", markersize=2.5, linestyle="none", label="its runs"),
     ]
+    if (drawn["n"] > lines.FEW).any():
+        keys.append(Line2D([], [], color=INK, marker="|", linestyle="none", label="90 % t interval"))
     if drawn["published"].any():
-        keys.insert(1, Line2D([], [], color=plot.COLOURS["AVG"], marker="*", markersize=7, linewidth=0.8, label="published"))
+        keys.insert(1, Line2D([], [], color=STYLES["AVG"].colour, marker="*", markersize=7, linewidth=0.8, label="published"))
     return keys

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from analysis import panels, plot
 from analysis.figures import FigureData
+from analysis.learner_style import styles
 from analysis.published import numbers_for
 from analysis.published.names import paper_name
 from analysis.statistics import mean_curves
@@ -30,23 +31,23 @@ def columns_for(panels_there: int) -> int:
 
 
 def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
-    """Draw mean returns with 90 % t bands and the published curves behind them; return the numbers drawn."""
+    """Draw mean returns with 90 % t bands, or single runs, and the published curves behind them; return the numbers drawn."""
     rows = data.preset.rows
     columns = columns_for(len(rows))
     lines = math.ceil(len(rows) / columns)
     figure, grid = plot.panel_grid(lines, columns, (PANEL_WIDTH, PANEL_HEIGHT), NARROWEST, len(rows))
 
-    colours = plot.colours([[arm.label for arm in row.arms] for row in rows])
+    looks = styles([[arm.label for arm in row.arms] for row in rows])
     means, theirs = mean_curves(data.curves), numbers_for(data.experiment.source)
     numbers = []
     for i, (axes, row) in enumerate(zip(grid.flat, rows, strict=False)):
-        numbers.append(panels.curves(axes, row, means, data.runs, colours, theirs, reference=True))
+        numbers.append(panels.curves(axes, row, data.curves, means, data.runs, looks, theirs, reference=True))
         plot.set_title(axes, paper_name(row.panel_name))
         if i + columns < len(rows):
             axes.set_xlabel("")  # said once, below the lowest panel of each column
         if i % columns == 0:
             axes.set_ylabel("return")
     drawn = pd.concat([table for table in numbers if len(table)] or numbers[:1], ignore_index=True)
-    keys = [panels.arm_keys(rows, colours), panels.line_keys(drawn)]
+    keys = [panels.arm_keys(rows, looks), panels.line_keys(drawn, data.curves)]
     plot.below(figure, keys, [*panels.budget_lines(data), *panels.divergence_lines(data.summary)])
     return figure, drawn

@@ -1,7 +1,8 @@
 """How far updates go: effective step size, overshooting, and what the bound holds back. Stream-X section 3.2, our figure.
 
 One panel per metric that runs recorded, rows of panels for environments: means over runs of the mean over a bin, with 90 % t
-bands. The axis is logarithmic where values span orders of magnitude. The paper publishes no such numbers.
+bands, or single runs where there are few. A metric that is one number everywhere is told in words. The axis is logarithmic
+where values span orders of magnitude. The paper publishes no such numbers.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from analysis import panels, plot
+from analysis import lines, panels, plot
 from analysis.budget import short_steps
 from analysis.figures import FigureData
+from analysis.learner_style import Style, styles
 from analysis.metrics import MAXIMUM, mean_metrics, names
-from analysis.plot import INK, MUTED
+from analysis.plot import MUTED
 from analysis.published.names import paper_name
 from experiments.spec import Row
 
@@ -38,7 +39,7 @@ TITLES = {
 SHARES = ("overshoot", "bound_active", "actor_bound_active")
 PANEL_WIDTH, NARROW_PANEL, PANEL_HEIGHT, NARROWEST = 2.25, 1.8, 1.75, 4.6
 # With one environment its metrics wrap; with several each environment is a row.
-MOST_COLUMNS = 3
+MOST_COLUMNS, WIDE_COLUMNS = 3, 4
 # From this ratio of largest to smallest on, an axis is logarithmic.
 ORDERS = 30.0
 SMALLEST = 1e-6
@@ -60,57 +61,89 @@ def draw_metrics(
     The metrics of one environment stand in at most so many columns; with several environments each is a row.
     """
     rows = data.preset.rows
+    constant = _constant(data.curves, shown)
+    shown = [name for name in shown if name not in constant]
     columns = max(len(shown), 1) if len(rows) > 1 else max(min(len(shown), most_columns), 1)
-    lines = len(rows) if len(rows) > 1 else max(math.ceil(len(shown) / columns), 1)
-    panel = PANEL_WIDTH if len(rows) == 1 else NARROW_PANEL
-    figure, grid = plot.panel_grid(lines, columns, (panel, PANEL_HEIGHT), NARROWEST, 0)  # those that are drawn are turned on
+    blocks = len(rows) if len(rows) > 1 else max(math.ceil(len(shown) / columns), 1)
+    panel = PANEL_WIDTH if len(rows) == 1 or columns <= WIDE_COLUMNS else NARROW_PANEL
+    figure, grid = plot.panel_grid(blocks, columns, (panel, PANEL_HEIGHT), NARROWEST, 0)  # those that are drawn are turned on
 
-    colours = plot.colours([[arm.label for arm in row.arms] for row in rows])
+    looks = styles([[arm.label for arm in row.arms] for row in rows])
     means = mean_metrics(data.curves)
     numbers = [pd.DataFrame(columns=NUMBERS)]
     for i, row in enumerate(rows):
         here = means[means["panel"] == row.panel_name]
+        tidy = data.curves[data.curves["panel"] == row.panel_name]
         runs = data.runs[data.runs["panel"] == row.panel_name]
         for j, name in enumerate(shown):
             axes = grid[i, j] if len(rows) > 1 else grid.flat[j]
             axes.set_axis_on()
-            numbers.append(_panel(axes, name, row, here[here["metric"] == name], runs, colours))
+            numbers.append(_panel(axes, name, row, tidy[tidy["metric"] == name], here[here["metric"] == name], runs, looks))
             if i == 0:
-                plot.set_title(axes, titles.get(name, name), panel - 0.15)
+                plot.set_title(axes, titles.get(name, name), panel - 0.5)
             below = len(shown) - columns <= j if len(rows) == 1 else i == len(rows) - 1
             axes.set_xlabel("environment steps" if below else "", labelpad=2)
             if len(rows) > 1 and j == 0:
                 axes.set_ylabel(paper_name(row.panel_name), fontweight="bold")
     if len(rows) == 1:
         figure.suptitle(paper_name(rows[0].panel_name), fontweight="bold", fontsize=9)
+    told = means[means["metric"].isin(list(constant))]
+    lost = data.runs[data.runs["status"] == "diverged"].groupby(["panel", "algorithm"]).size().to_dict()
+    numbers.append(told.assign(diverged=[lost.get(key, 0) for key in zip(told["panel"], told["algorithm"], strict=True)]))
     drawn = pd.concat([table for table in numbers if len(table)] or numbers[:1], ignore_index=True)
-    keys = [panels.arm_keys(rows, colours), _keys(drawn)]
+    keys = [panels.arm_keys(rows, looks), _keys(drawn, data.curves)]
     widths = " or ".join(short_steps(width) for width in sorted({row.bin_width for row in rows}))
-    said = f"Means over bins of {widths} steps and over runs."
-    plot.below(figure, keys, [*panels.budget_lines(data), said, *panels.divergence_lines(data.summary)])
+    said = [f"Means over bins of {widths} steps and over runs.", *_constant_lines(constant, data.curves, titles)]
+    plot.below(figure, keys, [*panels.budget_lines(data), *said, *panels.divergence_lines(data.summary)])
     return figure, drawn
 
 
+def _constant(curves: pd.DataFrame, shown: Sequence[str]) -> dict[str, float]:
+    """Return the metrics that are one number in all bins of all runs, where there are several bins, with that number."""
+    found = {}
+    for name in shown:
+        values = curves.loc[curves["metric"] == name, "value"].dropna()
+        if len(values) > 1 and values.nunique() == 1:
+            found[name] = float(values.iloc[0])
+    return found
+
+
+def _constant_lines(constant: Mapping[str, float], curves: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:
+    said = []
+    for name, value in constant.items():
+        arms = dict.fromkeys(curves.loc[curves["metric"] == name, "algorithm"])
+        said.append(f"{titles.get(name, name)}: {value:g} in every bin of every run ({', '.join(arms)}).")
+    return said
+
+
 def _panel(
-    axes: Axes, name: str, row: Row, means: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[str, str]
+    axes: Axes,
+    name: str,
+    row: Row,
+    tidy: pd.DataFrame,
+    means: pd.DataFrame,
+    runs: pd.DataFrame,
+    looks: Mapping[str, Style],
 ) -> pd.DataFrame:
     last = row.steps // row.bin_width * row.bin_width
     axes.set_xlim(0, last)
     axes.set_xticks([0, last / 2, last])
-    _scale(axes, name, means["mean"].to_numpy(float))
     tables = []
     for arm in sorted(row.arms, key=lambda arm: arm.emphasised):
         own = means[means["algorithm"] == arm.label].sort_values("step")
         diverged = runs.loc[(runs["algorithm"] == arm.label) & (runs["status"] == "diverged"), "diverged_at"]
-        x, mean, half = (own[column].to_numpy(float) for column in ("step", "mean", "ci90"))
-        finite = np.isfinite(mean)
         at = None if diverged.empty else int(diverged.min())
-        mean_line, band = np.where(finite, mean, np.nan), np.where(finite, half, np.nan)
-        panels.curve(axes, x, mean_line, band, at, colours[arm.label], arm.emphasised)
+        x, mean = own["step"].to_numpy(float) - row.bin_width / 2, own["mean"].to_numpy(float)
+        points = tidy[(tidy["algorithm"] == arm.label) & tidy["step"].isin(own["step"][np.isfinite(mean)])]
+        points = points.assign(x=points["step"] - row.bin_width / 2)
+        position = (row.arms.index(arm), len(row.arms))
+        lines.line(axes, points, "value", looks[arm.label], arm.emphasised, position, at)
         top = axes.get_xaxis_transform()
         beyond = x[np.isinf(mean)]
-        axes.plot(beyond, np.full(len(beyond), 0.97), "^", color=colours[arm.label], markersize=3.5, transform=top, zorder=6)
+        style: dict[str, Any] = {"color": looks[arm.label].colour, "markersize": 3.5, "transform": top}
+        axes.plot(beyond, np.full(len(beyond), 0.97), "^", **style, zorder=6)
         tables.append(own.assign(diverged=len(diverged)))
+    _scale(axes, name, means["mean"].to_numpy(float))
     plot.step_axis(axes)
     return pd.concat(tables, ignore_index=True).reindex(columns=NUMBERS)
 
@@ -153,11 +186,10 @@ def _scale(axes: Axes, name: str, values: np.ndarray) -> None:
     plot.return_axis(axes)
 
 
-def _keys(drawn: pd.DataFrame) -> list[Any]:
-    keys: list[Any] = [Patch(facecolor=INK, alpha=0.18, linewidth=0, label="90 % t interval")]
+def _keys(drawn: pd.DataFrame, tidy: pd.DataFrame) -> list[Any]:
+    keys: list[Any] = panels.spread_keys(tidy)
     if drawn["diverged"].gt(0).any():
-        cross: dict[str, Any] = {"linewidth": 0.9, "linestyle": ":", "marker": "x", "markersize": 4}
-        keys.append(Line2D([], [], color=INK, **cross, label="a run diverged"))
+        keys.append(panels.diverged_key())
     if np.isinf(drawn["mean"].to_numpy(float)).any():
         keys.append(Line2D([], [], color=MUTED, linestyle="none", marker="^", markersize=4, label="infinite"))
     return keys

@@ -17,12 +17,15 @@ from matplotlib.lines import Line2D
 from analysis import panels, plot
 from analysis.figures import FigureData
 from analysis.figures.learning_curves import NARROWEST, PANEL_HEIGHT, PANEL_WIDTH, columns_for
+from analysis.learner_style import STYLES, styles
 from analysis.plot import INK, MUTED
 from analysis.published import numbers_for, rtu
 from analysis.statistics import mean_curves
 
-LINES = {"oracle": (INK, (0, (1, 1.5))), "random": (MUTED, (0, (1, 1.5)))}
-FFN = "FFN, published"
+# Of what a task allows: what is drawn, and what it is called.
+LINES = {"oracle": (INK, (0, (6, 1.5, 1, 1.5))), "random": (MUTED, (0, (6, 1.5, 1, 1.5)))}
+WORDS = {"oracle": "perfect memory", "random": "random choice"}
+FFN = "without memory (FFN), published"
 
 
 def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
@@ -31,11 +34,11 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     columns = columns_for(len(rows))
     lines = -(-len(rows) // columns)
     figure, grid = plot.panel_grid(lines, columns, (PANEL_WIDTH, PANEL_HEIGHT), NARROWEST, len(rows))
-    colours = plot.colours([[arm.label for arm in row.arms] for row in rows])
+    looks = styles([[arm.label for arm in row.arms] for row in rows])
     means, theirs = mean_curves(data.curves), numbers_for(data.experiment.source)
     numbers = []
     for i, (axes, row) in enumerate(zip(grid.flat, rows, strict=False)):
-        numbers.append(panels.curves(axes, row, means, data.runs, colours, theirs))
+        numbers.append(panels.curves(axes, row, data.curves, means, data.runs, looks, theirs))
         numbers.append(_lines(axes, row.env_id, row.panel_name, theirs.reference(row.env_id)))
         plot.set_title(axes, row.env_id.removeprefix("popgym-").removesuffix("Easy-v0"))
         if i + columns < len(rows):
@@ -43,12 +46,14 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
         if i % columns == 0:
             axes.set_ylabel("return")
     drawn = pd.concat([table for table in numbers if len(table)], ignore_index=True)
-    keys: list[Any] = [Line2D([], [], color=colour, linestyle=dashes, label=name) for name, (colour, dashes) in LINES.items()]
+    keys: list[Any] = [
+        Line2D([], [], color=colour, linestyle=dashes, label=WORDS[name]) for name, (colour, dashes) in LINES.items()
+    ]
     if FFN in set(drawn["algorithm"]):
-        keys.append(Line2D([], [], color=plot.COLOURS["FFN"], linewidth=0.9, linestyle=panels.LONG_DASHES, label=FFN))
-    said = "Oracle and random choice are ours. Published (RTU, Fig. 2): interquartile means, partly of other environments."
+        keys.append(Line2D([], [], color=STYLES["FFN"].colour, linewidth=0.9, linestyle=panels.LONG_DASHES, label=FFN))
+    said = "Memory and chance: our numbers. Published (RTU, Fig. 2): interquartile means, partly of other environments."
     below = [*panels.budget_lines(data), said, *panels.divergence_lines(data.summary)]
-    plot.below(figure, [panels.arm_keys(rows, colours), [*panels.line_keys(drawn), *keys]], below)
+    plot.below(figure, [panels.arm_keys(rows, looks), [*panels.line_keys(drawn, data.curves), *keys]], below)
     return figure, drawn
 
 
@@ -60,7 +65,7 @@ def _lines(axes: Axes, env_id: str, panel: str, published: tuple[str, float] | N
         axes.axhline(value, color=colour, linestyle=dashes, linewidth=1.0, zorder=2.5)
     if published is not None:
         values[FFN] = published[1]
-        axes.axhline(published[1], color=plot.COLOURS["FFN"], linestyle=panels.LONG_DASHES, linewidth=0.9, zorder=2.5)
+        axes.axhline(published[1], color=STYLES["FFN"].colour, linestyle=panels.LONG_DASHES, linewidth=0.9, zorder=2.5)
     if values:
         low, high = axes.get_ylim()
         low, high = min(low, *values.values()), max(high, *values.values())

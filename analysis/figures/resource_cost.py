@@ -1,8 +1,8 @@
 """What learning costs: times of actions and updates against an action cycle, and memory against stored samples.
 
-Left of a table stand medians over repeats with their range. Times on a slower device are those of this machine times the
-`slowdown` of the arithmetic arm; nothing else is scaled. Bytes of learners that were not measured, and those of the buffer
-of images and proprioception, are computed from shapes, drawn dashed and named so.
+Medians over repeats are dots with their range, on logarithmic axes, which have no origin for bars. Times on a slower device are
+those of this machine times the `slowdown` of the arithmetic arm; nothing else is scaled. Bytes of learners that were not
+measured, and those of the buffer of images and proprioception, are computed from shapes, drawn dotted and named so.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from analysis import plot
+from analysis import lines, plot
 from analysis.figures import FigureData
+from analysis.learner_style import Style, method, styles
+from analysis.panels import DOTS, arm_key
 from analysis.plot import INK, MUTED
 from analysis.published import FOLDER
 from experiments.expand import labelled_runs
@@ -47,16 +48,22 @@ MEMORY_TITLE = "Memory in MB: peak, held and computed of the learner, peak of it
 # With less of the core than this, times are those of a busy machine.
 LEAST_SHARE = 0.9
 ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-VARIANTS = {"eager": ("D", "PyTorch operation by operation"), "lanes": ("o", "one-sample form in lanes")}
+VARIANTS = {"eager": ("x", "PyTorch operation by operation"), "lanes": ("+", "one-sample form in lanes")}
 
 
 def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     """Draw times by task and memory by task, and return all medians with their ranges."""
-    cycle, slowdown = _device(data)
     numbers = summarise(data)
+    return redraw(numbers, data), numbers
+
+
+def redraw(numbers: pd.DataFrame, data: FigureData) -> Figure:
+    """Draw the figure again from the numbers."""
+    cycle, slowdown = _device(data)
+    numbers = numbers.fillna({"note": ""})
     times, memory = numbers[numbers["unit"] == "ms"], numbers[numbers["unit"] == "bytes"]
     measured = numbers[numbers["learner"] != BUFFER]
-    colours = plot.colours([_learners(rows) for _, rows in measured.groupby("env_id", sort=False)])
+    looks = styles([_learners(rows) for _, rows in measured.groupby("env_id", sort=False)])
     groups = list(dict.fromkeys(times["env_id"]))
     published = _published("time") if groups else pd.DataFrame()
     heights = [ROW_INCHES * len(_learners(times[times["env_id"] == env_id])) + HEAD_INCHES for env_id in groups]
@@ -70,7 +77,7 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
         grid = parts[0].subplots(len(groups) + 1, len(scales), squeeze=False, sharex=True, height_ratios=heights)
         for column, scale in enumerate(scales):
             for axes, env_id in zip(grid[:, column], groups, strict=False):
-                _times(axes, times[times["env_id"] == env_id], scale, colours)
+                _times(axes, times[times["env_id"] == env_id], scale, looks)
                 axes.set_title(env_id, loc="left", pad=3)
             _published_times(grid[-1, column], published)
             for axes in grid[:, column]:
@@ -80,10 +87,10 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
             grid[-1, column].set_xlabel("ms, this machine" if column == 0 else f"ms, a device {slowdown:g} times slower")
     if panels:
         for axes, env_id in zip(parts[1].subplots(1, len(panels), squeeze=False, sharey=True)[0], panels, strict=True):
-            _memory(axes, memory[memory["env_id"] == env_id], colours, last=env_id == panels[-1])
+            _memory(axes, memory[memory["env_id"] == env_id], looks)
             plot.set_title(axes, env_id, WIDTH_INCHES / len(panels) - 0.3)
-    plot.below(figure, _keys(numbers, colours), _small_print(numbers, slowdown, bool(panels)))
-    return figure, numbers
+    plot.below(figure, _keys(numbers, looks), _small_print(numbers, slowdown, bool(panels)))
+    return figure
 
 
 def summarise(data: FigureData) -> pd.DataFrame:
@@ -159,7 +166,7 @@ def _device(data: FigureData) -> tuple[float, float]:
 def _learners(numbers: pd.DataFrame) -> list[str]:
     """List the learners of times and memory once each, variants such as `Stream AC, eager` left out."""
     kinds = numbers[numbers["unit"].isin(["ms", "bytes"])]["learner"]
-    return list(dict.fromkeys(plot.method(label) for label in kinds))
+    return list(dict.fromkeys(method(label) for label in kinds))
 
 
 def _published(kind: str) -> pd.DataFrame:
@@ -205,58 +212,46 @@ def _across(numbers: pd.DataFrame, values: str, *more: str) -> pd.DataFrame:
 # Times
 
 
-def _times(axes: Axes, times: pd.DataFrame, scale: float, colours: dict[str, str]) -> None:
+def _times(axes: Axes, times: pd.DataFrame, scale: float, looks: dict[str, Style]) -> None:
     labels = _learners(times)
     values = {(row.learner, row.quantity): row for row in times.itertuples()}
     for place, label in enumerate(labels):
-        for quantity, offset, colour in (
-            (UPDATE, -0.17, colours[label]),
-            (ACTION, 0.21, plot.lighter(colours[label], 0.55)),
-        ):
-            if (label, quantity) not in values:
+        look, update, action = looks[label], values.get((label, UPDATE)), values.get((label, ACTION))
+        known = [scale * row.value for row in (action, update) if row is not None]
+        axes.plot(known, [place] * len(known), color=look.colour, linewidth=0.9, alpha=0.5, zorder=2)
+        for row, drawn in ((update, lines.marker(look, size=5.4)), (action, lines.hollow(look, size=5.4))):
+            if row is None:
                 continue
-            row = values[label, quantity]
-            axes.barh(place + offset, scale * row.value, height=0.36, color=colour)
-            axes.plot([scale * row.lowest, scale * row.highest], [place + offset] * 2, color=INK, linewidth=0.8)
-        update, spread = values.get((label, UPDATE)), values.get((label, PER_STEP))
-        if update is not None and spread is not None:
-            axes.annotate(
-                _milliseconds(scale * update.value),
-                (scale * update.highest, place - 0.17),
-                (3, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=6,
-                bbox=ON_WHITE,
-                zorder=4,
-            )
-            if spread.value < 0.9 * update.value:
-                axes.plot(scale * spread.value, place - 0.17, marker="|", color="white", markersize=6, markeredgewidth=1.6)
-        for variant, (marker, _) in VARIANTS.items():
+            axes.plot([scale * row.lowest, scale * row.highest], [place] * 2, color=INK, linewidth=0.8, zorder=3)
+            axes.plot(scale * row.value, place, **{**drawn, "color": look.colour}, zorder=4)
+        spread = values.get((label, PER_STEP))
+        if update is not None:
+            above: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 6, "zorder": 4}
+            axes.annotate(_milliseconds(scale * update.value), (scale * update.value, place), (0, 2.5), **above)
+            if spread is not None and spread.value < 0.9 * update.value:
+                tick: dict[str, Any] = {"marker": "|", "markersize": 7, "markeredgewidth": 1.6}
+                axes.plot(scale * spread.value, place, color=look.colour, **tick, zorder=4)
+        for variant, (shape, _) in VARIANTS.items():
             if (other := values.get((f"{label}, {variant}", UPDATE))) is not None:
-                axes.plot(
-                    scale * other.value, place - 0.17, marker, color=INK, markersize=3.4, fillstyle="none", markeredgewidth=0.8
-                )
+                style: dict[str, Any] = {"color": INK, "markersize": 4.2, "markeredgewidth": 0.9}
+                axes.plot(scale * other.value, place, shape, **style, zorder=5)
     _time_axis(axes, labels)
+
+
+def _number(axes: Axes, text: str, x: float, place: float, color: str = INK) -> None:
+    """Write a number beside a mark in the middle of its row."""
+    common: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 6, "zorder": 4}
+    axes.annotate(text, (x, place), (5, 0), color=color, bbox=ON_WHITE, **common)
 
 
 def _published_times(axes: Axes, published: pd.DataFrame) -> None:
     for place, row in enumerate(published.itertuples()):
         open_end = pd.isna(row.high)
-        axes.barh(place, row.low if open_end else row.high, height=0.5, color=plot.GRID, edgecolor=MUTED, linewidth=0.5)
         text = f"over {row.low:g}" if open_end else f"{row.low:g}" + (f" to {row.high:g}" if row.high > row.low else "")
         end = row.low if open_end else row.high
-        axes.annotate(
-            text,
-            (end, place),
-            (3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=6,
-            color=MUTED,
-            bbox=ON_WHITE,
-            zorder=4,
-        )
+        axes.plot([row.low, end], [place] * 2, color=MUTED, linewidth=1.4)
+        axes.plot(row.low, place, marker=">" if open_end else "o", color=MUTED, markersize=4, markerfacecolor="white")
+        _number(axes, text, end, place, MUTED)
     _time_axis(axes, [f"{row.label}, {row.device}" for row in published.itertuples()])
     axes.tick_params(axis="y", labelcolor=MUTED, labelsize=6.5)
     axes.set_title("published for other tasks", loc="left", pad=3, color=MUTED)
@@ -296,23 +291,20 @@ def _milliseconds(value: float) -> str:
 # Memory
 
 
-def _memory(axes: Axes, memory: pd.DataFrame, colours: dict[str, str], last: bool) -> None:
-    sizes = memory.groupby("learner", sort=False)["samples"].nunique()
-    first = sizes.idxmax()
+def _memory(axes: Axes, memory: pd.DataFrame, looks: dict[str, Style]) -> None:
     for label, rows in memory.groupby("learner", sort=False):
         cells = rows.pivot(index="samples", columns="quantity", values="value").reindex(columns=[PEAK, COMPUTED])
         x = np.where(cells.index == 0, NOTHING_STORED, cells.index.to_numpy(float))
         peak, computed = cells[PEAK].to_numpy(float), cells[COMPUTED].to_numpy(float)
-        colour = colours.get(str(label), MUTED)
+        look = looks.get(str(label), Style(MUTED, "o"))
         measured = np.isfinite(peak)
-        # SAC and TD3 lie on each other: who comes later is drawn thinner.
-        width = 2.6 if label == first else 1.1
-        axes.plot(x[measured], peak[measured], color=colour, marker="o", markersize=2.2 + width / 2, linewidth=width)
+        style: dict[str, Any] = {"color": look.colour, "linestyle": look.linestyle, "linewidth": 1.1}
+        axes.plot(x[measured], peak[measured], **style, **lines.marker(look))
         if not measured.all():
             known = int(measured.sum())
             joined = np.where(measured, peak, computed)[max(known - 1, 0) :]
-            axes.plot(x[max(known - 1, 0) :], joined, color=colour, linestyle=(0, (3.2, 1.6)), linewidth=1.1)
-            axes.plot(x[~measured], computed[~measured], "o", color=colour, markersize=3.2, fillstyle="none")
+            axes.plot(x[max(known - 1, 0) :], joined, color=look.colour, linestyle=DOTS, linewidth=1.1)
+            axes.plot(x[~measured], computed[~measured], linestyle="none", **lines.hollow(look))
     marks = _published("memory").set_index("label")
     limit = marks.loc["memory of a Jetson Nano"]
     axes.axhline(limit["low"], color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)))
@@ -353,29 +345,27 @@ def _bytes(value: float) -> str:
 # Below the panels
 
 
-def _keys(numbers: pd.DataFrame, colours: dict[str, str]) -> list[list[Any]]:
+def _keys(numbers: pd.DataFrame, looks: dict[str, Style]) -> list[list[Any]]:
     times, memory = (numbers["unit"] == "ms").any(), (numbers["unit"] == "bytes").any()
     keys: list[Any] = []
     if times:
-        keys = [Patch(color=MUTED, label="update"), Patch(color=plot.lighter(MUTED, 0.55), label="action")]
-        keys.append(Line2D([], [], color=MUTED, marker="|", linestyle="", markersize=7, label="learning per step"))
+        common: dict[str, Any] = {"color": MUTED, "linestyle": "none"}
+        keys = [
+            Line2D([], [], **common, marker="o", markersize=4.6, label="update"),
+            Line2D([], [], **common, marker="o", markersize=4.0, markerfacecolor="white", label="action"),
+            Line2D([], [], **common, marker="|", markersize=7, markeredgewidth=1.6, label="learning, spread over all steps"),
+        ]
         variants = numbers["learner"].str.partition(", ")[2]
         keys += [
-            Line2D([], [], color=INK, marker=marker, linestyle="", markersize=3.4, fillstyle="none", label=f"update, {text}")
-            for variant, (marker, text) in VARIANTS.items()
+            Line2D([], [], color=INK, marker=shape, linestyle="", markersize=4.2, label=f"update, {text}")
+            for variant, (shape, text) in VARIANTS.items()
             if (variants == variant).any()
         ]
     rows = [keys] if keys else []
     if memory:
         stored = _learners(numbers[numbers["unit"] == "bytes"])
-        rows.append(
-            [
-                Line2D([], [], color=colours[label], marker="o", markersize=3.2, label=label)
-                for label in stored
-                if label != BUFFER
-            ]
-        )
-        rows[-1].append(Line2D([], [], color=MUTED, linestyle=(0, (3.2, 1.6)), label="computed from shapes"))
+        rows.append([arm_key(label, looks[label]) for label in stored if label != BUFFER])
+        rows[-1].append(Line2D([], [], color=MUTED, linestyle=DOTS, label="computed from shapes"))
     return rows
 
 
@@ -384,7 +374,7 @@ def _small_print(numbers: pd.DataFrame, slowdown: float, memory: bool) -> list[s
     if (numbers["unit"] == "ms").any():
         lines.append(
             "Times: one thread; medians, range over repeats as a thin line. An update is what holds up the loop: for PPO all "
-            "epochs over a rollout of 2048 steps. The tick is the same spread over all steps."
+            "epochs over a rollout of 2048 steps."
         )
         if (least := numbers["core_share"].min()) < LEAST_SHARE:
             lines.append(f"The machine was busy: a learner got as little as {least:.0%} of its core, and times are too long.")

@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.lines import Line2D
 
-from analysis import panels, plot
+from analysis import lines, panels, plot
 from analysis.curves import KEYS
 from analysis.figures import FigureData
+from analysis.learner_style import Style, styles
 from analysis.metrics import bin_values
 from analysis.plot import INK, MUTED
 from analysis.published.records import FOLDER
@@ -61,24 +62,24 @@ def metrics(table: Mapping[str, np.ndarray], row: Row, hyperparameters: Mapping[
 def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     """Draw returns against time for every robot, missed cycles and memory; return the numbers drawn."""
     rows = data.preset.rows
-    lines = math.ceil(len(rows) / 2) + 1
-    figure, grid = plot.panel_grid(lines, 2, (PANEL_WIDTH, PANEL_HEIGHT), NARROWEST, 2 * lines)
-    colours = plot.colours([[arm.label for arm in row.arms] for row in rows])
+    blocks = math.ceil(len(rows) / 2) + 1
+    figure, grid = plot.panel_grid(blocks, 2, (PANEL_WIDTH, PANEL_HEIGHT), NARROWEST, 2 * blocks)
+    looks = styles([[arm.label for arm in row.arms] for row in rows])
     wide = _by_bin(data.curves)
     if len(rows) % 2:
         grid.flat[len(rows)].set_axis_off()
     numbers = [
-        _returns(axes, row, wide[wide["panel"] == row.panel_name], colours) for axes, row in zip(grid.flat, rows, strict=False)
+        _returns(axes, row, wide[wide["panel"] == row.panel_name], looks) for axes, row in zip(grid.flat, rows, strict=False)
     ]
-    numbers += [_missed(grid[-1, 0], rows, wide, colours), _memory(grid[-1, 1], rows, colours)]
-    interval = Patch(facecolor=INK, alpha=0.18, linewidth=0, label="90 % t interval")
+    numbers += [_missed(grid[-1, 0], rows, wide, looks), _memory(grid[-1, 1], rows, looks)]
+    kinds = [*panels.spread_keys(data.curves), *_memory_keys()]
     said = (
         "Time is the robot's: its cycles, resets, and what it waits for between episodes. Robots are simulated; how long a"
         f" learner computes is {_sources(rows)}. Memory is that of stored samples alone, by arithmetic."
     )
     plot.below(
         figure,
-        [[*panels.arm_keys(rows, colours), interval]],
+        [panels.arm_keys(rows, looks), kinds],
         [*panels.budget_lines(data), said, *panels.divergence_lines(data.summary)],
     )
     return figure, pd.concat(numbers, ignore_index=True).reindex(columns=NUMBERS)
@@ -152,7 +153,7 @@ def _share(bins: pd.DataFrame) -> float:
     return float(bins[MISSED].sum() / bins[CYCLES].sum()) if bins[CYCLES].sum() else math.nan
 
 
-def _returns(axes: Axes, row: Row, wide: pd.DataFrame, colours: Mapping[str, str]) -> pd.DataFrame:
+def _returns(axes: Axes, row: Row, wide: pd.DataFrame, looks: Mapping[str, Style]) -> pd.DataFrame:
     named = [arm.label for arm in row.arms if arm.emphasised] or [arm.label for arm in row.arms]
     ends = wide[wide["algorithm"].isin(named)].groupby(["algorithm", "seed"], observed=True)[SECONDS].max()
     end = float(ends.mean()) if len(ends) else 1.0
@@ -168,8 +169,10 @@ def _returns(axes: Axes, row: Row, wide: pd.DataFrame, colours: Mapping[str, str
             [((number + 0.5) / STRETCHES * end, m.mean, m.ci90, m.n) for number, m in sorted(means.items())],
             columns=["seconds", "value", "ci90", "n"],
         )
-        hours, mean, half = (table[name].to_numpy(float) for name in ("seconds", "value", "ci90"))
-        plot.band(axes, hours / 3600, mean, half, colours[arm.label], arm.emphasised)
+        points = runs.rename("value").reset_index()
+        points["x"] = (points["stretch"] + 0.5) / STRETCHES * end / 3600
+        position = (row.arms.index(arm), len(row.arms))
+        lines.line(axes, points, "value", looks[arm.label], arm.emphasised, position)
         tables.append(table.assign(part="return", panel=row.panel_name, env_id=row.env_id, algorithm=arm.label))
     axes.set_xlim(0, end / 3600)
     axes.set_xlabel("hours of the robot's time", labelpad=2)
@@ -180,14 +183,14 @@ def _returns(axes: Axes, row: Row, wide: pd.DataFrame, colours: Mapping[str, str
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=NUMBERS)
 
 
-def _missed(axes: Axes, rows: tuple[Row, ...], wide: pd.DataFrame, colours: Mapping[str, str]) -> pd.DataFrame:
+def _missed(axes: Axes, rows: tuple[Row, ...], wide: pd.DataFrame, looks: Mapping[str, Style]) -> pd.DataFrame:
     numbers, place, ticks = [], 0.0, []
     for row in rows:
         begin = place
         for arm in row.arms:
             own = wide[(wide["panel"] == row.panel_name) & (wide["algorithm"] == arm.label)]
             share = _share(own[own["step"] > own["step"].max() / 2]) if len(own) else math.nan
-            axes.bar(place, share, 0.8, color=colours[arm.label])
+            axes.bar(place, share, 0.8, color=looks[arm.label].colour)
             if math.isfinite(share):
                 axes.text(place, share + 0.02, f"{100 * share:.0f}", ha="center", fontsize=6.5)
             numbers.append(("missed cycles", row.panel_name, row.env_id, arm.label, share))
@@ -202,29 +205,38 @@ def _missed(axes: Axes, rows: tuple[Row, ...], wide: pd.DataFrame, colours: Mapp
     return pd.DataFrame(numbers, columns=["part", "panel", "env_id", "algorithm", "value"])
 
 
-def _memory(axes: Axes, rows: tuple[Row, ...], colours: Mapping[str, str]) -> pd.DataFrame:
+def _memory(axes: Axes, rows: tuple[Row, ...], looks: Mapping[str, Style]) -> pd.DataFrame:
     stored = {arm.label: samples_of(row, arm) for row in rows for arm in row.arms}
     limit = _published(LIMIT)
     numbers = []
     for place, (label, samples) in enumerate(stored.items()):
-        for shift, size, kind in ((-0.2, STATE_BYTES, "states"), (0.2, IMAGE_BYTES, "images")):
-            shown = colours[label] if kind == "images" else plot.lighter(colours[label], 0.55)
-            axes.barh(place + shift, samples * size, 0.38, left=1, color=shown)
-            axes.text(
-                samples * size * 1.6, place + shift, f"{kind}, {_bytes(samples * size)}", va="center", fontsize=6, bbox=PAPER
-            )
+        look = looks[label]
+        axes.plot([samples * STATE_BYTES, samples * IMAGE_BYTES], [place, place], color=look.colour, linewidth=0.9)
+        for size, kind in ((STATE_BYTES, "states"), (IMAGE_BYTES, "images")):
+            drawn = lines.marker(look, size=6) if kind == "images" else lines.hollow(look, size=6)
+            axes.plot(samples * size, place, **{**drawn, "color": look.colour}, zorder=4)
+            text: dict[str, Any] = {"xytext": (0, 4.5), "textcoords": "offset points", "ha": "center", "va": "bottom"}
+            axes.annotate(_bytes(samples * size), (samples * size, place), **text, fontsize=6)
             numbers.append((f"bytes as {kind}", label, float(samples * size)))
     axes.axvline(limit, color=MUTED, linewidth=1.0, linestyle=panels.LONG_DASHES)
-    axes.text(limit, len(stored) - 0.25, f"Jetson Nano, {_bytes(limit)}", ha="center", fontsize=6, color=MUTED, bbox=PAPER)
+    axes.text(limit, len(stored) - 0.3, f"Jetson Nano, {_bytes(limit)}", ha="center", fontsize=6, color=MUTED, bbox=PAPER)
     axes.set_xscale("log")
-    axes.set_xlim(10, 1e15)
+    axes.set_xlim(10, 1e12)
     axes.set_xticks([1e3, 1e6, 1e9], ["1 kB", "1 MB", "1 GB"])
     axes.set_xticks([], minor=True)
-    axes.set_ylim(len(stored) - 0.1, -0.6)
+    axes.set_ylim(len(stored) - 0.1, -0.75)
     axes.set_yticks(range(len(stored)), list(stored))
     axes.grid(visible=False)
     plot.set_title(axes, "memory of stored samples", PANEL_WIDTH - 0.3)
     return pd.DataFrame(numbers, columns=["part", "algorithm", "value"])
+
+
+def _memory_keys() -> list[Any]:
+    common: dict[str, Any] = {"color": INK, "marker": "o", "markersize": 4.5, "linestyle": "none"}
+    return [
+        Line2D([], [], **common, markerfacecolor="white", label="samples of states"),
+        Line2D([], [], **common, label="samples of images"),
+    ]
 
 
 def _published(label: str) -> float:

@@ -1,6 +1,6 @@
 """RTU Figure 1a: time of a learning step by exact gradients against the number of units, on logarithmic axes.
 
-Medians over repeats with their range, the published times behind them, paler and dashed. The growth exponent from n to m units
+Medians over repeats with their range, the published times hollow and dotted. The growth exponent from n to m units
 is log(time of m / time of n) / log(m / n): 1 where time grows as the number of units does.
 """
 
@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis import plot
+from analysis import lines, plot
 from analysis.figures import FigureData
-from analysis.panels import DASHES
+from analysis.learner_style import lighter, method, styles
+from analysis.panels import DOTS, arm_key
 from analysis.plot import MUTED
 from analysis.published import rtu
 from experiments.expand import labelled_runs
@@ -24,7 +25,6 @@ from experiments.expand import labelled_runs
 OURS, PUBLISHED, GROWTH = "ours", "published", "growth exponent"
 COLUMNS = ["part", "cell", "units", "quantity", "value", "lowest", "highest", "updates", "core_share"]
 TIME = "milliseconds"
-MARKERS = {"FFN": "D", "GRU": "s", "LSTM": "^", "RTU": "o"}
 # The published growth is given between these sizes; where ours ends earlier, ours is taken between the two largest it has.
 SPAN = (128, 512)
 WIDTH_INCHES, HEIGHT_INCHES = 4.8, 2.9
@@ -33,19 +33,26 @@ WIDTH_INCHES, HEIGHT_INCHES = 4.8, 2.9
 def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     """Draw the times; return them and their growth exponents."""
     numbers = summarise(data)
+    return redraw(numbers, data), numbers
+
+
+def redraw(numbers: pd.DataFrame, data: FigureData) -> Figure:
+    """Draw the times again from the numbers."""
     figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), layout="constrained")
     axes = figure.subplots()
     times = numbers[numbers["quantity"] == TIME]
     cells = list(dict.fromkeys(times["cell"]))
-    colours = plot.colours([cells])
+    looks = styles([cells])
     for cell in cells:
         theirs = times[(times["cell"] == cell) & (times["part"] == PUBLISHED)]
-        style: dict[str, Any] = {"color": plot.lighter(colours[cell], 0.45), "linestyle": DASHES, "linewidth": 1.0}
-        axes.plot(theirs["units"], theirs["value"], zorder=2.5, **style)
+        look = looks[cell]
+        style: dict[str, Any] = {"color": lighter(look.colour, 0.25), "linestyle": DOTS, "linewidth": 1.1}
+        axes.plot(theirs["units"], theirs["value"], zorder=2.5, **{**lines.hollow(look), **style})
         ours = times[(times["cell"] == cell) & (times["part"] == OURS)]
         spread = [ours["value"] - ours["lowest"], ours["highest"] - ours["value"]]
-        axes.errorbar(ours["units"], ours["value"], yerr=spread, color=colours[cell], linestyle="none", elinewidth=0.9)
-        axes.plot(ours["units"], ours["value"], color=colours[cell], marker=MARKERS.get(cell, "o"), markersize=3.4, zorder=4)
+        axes.errorbar(ours["units"], ours["value"], yerr=spread, color=look.colour, linestyle="none", elinewidth=0.9)
+        line: dict[str, Any] = {"color": look.colour, "linestyle": look.linestyle, "linewidth": 1.3}
+        axes.plot(ours["units"], ours["value"], **line, **lines.marker(look), zorder=4)
     axes.set_xscale("log")
     axes.set_yscale("log")
     sizes = sorted(set(times["units"]))
@@ -55,12 +62,11 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("units")
     axes.set_ylabel("ms for a learning step")
-    keys: list[Any] = [
-        Line2D([], [], color=colours[cell], marker=MARKERS.get(cell, "o"), markersize=3.4, label=cell) for cell in cells
-    ]
-    keys.append(Line2D([], [], color=MUTED, linewidth=1.0, linestyle=DASHES, label="published"))
+    keys: list[Any] = [arm_key(cell, looks[cell]) for cell in cells]
+    ring: dict[str, Any] = {"marker": "o", "markersize": 3.6, "markerfacecolor": "white", "markeredgewidth": 0.8}
+    keys.append(Line2D([], [], color=MUTED, linewidth=1.1, linestyle=DOTS, **ring, label="published"))
     plot.below(figure, [keys], ["One stream on one core, float32; published: hardware not stated.", *_sentences(numbers)])
-    return figure, numbers
+    return figure
 
 
 def summarise(data: FigureData) -> pd.DataFrame:
@@ -73,7 +79,7 @@ def summarise(data: FigureData) -> pd.DataFrame:
         table = data.store.load(run.run_id)[2][run.algorithm].to_pandas()
         times = table["milliseconds"]
         given: dict[str, Any] = dict(run.hyperparameters)
-        known = {"cell": plot.method(arm.label), "units": given["units"]}
+        known = {"cell": method(arm.label), "units": given["units"]}
         spread = {"value": times.median(), "lowest": times.min(), "highest": times.max()}
         counts = {"updates": int(table["updates"].sum()), "core_share": table["core_share"].min()}
         found.append({"part": OURS, **known, "quantity": TIME, **spread, **counts})

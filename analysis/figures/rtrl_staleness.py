@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from analysis import panels, plot
+from analysis import lines, panels, plot
 from analysis.figures import FigureData
-from analysis.plot import INK
+from analysis.learner_style import styles
 from analysis.statistics import mean_over_runs
 from experiments.spec import Row
 
@@ -34,22 +32,22 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
         [number for network in PANELS for row in rows for number in _of_lag(network, row, data)], columns=NUMBERS
     )
     labels = list(dict.fromkeys(arm.label for row in rows for arm in row.arms))
-    colours = plot.colours([labels])
+    looks = styles([labels])
+    emphasised = {arm.label for row in rows for arm in row.arms if arm.emphasised}
     lags = sorted({_lag(row) for row in rows})
     for axes, network in zip(grid.flat, PANELS, strict=True):
         for place, label in enumerate(labels):
             own = numbers[(numbers["network"] == network) & (numbers["algorithm"] == label)].sort_values("lag")
-            x = np.array([lags.index(lag) for lag in own["lag"]]) + DODGE * (place - (len(labels) - 1) / 2)
-            spread = np.nan_to_num(own["ci90"].to_numpy(float))
-            style: dict[str, Any] = {"color": colours[label], "marker": "o", "markersize": 3.2, "capsize": 1.6}
-            axes.errorbar(x, own["mean"], yerr=spread, linewidth=1.2, elinewidth=0.9, **style)
+            x = {lag: lags.index(lag) + DODGE * (place - (len(labels) - 1) / 2) for lag in own["lag"]}
+            runs = [_late(network, row, data, label).assign(x=x.get(_lag(row))) for row in rows]
+            lines.line(axes, pd.concat(runs), "value", looks[label], label in emphasised, sizes=True)
         axes.set_xticks(range(len(lags)), [str(lag) for lag in lags])
         axes.set_xlim(-0.4, len(lags) - 0.6)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("lag K", labelpad=2)
         plot.set_title(axes, network, PANEL_WIDTH)
     grid[0, 0].set_ylabel("relative distance")
-    keys = [panels.arm_keys(rows, colours), [Line2D([], [], color=INK, marker="|", linestyle="none", label="90 % t interval")]]
+    keys = [panels.arm_keys(rows, looks), panels.point_keys(data.curves)]
     said = "Mean over the second half of a run. The paper publishes no numbers."
     plot.below(figure, keys, [*panels.budget_lines(data), said, *panels.divergence_lines(data.summary)])
     return figure, numbers
@@ -62,11 +60,16 @@ def _lag(row: Row) -> int:
 
 
 def _of_lag(network: str, row: Row, data: FigureData) -> list[dict[str, Any]]:
-    curves = data.curves[(data.curves["panel"] == row.panel_name) & data.curves["metric"].isin(PANELS[network])]
-    late = curves[curves["step"] > row.steps / 2]
     found = []
     for arm in row.arms:
-        mean = mean_over_runs(late[late["algorithm"] == arm.label].groupby("seed")["value"].mean().to_numpy())
+        mean = mean_over_runs(_late(network, row, data, arm.label)["value"].to_numpy())
         known = {"network": network, "panel": row.panel_name, "lag": _lag(row), "algorithm": arm.label}
         found.append({**known, "mean": mean.mean, "ci90": mean.ci90, "n": mean.n})
     return found
+
+
+def _late(network: str, row: Row, data: FigureData, label: str) -> pd.DataFrame:
+    """Return the mean over the second half of every run of an arm: seed, value."""
+    curves = data.curves[(data.curves["panel"] == row.panel_name) & data.curves["metric"].isin(PANELS[network])]
+    late = curves[(curves["step"] > row.steps / 2) & (curves["algorithm"] == label)]
+    return late.groupby("seed", as_index=False)["value"].mean()

@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter
 
 from analysis import plot
 from analysis.figures import FigureData
+from analysis.learner_style import STYLES, lighter
 from analysis.plot import INK, MUTED
 from experiments.expand import labelled_runs
 
@@ -25,18 +26,23 @@ NUMBERS = ["quantity", "deviation", "action", "normal", "squashed", "density"]
 UNIFORM = math.log(2)
 # Densities go to infinity at the bounds.
 TOP = 4.0
-SQUASHED = plot.COLOURS["AVG"]
+SQUASHED = STYLES["AVG"].colour
 
 
 def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     """Draw both panels; return the numbers drawn."""
     numbers = numbers_of(data)
+    return redraw(numbers, data), numbers
+
+
+def redraw(numbers: pd.DataFrame, data: FigureData) -> Figure:
+    """Draw both panels again from the numbers."""
     figure, grid = plot.panel_grid(1, 2, (PANEL_WIDTH, PANEL_HEIGHT), 2 * PANEL_WIDTH, 2)
     left, right = grid.flat
     _entropies(left, numbers[numbers["quantity"] == "entropy"])
     _densities(right, numbers[numbers["quantity"] == "density"])
     plot.below(figure, [], ["Computed, not trained. Mean 0 before squashing. The axis of densities is cut."])
-    return figure, numbers
+    return figure
 
 
 def tables(numbers: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -88,7 +94,7 @@ def _densities(axes: Axes, table: pd.DataFrame) -> None:
     shares = np.linspace(0.7, 0.0, max(len(deviations), 1))
     for deviation, share in zip(deviations, shares, strict=False):
         own = table[table["deviation"] == deviation]
-        axes.plot(own["action"], own["density"], color=plot.lighter(SQUASHED, float(share)), label=f"{deviation:g}")
+        axes.plot(own["action"], own["density"], color=lighter(SQUASHED, float(share)), label=f"{deviation:g}")
     axes.set_ylim(0, min(TOP, table["density"].max() * 1.05 if len(table) else 1.0))
     axes.set_xlim(-1, 1)
     axes.set_xticks((-1, 0, 1))

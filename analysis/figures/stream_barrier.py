@@ -1,23 +1,27 @@
 """Stream-X Figure 2, the stream barrier: final return of every algorithm as bars, and beneath them how it got there.
 
-On Atari the paper takes DQN from the literature instead of running it; so do we, as a hollow bar.
+Beside our bars stand hollow ones, the published value at the same step. Where the paper went on, its own bars, those of its
+whole budget, have a line of panels of their own. On Atari the paper takes DQN from the literature without running it; so do we.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from analysis import panels, plot
+from analysis import lines, panels, plot
 from analysis.budget import short_steps
 from analysis.figures import FigureData
-from analysis.panels import NUMBERS, REFERENCE_ROOM, SPREAD_ROOM
+from analysis.learner_style import STYLES, Style, styles
+from analysis.panels import NUMBERS, SPREAD_ROOM
 from analysis.plot import INK, MUTED
 from analysis.published import Numbers, numbers_for
 from analysis.published.names import paper_name
@@ -25,136 +29,249 @@ from analysis.statistics import mean_curves
 from experiments.spec import Row
 
 MOST_COLUMNS = 4
-PANEL_WIDTH, BAR_HEIGHT, CURVE_HEIGHT = 2.15, 1.75, 1.4
+PANEL_WIDTH, BAR_HEIGHT, PUBLISHED_HEIGHT, CURVE_HEIGHT, LABEL_HEIGHT = 2.15, 1.6, 0.95, 1.4, 0.75
 GAP = 0.08
 NARROWEST = 4.6
-# Share of a panel that a number above a bar takes.
+# Share of a panel that a number above a bar takes; panels of less height have more of it.
 NUMBER_ROOM = 0.13
 # Inches that the name of an arm takes beside its neighbours before it must slant.
 UPRIGHT_SLOT = 0.65
+# So many inches take the numbers of two bars beside each other.
+PAIR_SLOT = 0.72
 LITERATURE = "DQN"
+# Of a bar alone, and of two beside each other.
+WIDTH, PAIR, APART = 0.72, 0.4, 0.21
+OURS, MATCHED, WHOLE = "bar", "published bar", "published bar, whole budget"
+
+
+@dataclass(frozen=True)
+class Theirs:
+    """The published bars of a panel, by label: at the step at which ours end, and after the paper's whole budget."""
+
+    matched: Mapping[str, float]
+    whole: Mapping[str, float]
+    steps: int
 
 
 def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
-    """Draw one panel per environment: bars with 95 % t intervals above, learning curves with 90 % t bands below.
+    """Draw one panel per environment: bars with 90 % t intervals above, learning curves with 90 % t bands below.
 
-    In the numbers, `value` is what is drawn and `mean` what it would be if a diverged run did not make a bar 0.
+    In the numbers, `value` is what is drawn and `mean` what it would be if a diverged run did not make a bar 0. Environments
+    without any run are left out.
     """
-    rows = data.preset.rows
+    numbers = numbers_for(data.experiment.source)
+    there = set(data.summary.loc[data.summary["seeds"] > 0, "panel"])
+    rows = [row for row in data.preset.rows if row.panel_name in there]
+    theirs = [_theirs(row, numbers) for row in rows]
+    goes_on = any(one.whole for one in theirs)
     columns = len(rows) if len(rows) <= MOST_COLUMNS else 3
     blocks = math.ceil(len(rows) / columns)
-    size = (max(columns * PANEL_WIDTH + 0.2, NARROWEST), blocks * (BAR_HEIGHT + CURVE_HEIGHT + 0.75))
+    # Every block is bars, published bars if there are any, curves and a gap to the next.
+    parts = [BAR_HEIGHT, *([PUBLISHED_HEIGHT] if goes_on else []), CURVE_HEIGHT, GAP]
+    size = (max(columns * PANEL_WIDTH + 0.2, NARROWEST), blocks * (sum(parts) + LABEL_HEIGHT))
     figure = Figure(figsize=size, layout="constrained")
     engine: Any = figure.get_layout_engine()
     engine.set(w_pad=0.05, h_pad=0.04, wspace=0.03, hspace=0.02)
-    # Every block is bars, curves and a gap to the next.
-    heights = ([BAR_HEIGHT, CURVE_HEIGHT, GAP] * blocks)[:-1]
+    heights = (parts * blocks)[:-1]
     grid = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights)
-    for axes in grid[2::3].flat:
+    for axes in grid[len(parts) - 1 :: len(parts)].flat:
         axes.set_axis_off()
 
-    colours = plot.colours([[arm.label for arm in row.arms] for row in rows])
-    means, theirs = mean_curves(data.curves), numbers_for(data.experiment.source)
-    numbers = []
+    looks = styles([[arm.label for arm in row.arms] for row in rows])
+    looks |= {LITERATURE: STYLES[LITERATURE]}
+    means = mean_curves(data.curves)
+    tables = []
     for i in range(blocks * columns):
         block, column = divmod(i, columns)
-        bars, curves = grid[3 * block][column], grid[3 * block + 1][column]
+        cells = [grid[len(parts) * block + part][column] for part in range(len(parts) - 1)]
         if i >= len(rows):
-            bars.set_axis_off()
-            curves.set_axis_off()
+            for axes in cells:
+                axes.set_axis_off()
             continue
-        row = rows[i]
-        cited = _cited(row, theirs)
-        bars_there, across = len(row.arms) + (cited is not None), size[0] / columns - 0.5
-        widest = max(plot.text_inches(arm.label, plot.STYLE["xtick.labelsize"], "bold") for arm in row.arms)
-        # A panel has room for three bars at least, so that one bar is not as wide as the panel (`_bars`).
-        slanted = across / bars_there < UPRIGHT_SLOT or across / max(bars_there, 3) < widest
+        row, known = rows[i], theirs[i]
         here = data.summary[data.summary["panel"] == row.panel_name]
-        numbers.append(_bars(bars, row, here, cited, colours, slanted))
-        numbers.append(panels.curves(curves, row, means, data.runs, colours, theirs))
+        runs = data.curves[(data.curves["panel"] == row.panel_name) & data.curves["mean_return"].notna()]
+        labels = _labels(row, known)
+        across = size[0] / columns - 0.5
+        tables.append(_bars(cells[0], row, here, runs, known, looks, across))
+        plot.set_title(cells[0], paper_name(row.panel_name))
+        if known.whole:
+            tables.append(_whole(cells[1], row, known, looks))
+        elif goes_on:
+            cells[1].set_axis_off()
+        lowest = cells[1] if known.whole else cells[0]
+        for axes in cells[:-1] if known.whole else cells[:1]:
+            _bar_axis(axes, row, labels, across, named=axes is lowest)
+        if known.whole and not any(one.whole for one in theirs[i - column : i]):
+            cells[1].set_ylabel(f"published,\n{short_steps(known.steps)} steps")
+        tables.append(panels.curves(cells[-1], row, data.curves, means, data.runs, looks, numbers))
         if column == 0:
-            bars.set_ylabel("final return")
-            curves.set_ylabel("return")
-    drawn = pd.concat([table for table in numbers if len(table)], ignore_index=True)
-    plot.below(figure, [panels.line_keys(drawn)], [*panels.budget_lines(data), *_bar_lines(data)])
+            cells[0].set_ylabel("final return")
+            cells[-1].set_ylabel("return")
+    drawn = pd.concat([table for table in tables if len(table)], ignore_index=True)
+    keys = [panels.arm_keys(rows, looks), _keys(drawn, data.curves)]
+    plot.below(figure, keys, [*panels.budget_lines(data), *_lines(data, rows, theirs)])
     return figure, drawn
 
 
-def _cited(row: Row, theirs: Numbers) -> float | None:
-    """Return the bar of a result of the literature that the paper shows beside the arms it ran."""
-    if LITERATURE in [arm.label for arm in row.arms]:
-        return None
-    end = theirs.end(theirs.place(row.panel_name, row.env_id), LITERATURE)
-    return end.value if end else None
+def _theirs(row: Row, numbers: Numbers) -> Theirs:
+    """Return what the paper shows of a row's arms, and of a result of the literature that it shows beside them."""
+    place, last = numbers.place(row.panel_name, row.env_id), row.steps // row.bin_width * row.bin_width
+    matched, whole, steps = {}, {}, 0
+    for label in dict.fromkeys([*(arm.label for arm in row.arms), LITERATURE]):
+        end, same = numbers.end(place, label), numbers.lookup(place, label, last, row.bin_width)
+        if end is not None and end.steps <= last:
+            matched[label] = end.value
+        elif same is not None:
+            matched[label] = same.value
+        if end is not None and end.steps > last:
+            whole[label], steps = end.value, max(steps, end.steps)
+    return Theirs(matched, whole, steps)
 
 
-def _bar_lines(data: FigureData) -> list[str]:
-    theirs = numbers_for(data.experiment.source)
-    last = " or ".join(short_steps(width) for width in sorted({row.bin_width for row in data.preset.rows}))
-    lines = [
-        f"Bars: mean return over the last {last} steps, 95 % t interval (arrow: beyond the panel); 0 where a run diverged."
+def _labels(row: Row, known: Theirs) -> list[str]:
+    """Return what stands below the bars."""
+    return list(dict.fromkeys([*(arm.label for arm in row.arms), *known.matched, *known.whole]))
+
+
+def _slot(labels: list[str], across: float) -> float:
+    """Return the inches that an arm has."""
+    return across / (_slots(labels) + 0.2)
+
+
+def _slots(labels: list[str]) -> int:
+    """Return for how many arms a panel has room: for one more than one or two, so that a bar is not as wide as the panel."""
+    return max(len(labels), min(len(labels) + 1, 3))
+
+
+def _slant(labels: list[str], across: float) -> bool:
+    """Return whether names must slant."""
+    widest = max(plot.text_inches(label, plot.STYLE["xtick.labelsize"], "bold") for label in labels)
+    return _slot(labels, across) < max(UPRIGHT_SLOT, widest) and len(labels) > 1
+
+
+def _keys(drawn: pd.DataFrame, tidy: pd.DataFrame) -> list[Any]:
+    keys: list[Any] = panels.line_keys(drawn, tidy)
+    if drawn["part"].isin([MATCHED, WHOLE]).any():
+        keys.append(Patch(facecolor="none", edgecolor=MUTED, linewidth=0.9, label="published bar"))
+    return keys
+
+
+def _lines(data: FigureData, rows: list[Row], theirs: list[Theirs]) -> list[str]:
+    last = " or ".join(short_steps(width) for width in sorted({row.bin_width for row in rows}))
+    found = [
+        f"Bars: mean return over the last {last} steps, 90 % t interval (arrow: beyond the panel), or a dot for each of up to "
+        f"{lines.FEW} runs; 0 where a run diverged."
     ]
-    if any(_cited(row, theirs) is not None for row in data.preset.rows):
-        lines.append(f"Hollow bars: {LITERATURE} after 200M frames, taken from the literature by the paper and not run here.")
-    return lines
+    if any(one.matched for one in theirs):
+        found.append("Hollow bars beside ours: published, at the same step.")
+    steps = sorted({one.steps for one in theirs if one.whole})
+    if steps:
+        found.append(f"Hollow bars of their own: published, after {' or '.join(map(short_steps, steps))} steps.")
+    if any(
+        LITERATURE in {*one.matched, *one.whole} - {arm.label for arm in row.arms}
+        for row, one in zip(rows, theirs, strict=True)
+    ):
+        found.append(f"{LITERATURE}: after 200M frames, taken from the literature by the paper and not run here.")
+    left = [paper_name(row.panel_name) for row in data.preset.rows if row not in rows]
+    return [*found, f"Not run yet: {', '.join(left)}."] if left else found
 
 
 # Bars
 
 
 def _bars(
-    axes: Axes, row: Row, summary: pd.DataFrame, cited: float | None, colours: Mapping[str, str], slanted: bool
+    axes: Axes,
+    row: Row,
+    summary: pd.DataFrame,
+    runs: pd.DataFrame,
+    known: Theirs,
+    looks: Mapping[str, Style],
+    across: float,
 ) -> pd.DataFrame:
     by_label = {arm.algorithm: arm for arm in summary.itertuples()}
     arms: list[Any] = [by_label[arm.label] for arm in row.arms]
     emphasised = {arm.label for arm in row.arms if arm.emphasised}
-    low, high = _limits(arms, cited)
+    last = row.steps // row.bin_width * row.bin_width
+    runs = runs[runs["step"] == last]
+    single = {str(label): own["mean_return"].to_numpy(float) for label, own in runs.groupby("algorithm", observed=True)}
+    low, high = _limits(arms, single, list(known.matched.values()))
     axes.set_ylim(low, high)
+    paired = bool(known.matched)
     for x, arm in enumerate(arms):
         strong = arm.algorithm in emphasised
+        place, width = (x - APART, PAIR) if paired else (float(x), WIDTH)
         if arm.diverged or math.isnan(arm.bar):
             text = f"diverged {arm.diverged}/{arm.seeds}" if arm.diverged else "no episode" if arm.seeds else "no run yet"
             # Beneath the line where all bars hang down.
-            _above(axes, x, 0.0, text, strong=False, below=high < -low / 2, rotation=90, color=MUTED)
+            _above(axes, place, 0.0, text, strong=False, below=high < -low / 2, rotation=90, color=MUTED)
             continue
-        edge = INK if strong else "none"
-        axes.bar(x, arm.bar, width=0.72, color=colours[arm.algorithm], edgecolor=edge, linewidth=0.7, zorder=2)
-        spread = 0.0 if math.isnan(arm.ci95) else arm.ci95
-        tip = _whisker(axes, x, arm.bar, spread) if spread else arm.bar
-        _above(axes, x, tip, plot.short_number(arm.bar), strong, below=arm.bar < 0)
+        axes.bar(
+            place,
+            arm.bar,
+            width=width,
+            color=looks[arm.algorithm].colour,
+            edgecolor=INK if strong else "none",
+            linewidth=0.7,
+            zorder=2,
+        )
+        values = single.get(arm.algorithm, np.empty(0))
+        if 1 < len(values) <= lines.FEW:
+            dots: dict[str, Any] = {"color": "white", "markeredgecolor": INK, "markersize": 2.6, "markeredgewidth": 0.6}
+            axes.plot(np.full(len(values), place), values, "o", **dots, zorder=4)
+            tip = max(arm.bar, values.max()) if arm.bar >= 0 else min(arm.bar, values.min())
+            tip += 0.02 * (high - low) * (1 if arm.bar >= 0 else -1)
+        else:
+            tip = _whisker(axes, place, arm.bar, arm.ci90) if arm.ci90 > 0 else arm.bar
+        _above(axes, place, float(np.clip(tip, low, high)), plot.short_number(arm.bar), strong, below=arm.bar < 0)
+    for label, value in known.matched.items():
+        place, width = (_place(row, label, known) + APART, PAIR)
+        _hollow(axes, place, value, width, looks[label], named=_slot(_labels(row, known), across) >= PAIR_SLOT)
+    drawn = summary.rename(columns={"final_step": "step", "final_mean": "mean", "bar": "value"}).assign(part=OURS)[NUMBERS]
+    return pd.concat([table for table in (drawn, _table(row, MATCHED, known.matched, last)) if len(table)], ignore_index=True)
+
+
+def _whole(axes: Axes, row: Row, known: Theirs, looks: Mapping[str, Style]) -> pd.DataFrame:
+    """Draw what the paper shows after its whole budget."""
+    low, high = min([0.0, *known.whole.values()]), max([0.0, *known.whole.values()])
+    size = (high - low) or 1.0
+    axes.set_ylim(low - (0.3 * size if low < 0 else 0), high + 0.3 * size)
+    for label, value in known.whole.items():
+        _hollow(axes, _place(row, label, known), value, WIDTH, looks[label])
+    axes.locator_params(axis="y", nbins=3)
+    return _table(row, WHOLE, known.whole, known.steps)
+
+
+def _place(row: Row, label: str, known: Theirs) -> int:
+    return _labels(row, known).index(label)
+
+
+def _table(row: Row, part: str, values: Mapping[str, float], step: int) -> pd.DataFrame:
+    table = pd.DataFrame({"algorithm": list(values), "value": list(values.values())})
+    return table.assign(part=part, panel=row.panel_name, env_id=row.env_id, step=step).reindex(columns=NUMBERS)
+
+
+def _bar_axis(axes: Axes, row: Row, labels: list[str], across: float, named: bool) -> None:
     axes.axhline(0, color=MUTED, linewidth=0.7, zorder=2.5)
-    labels = [arm.algorithm for arm in arms]
-    if cited is not None:
-        _hollow(axes, len(labels), cited)
-        labels.append(LITERATURE)
-    middle, reach = (len(labels) - 1) / 2, max(len(labels), 3) / 2 + 0.1
+    middle, reach = (len(labels) - 1) / 2, _slots(labels) / 2 + 0.1
+    slanted = _slant(labels, across)
     axes.set_xlim(middle - reach, middle + reach)
-    axes.locator_params(axis="y", nbins=6)
-    axes.set_xticks(range(len(labels)), labels)
-    if slanted:
-        for tick in axes.get_xticklabels():
-            tick.set(rotation=38, ha="right", rotation_mode="anchor")
+    axes.set_xticks(range(len(labels)), labels if named else [""] * len(labels))
+    emphasised = {arm.label for arm in row.arms if arm.emphasised}
     for tick, label in zip(axes.get_xticklabels(), labels, strict=True):
         tick.set_fontweight("bold" if label in emphasised else "normal")
-    axes.tick_params(axis="x", length=0, pad=1.5 if slanted else 3)
+        if slanted:
+            tick.set(rotation=38, ha="right", rotation_mode="anchor")
+    axes.tick_params(axis="x", length=0, pad=5 if slanted else 3)
+    axes.locator_params(axis="y", nbins=5)
     plot.return_axis(axes)
-    plot.set_title(axes, paper_name(row.panel_name))
-    drawn = summary.rename(columns={"final_step": "step", "final_mean": "mean", "bar": "value"}).assign(part="bar")[NUMBERS]
-    if cited is None:
-        return drawn
-    ref = pd.DataFrame({"part": ["published bar"], "algorithm": LITERATURE, "value": cited})
-    ref = ref.assign(panel=row.panel_name, env_id=row.env_id)
-    return pd.concat([drawn, ref.reindex(columns=NUMBERS)], ignore_index=True)
 
 
-def _hollow(axes: Axes, x: float, height: float) -> None:
-    """Draw a bar that is not ours, cut off below the panel's edge where it is far above the others."""
-    low, high = axes.get_ylim()
-    edge = high - 0.99 * NUMBER_ROOM * (high - low)
-    text = plot.short_number(height) + (" \N{UPWARDS ARROW}" if height > edge else "")
-    style: dict[str, Any] = {"edgecolor": plot.COLOURS[LITERATURE], "linewidth": 0.9, "linestyle": (0, (3, 1.5))}
-    axes.bar(x, min(height, edge), width=0.72, facecolor="none", zorder=2, **style)
-    _above(axes, x, min(height, edge), text, strong=False, color=MUTED)
+def _hollow(axes: Axes, x: float, height: float, width: float, look: Style, named: bool = True) -> None:
+    """Draw a bar that is not ours, with its number where there is room."""
+    axes.bar(x, height, width=width, facecolor="none", edgecolor=look.colour, linewidth=0.9, zorder=2)
+    if named:
+        _above(axes, x, height, plot.short_number(height), strong=False, below=height < 0, color=MUTED)
 
 
 def _whisker(axes: Axes, x: float, height: float, spread: float) -> float:
@@ -188,20 +305,27 @@ def _above(
         fontweight="bold" if strong else "normal",
         zorder=5,
     )
-    note.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+    if rotation:
+        note.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
 
 
-def _limits(arms: list[Any], cited: float | None = None) -> tuple[float, float]:
-    """Return limits that hold all bars and their whiskers, unless one of those is out of all proportion."""
-    drawn = [(0.0, 0.0)]
-    highest = max((arm.bar for arm in arms if arm.bar > 0), default=None)
-    if cited is not None:
-        drawn.append((cited if highest is None else min(cited, REFERENCE_ROOM * highest), 0.0))
-    drawn += [(arm.bar, 0.0 if arm.diverged else np.nan_to_num(arm.ci95)) for arm in arms if not math.isnan(arm.bar)]
-    top, bottom = max(height for height, _ in drawn), min(height for height, _ in drawn)
+def _limits(arms: list[Any], single: Mapping[str, np.ndarray], matched: list[float]) -> tuple[float, float]:
+    """Return limits that hold all bars and their whiskers or dots, unless one of those is out of all proportion."""
+    heights = [0.0, *matched, *(arm.bar for arm in arms if not math.isnan(arm.bar))]
+    top, bottom = max(heights), min(heights)
     reach = (SPREAD_ROOM - 1) * ((top - bottom) or 1.0)
-    high = min(max(height + spread for height, spread in drawn), top + reach) or (0.0 if bottom else 1.0)
-    low = max(min(height - spread if height < 0 else 0.0 for height, spread in drawn), bottom - reach)
+    ends = [(0.0, 0.0)]
+    for arm in arms:
+        values = single.get(arm.algorithm, np.empty(0))
+        if arm.diverged or math.isnan(arm.bar):
+            continue
+        if 1 < len(values) <= lines.FEW:
+            ends.append((float(values.min()), float(values.max())))
+        elif arm.ci90 > 0:
+            ends.append((arm.bar - arm.ci90, arm.bar + arm.ci90))
+    high = min(max(top, *(most for _, most in ends)), top + reach) or (0.0 if bottom else 1.0)
+    # A whisker of a bar that stands may reach below zero; it is cut there.
+    low = max(min(bottom, *(least for least, _ in ends)), bottom - reach) if bottom < 0 else bottom
     # Room for the numbers, above and, where bars hang down, below.
     room = (high - low) * NUMBER_ROOM / (1 - NUMBER_ROOM * (2 if low < 0 else 1))
     return low - (room if low < 0 else 0.0), high + room

@@ -6,51 +6,75 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 
 from analysis import plot
 from analysis.figures import FigureData
+from analysis.learner_style import STYLES
+from analysis.plot import MUTED
 from experiments.expand import labelled_runs
 
-QUANTITIES = {
-    "environment alone": ("environment", "#d5d9df"),
-    "update alone": ("update", "#9db7d3"),
-    "learner and environment": ("together", plot.COLOURS["Stream AC"]),
+# What stands in a row, in columns of the numbers: markers differ, so that grey is enough.
+QUANTITIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "environment alone": ("environment", {"marker": "|", "color": MUTED, "markersize": 7, "markeredgewidth": 1.6}),
+    "update alone": (
+        "update",
+        {"marker": "D", "color": STYLES["PPO"].colour, "markerfacecolor": "white", "markersize": 3.6, "markeredgewidth": 1.0},
+    ),
+    "learner and environment": ("together", {"marker": "o", "color": STYLES["Stream AC"].colour, "markersize": 4.6}),
 }
 NONE = float("nan")
-ROW_INCHES, PANEL_INCHES, WIDTH_INCHES = 0.3, 0.55, 6.6
+# Behind words that stand on lines of the grid.
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+# All rows are on one page.
+WIDTH_INCHES, ROW_INCHES, HEAD_ROWS, FOOT_INCHES, TALLEST = 6.6, 0.165, 1.25, 0.75, 9.0
 
 
 def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
-    """Draw one panel per environment, and return medians over the repeats with their ranges and ratios."""
+    """Draw a row per learner under its environment, and return medians over the repeats with their ranges and ratios."""
     numbers = summarise(data)
-    env_ids = list(dict.fromkeys(numbers["env_id"]))
-    sizes = [len(numbers[numbers["env_id"] == env_id]) for env_id in env_ids]
-    figure = Figure(figsize=(WIDTH_INCHES, sum(sizes) * ROW_INCHES + len(sizes) * PANEL_INCHES + 0.5), layout="constrained")
-    panels = figure.subplots(len(env_ids), 1, squeeze=False, height_ratios=[size + 1 for size in sizes])[:, 0]
-    for axes, env_id in zip(panels, env_ids, strict=True):
-        rows = numbers[numbers["env_id"] == env_id].reset_index(drop=True)
-        for offset, (name, (column, colour)) in zip((-0.27, 0.0, 0.27), QUANTITIES.items(), strict=True):
-            axes.barh(rows.index + offset, rows[column], height=0.25, color=colour, label=name)
-        for index, row in rows.iterrows():
-            share = f", {row['share']:.0%} of the environment's" if row["share"] > 0 else ""
-            axes.annotate(
-                f"{row['together']:,.0f}{share}",
-                (row["together"], index + 0.27),
-                (3, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=6.5,
-            )
-        axes.set_yticks(rows.index, rows["learner"])
-        axes.invert_yaxis()
-        axes.grid(visible=False, axis="y")
-        axes.grid(visible=True, axis="x")
-        axes.set_title(env_id, loc="left")
-        axes.margins(x=0.25)
-    panels[-1].set_xlabel("steps/s over all lanes and workers, median")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=3)
-    return figure, numbers
+    return redraw(numbers, data), numbers
+
+
+def redraw(numbers: pd.DataFrame, data: FigureData) -> Figure:
+    """Draw the rows again from the numbers. Rates are dots on a logarithmic axis, which has no origin for bars."""
+    places, heads, groups, place = [], [], [], 0.0
+    for env_id, rows in numbers.groupby("env_id", sort=False):
+        heads.append((place, str(env_id)))
+        groups.append(rows)
+        places += [place + HEAD_ROWS + i for i in range(len(rows))]
+        place += HEAD_ROWS + len(rows)
+    ordered = pd.concat(groups or [numbers], ignore_index=True)
+    figure = Figure(figsize=(WIDTH_INCHES, min(place * ROW_INCHES + FOOT_INCHES, TALLEST)), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    keys = []
+    for name, (column, look) in QUANTITIES.items():
+        axes.plot(ordered[column], places, linestyle="none", **look, zorder=4)
+        keys.append(Line2D([], [], linestyle="none", **look, label=name))
+    axes.hlines(places, ordered["lowest"], ordered["highest"], color=STYLES["Stream AC"].colour, linewidth=1.0, zorder=3)
+    edge = axes.get_yaxis_transform()
+    small: dict[str, Any] = {"transform": edge, "va": "center", "fontsize": 6.5}
+    axes.text(1.02, -0.5, "steps/s", ha="left", **small)
+    axes.text(1.2, -0.5, "share", ha="right", color=MUTED, **small)
+    for where, row in zip(places, ordered.itertuples(), strict=True):
+        axes.text(1.02, where, f"{row.together:,.0f}", ha="left", **small)
+        axes.text(1.2, where, f"{row.share:.0%}" if row.share > 0 else "", ha="right", color=MUTED, **small)
+    for where, env_id in heads:
+        axes.text(0.0, where + 0.35, env_id, ha="left", **{**small, "fontsize": 7}, fontweight="bold", bbox=PAPER)
+    axes.set_yticks(places, ordered["learner"], fontsize=6.5)
+    axes.set_ylim(max(place, 1.0), -0.9)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=True, axis="both")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:,.0f}"))
+    axes.set_xlabel("steps/s over all lanes and workers", labelpad=2)
+    said = (
+        "Medians over repeats, the range of learner and environment as a line. Share: of the rate of the bare environment, "
+        "measured beside it."
+    )
+    plot.below(figure, [keys], [said])
+    return figure
 
 
 def summarise(data: FigureData) -> pd.DataFrame:

@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from analysis import lines, panels, plot
 from analysis import metrics as bins
-from analysis import panels, plot
 from analysis.figures import FigureData
+from analysis.learner_style import STYLES
 from analysis.metrics import MAXIMUM, mean_metrics
 from experiments.spec import Row
 
-# Names of metrics, what the legend calls them, and colours: the best strong, what is no utility muted.
+# Names of metrics, and what they are called; the first is what the figure is about.
 LINES = {
-    "second_order": ("second order", "#0b5cad"),
-    "first_order": ("first order", "#c8601a"),
-    "squared_gradient": ("squared gradient", "#2f9e6e"),
-    "magnitude": ("magnitude", "#7d55b5"),
-    "random": ("random", "#8d949e"),
+    "second_order": "second order",
+    "first_order": "first order",
+    "squared_gradient": "squared gradient",
+    "magnitude": "magnitude",
+    "random": "random",
 }
 SCOPES = {"": "whole network", "_layerwise": "layer by layer"}
 NUMBERS = ["panel", "env_id", "algorithm", "metric", "step", "mean", "ci90", "ci95", "n"]
@@ -38,25 +38,31 @@ def metrics(table: Mapping[str, np.ndarray], row: Row, hyperparameters: Mapping[
 
 
 def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
-    """Draw all panels; return the means drawn."""
-    rows = data.preset.rows
-    figure, grid = plot.panel_grid(len(rows), len(SCOPES), (3.1, 1.75), 6.4, len(rows) * len(SCOPES))
+    """Draw a line of panels for each network and level that has runs; return the means drawn."""
+    rows = [row for row in data.preset.rows if (data.curves["panel"] == row.panel_name).any()]
+    left = [row.panel_name for row in data.preset.rows if row not in rows]
+    figure, grid = plot.panel_grid(len(rows), len(SCOPES), (3.1, 1.3), 6.4, len(rows) * len(SCOPES))
     means = mean_metrics(data.curves)
     for i, row in enumerate(rows):
         for axes, (suffix, scope) in zip(grid[i], SCOPES.items(), strict=True):
-            for name, (_, colour) in LINES.items():
-                own = means[(means["panel"] == row.panel_name) & (means["metric"] == f"{name}{suffix}")].sort_values("step")
-                x, mean, half = (own[column].to_numpy(float) for column in ("step", "mean", "ci90"))
-                plot.band(axes, x, mean, half, colour, name == "second_order")
-            plot.set_title(axes, f"{row.panel_name}, {scope}", 3.0)
-            axes.set_ylim(-0.3, 1.03)
+            for place, (name, label) in enumerate(LINES.items()):
+                own = data.curves[(data.curves["panel"] == row.panel_name) & (data.curves["metric"] == f"{name}{suffix}")]
+                points = own.assign(x=own["step"] - row.bin_width / 2)
+                lines.line(axes, points, "value", STYLES[label], place == 0, (place, len(LINES)))
+            if i == 0:
+                plot.set_title(axes, scope, 3.0)
+            axes.set_ylim(-0.1, 1.05)
+            axes.set_yticks([0, 0.5, 1])
             axes.set_xlim(0, row.steps)
+            axes.set_xticks([0, row.steps / 2, row.steps])
             plot.step_axis(axes)
+            plot.return_axis(axes)
             if i == len(rows) - 1:
                 axes.set_xlabel("samples", labelpad=2)
-        grid[i, 0].set_ylabel("rank correlation")
-    keys = [Line2D([], [], color=colour, linewidth=1.5, label=label) for label, colour in LINES.values()]
+        grid[i, 0].set_ylabel(row.panel_name.replace(", ", "\n"), fontweight="bold")
+    keys = [panels.arm_key(label, STYLES[label], place == 0) for place, label in enumerate(LINES.values())]
     widths = " or ".join(sorted({str(row.bin_width) for row in rows}))
-    said = f"Means over bins of {widths} samples and over runs; bands: 90 % t intervals."
-    plot.below(figure, [keys], [*panels.budget_lines(data), said])
+    said = [f"Rank correlation with the true utility; means over bins of {widths} samples and over runs."]
+    said += [f"Not run yet: {'; '.join(left)}."] if left else []
+    plot.below(figure, [keys, panels.spread_keys(data.curves)], [*panels.budget_lines(data), *said])
     return figure, means.reindex(columns=NUMBERS)

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis import panels
+from analysis.learner_style import STYLES
 from analysis.published import numbers_for
 from analysis.statistics import mean_curves
 from experiments.spec import Arm, Row
@@ -25,8 +26,8 @@ def drawn(env_id, heights, steps=1_000_000):
     )
     runs = pd.DataFrame({"panel": env_id, "algorithm": list(heights), "status": "finished", "diverged_at": None})
     axes = Figure().subplots()
-    colours = dict.fromkeys(heights, "#000000")
-    return axes, panels.curves(axes, row, mean_curves(curves), runs, colours, numbers_for(SOURCE))
+    looks = {label: STYLES[label] for label in heights}
+    return axes, panels.curves(axes, row, curves, mean_curves(curves), runs, looks, numbers_for(SOURCE))
 
 
 def test_a_value_near_our_curves_is_a_mark_and_one_far_off_is_named():
@@ -37,7 +38,7 @@ def test_a_value_near_our_curves_is_a_mark_and_one_far_off_is_named():
     assert table.loc[table["part"] == panels.LATER, "step"].tolist() == [10_000_000]
     (text,) = axes.texts
     assert text.get_text().startswith("AVG, published at 10M: 6328")
-    marks = [line for line in axes.lines if line.get_marker() == "<"]
+    marks = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
     assert [line.get_ydata()[0] for line in marks] == [1660]
     assert axes.get_ylim()[1] > 1660
 

@@ -24,8 +24,8 @@ from analysis_support import (
 )
 from matplotlib.colors import to_rgb
 
-from analysis import plot
 from analysis.figures import learning_curves
+from analysis.learner_style import STYLES
 from experiments.expand import labelled_runs
 from experiments.spec import Row
 from experiments.store import Store
@@ -60,8 +60,31 @@ def test_learning_curve_is_the_mean_of_its_bins_with_its_band(drawn: Draw, tmp_p
     assert numbers["value"].tolist() == [12.0, 22.0]
     # Two runs 4 apart: s = sqrt(8), t(0.95, 1) = 6.3138.
     assert numbers["ci90"].tolist() == pytest.approx([6.3138 * np.sqrt(8) / np.sqrt(2)] * 2, rel=1e-4)
-    (line,) = panels_of(figure)[0].lines
-    assert line.get_xydata().tolist() == [[500, 12], [1000, 22]]
+    *single, line = panels_of(figure)[0].lines
+    # At the centres of the bins; two runs are too few for a band, and are drawn themselves.
+    assert line.get_xydata().tolist() == [[250, 12], [750, 22]]
+    assert [run.get_xydata().tolist() for run in single] == [[[250, 10], [750, 20]], [[250, 14], [750, 24]]]
+    assert not panels_of(figure)[0].collections
+
+
+def test_band_of_five_seeds_is_their_90_percent_t_interval(drawn: Draw, tmp_path: Path) -> None:
+    row = Row("MyOwn-v0", (STREAM_AC,), steps=1000, seeds=5, bin_width=500)
+    experiment, store = an_experiment((row,)), Store(tmp_path / "runs")
+    for _, _, run in labelled_runs(experiment.preset("quick")):
+        returns = np.array([10.0, 20.0]) + run.seed
+        episodes = {"step": np.array([300, 900]), "episodic_return": returns, "length": np.ones(2, np.int32)}
+        publish(store, run, {"episodes": episodes})
+    figure, numbers = drawn(experiment, store)
+    (axes,) = panels_of(figure)
+    (line,) = axes.lines
+    (band,) = axes.collections
+    corners = band.get_paths()[0].vertices
+    half = 2.1318 * np.sqrt(2.5) / np.sqrt(5)  # t(0.95, 4), s of 0 to 4
+    assert numbers["ci90"].tolist() == pytest.approx([half] * 2, rel=1e-4)
+    assert line.get_ydata().tolist() == [12, 22]
+    for x, mean in ((250, 12), (750, 22)):
+        ends = corners[corners[:, 0] == x][:, 1]
+        assert (ends.min(), ends.max()) == pytest.approx((mean - half, mean + half), rel=1e-4)
 
 
 def test_published_curve_is_drawn_behind_ours_in_a_lighter_shade(drawn: Draw, tmp_path: Path) -> None:
@@ -74,7 +97,10 @@ def test_published_curve_is_drawn_behind_ours_in_a_lighter_shade(drawn: Draw, tm
     assert theirs["value"].tolist()[1::2] == [418.973, 736.075]
     ours, dashed = panels_of(figure)[0].lines[0], panels_of(figure)[0].lines[-1]
     assert sum(to_rgb(dashed.get_color())) > sum(to_rgb(ours.get_color()))
-    assert dashed.get_linestyle() == "--" or not dashed.get_linestyle().startswith("-")
+    assert dashed.get_linestyle() != "-"
+    assert dashed.get_marker() == ours.get_marker() == STYLES["Stream AC"].marker
+    assert (dashed.get_markerfacecolor(), ours.get_markerfacecolor()) == ("white", STYLES["Stream AC"].colour)
+    assert dashed.get_xdata()[0] == ours.get_xdata()[0] == 25_000
 
 
 def test_published_bins_much_wider_than_ours_are_drawn_as_wide_as_they_are(drawn: Draw, tmp_path: Path) -> None:
@@ -107,7 +133,7 @@ def test_atari_has_frames_on_its_axis_and_steps_in_its_numbers(drawn: Draw, tmp_
         # Three arms and what is published of them; the reference line has two points.
         curves = [line for line in axes.lines if len(line.get_xdata()) > 2]
         assert len(curves) == (5 if axes.get_title() == "Bowling" else 6)
-        assert {line.get_xdata()[-1] for line in curves} == {200_000_000}
+        assert {line.get_xdata()[-1] for line in curves} == {197_500_000}
     assert {axes.get_xlabel() for axes in panels[-4:]} == {"frames"}
     assert numbers["step"].max() == 50_000_000
     assert_legible(figure)
@@ -126,7 +152,7 @@ def test_reference_far_above_the_curves_is_named_instead_of_drawn(drawn: Draw, t
     fill(store, experiment)
     figure, _ = drawn(experiment, store)
     pong, qbert = titled(figure, "Pong"), titled(figure, "Qbert")
-    assert [text.get_text() for text in qbert.texts] == ["DQN@200M: 13.1k \N{UPWARDS ARROW}"]
+    assert [text.get_text() for text in qbert.texts] == ["DQN after 200M frames: 13.1k \N{UPWARDS ARROW}"]
     assert not pong.texts
     assert [19.5, 19.5] in [list(line.get_ydata()) for line in pong.lines]
     assert qbert.get_ylim()[1] < 1000
@@ -139,7 +165,7 @@ def test_minatar_has_its_reference_line_in_the_legend(drawn: Draw, tmp_path: Pat
     fill(store, experiment)
     figure, _ = drawn(experiment, store)
     keys = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-    assert keys == ["Stream Q(0.8)", "ours", "90 % t interval", "published", "DQN@5M, from the literature"]
+    assert keys == ["Stream Q(0.8)", "ours", "published", "DQN after 5M frames, from the literature"]
     assert panels_of(figure)[0].get_xlabel() == "environment steps"
 
 
@@ -149,8 +175,8 @@ def test_diverged_run_is_marked_in_panel_legend_and_small_print(drawn: Draw, tmp
     fill(store, experiment, {("Hopper-v4", "no LayerNorm"): 90_000})
     figure, numbers = drawn(experiment, store)
     (cross,) = [line for line in panels_of(figure)[0].lines if line.get_marker() == "x"]
-    assert cross.get_xdata().tolist() == [80_000]
-    assert cross.get_color() == plot.COLOURS["no LayerNorm"]
+    assert cross.get_xdata().tolist() == [70_000]
+    assert cross.get_color() == STYLES["no LayerNorm"].colour
     assert "a run diverged" in [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     assert "Runs diverged: no LayerNorm on Hopper-v4 1 of 2." in [text.get_text() for text in figure.texts]
     assert numbers.loc[numbers["algorithm"] == "no LayerNorm", "diverged"].max() == 1

@@ -1,37 +1,27 @@
-"""Colours and text of figures."""
+"""Text and files of figures."""
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
+
 import pytest
-from analysis_support import ABLATION
-from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
 from analysis import plot
 
 
-def luminance(colour: str) -> float:
-    return float(np.dot(to_rgb(colour), (0.299, 0.587, 0.114)))
-
-
-def test_a_method_has_one_colour_and_its_second_arm_a_lighter_shade() -> None:
-    figure_8 = plot.colours([["Stream AC(0.8)", "Stream AC(0)", "Classic AC(0.8)", "Classic AC(0)"]])
-    assert figure_8["Stream AC(0.8)"] == plot.COLOURS["Stream AC"]
-    assert figure_8["Classic AC(0.8)"] == plot.COLOURS["Classic AC"]
-    assert luminance(figure_8["Stream AC(0)"]) > luminance(figure_8["Stream AC(0.8)"]) + 0.15
-    assert luminance(figure_8["Classic AC(0)"]) > luminance(figure_8["Classic AC(0.8)"]) + 0.15
-    # Alike in different panels, as in Fig. 2, but never in one.
-    figure_2 = plot.colours([["Stream AC", "PPO1"], ["Stream Q", "DQN1"]])
-    assert figure_2["Stream Q"] == figure_2["Stream AC"]
-    assert figure_2["DQN1"] == figure_2["PPO1"]
-    together = plot.colours([["Stream Q(0.8)", "Stream SARSA(0.8)", "mine", "mine, faster", "yours"]])
-    assert len(set(together.values())) == 5
-
-
-def test_ablated_arms_are_told_apart_in_grey() -> None:
-    colours = plot.colours([[arm.label for arm in ABLATION]])
-    levels = sorted(luminance(colour) for colour in colours.values())
-    assert np.diff(levels).min() > 0.04
+def test_the_same_figure_gives_the_same_bytes_in_every_format(tmp_path: Path) -> None:
+    made = []
+    for name in ("one", "other"):
+        with plot.style():
+            figure = Figure(figsize=(2, 1), layout="constrained")
+            figure.subplots().plot([0, 1], [0, 1], label="line")
+            made.append([path.read_bytes() for path in plot.save(figure, tmp_path / name)])
+    assert made[0] == made[1]
+    assert [path.suffix for path in sorted(tmp_path.glob("one.*"))] == [".pdf", ".png", ".svg"]
+    pdf = (tmp_path / "one.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF")
+    assert b"CreationDate" not in pdf
 
 
 @pytest.mark.parametrize("width", [1.5, 4.0])

@@ -64,7 +64,7 @@ def test_report_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     second = report.build(experiment, "quick", store, tmp_path / "b")
     names = [path.relative_to(first.folder) for path in first.files]
     assert names == [path.relative_to(second.folder) for path in second.files]
-    assert {path.suffix for path in names} == {".parquet", ".csv", ".json", ".png", ".svg"}
+    assert {path.suffix for path in names} == {".parquet", ".csv", ".json", ".pdf", ".png", ".svg"}
     for name in names:
         assert (first.folder / name).read_bytes() == (second.folder / name).read_bytes(), name
     # Over an older report it leaves the same files and nothing besides.
@@ -121,7 +121,7 @@ def test_measurement_needs_no_episodes(tmp_path: Path, monkeypatch: pytest.Monke
     assert result.exit_code == 0, result.output
     assert "steps_per_second" in result.output
     made = {path.name for path in (tmp_path / "results/speed/quick").rglob("*") if path.is_file()}
-    assert made == {"manifest.json", "speed.png", "speed.svg", "speed.csv"}
+    assert made == {"manifest.json", "speed.pdf", "speed.png", "speed.svg", "speed.csv"}
     nothing = CliRunner().invoke(comparing.app, ["speed", "--results", str(tmp_path / "results")])
     assert nothing.exit_code == 2
     assert "no published numbers" in nothing.output

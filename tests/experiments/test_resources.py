@@ -495,5 +495,5 @@ def test_each_part_can_be_drawn_alone(tmp_path, only):
 
     with plot.style():
         figure, numbers = draw(figure_data(tmp_path / "store", only=only))
-        assert len(plot.save(figure, tmp_path / "figure")) == 2
+        assert len(plot.save(figure, tmp_path / "figure")) == 3
     assert len(tables(numbers)) == 1

@@ -56,7 +56,7 @@ def sized(rows: Callable[[str, int, int, int], Row], shown: tuple[str, ...] = GY
             "all arms on two tasks, 100k steps, 3 seeds",
             as_published(*(rows(env_id, 100_000, 3, 10_000) for env_id in TWO_TASKS)),
         ),
-        "quick": Preset("all arms on one task, 15k steps, 2 seeds", (rows("HalfCheetah-v4", 15_000, 2, 3_000),)),
+        "quick": Preset("all arms on one task, 15k steps, 2 seeds", (rows("HalfCheetah-v4", 15_000, 2, 1_000),)),
         "two_tasks": Preset(
             "where the arms have parted: two tasks, 300k steps, 5 seeds",
             as_published(*(rows(env_id, 300_000, 5, 25_000) for env_id in TWO_TASKS)),

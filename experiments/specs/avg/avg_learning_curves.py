@@ -46,7 +46,7 @@ EXPERIMENT = Experiment(
         ),
         "quick": Preset(
             "all streaming learners on one task, 30k steps",
-            (Row("HalfCheetah-v4", arms("HalfCheetah-v4"), steps=30_000, seeds=2, bin_width=5_000),),
+            (Row("HalfCheetah-v4", arms("HalfCheetah-v4"), steps=30_000, seeds=2, bin_width=3_000),),
         ),
         "million": Preset(
             "does AVG learn, and better than the others? 1M steps, 8 seeds, two tasks",

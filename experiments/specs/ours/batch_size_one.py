@@ -51,7 +51,7 @@ EXPERIMENT = Experiment(
         ),
         "quick": Preset(
             "one task, 12k steps, 2 seeds; SAC and TD3 learn from step 1000 on (our choice)",
-            (Row("HalfCheetah-v4", soon(1_000), steps=12_000, seeds=2, bin_width=2_000),),
+            (Row("HalfCheetah-v4", soon(1_000), steps=12_000, seeds=2, bin_width=1_000),),
         ),
         "anchors": Preset(
             "do PPO, SAC and TD3 learn as they should? Walker2d-v4 stands beside Fig. 3; PPO's step size is not annealed",

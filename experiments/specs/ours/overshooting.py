@@ -32,6 +32,6 @@ EXPERIMENT = Experiment(
             "two tasks, 200k steps, 4 seeds",
             tuple(Row(env_id, ARMS, steps=200_000, seeds=4, bin_width=10_000) for env_id in TASKS),
         ),
-        "quick": Preset("HalfCheetah, 40k steps", (Row("HalfCheetah-v4", ARMS, steps=40_000, seeds=2, bin_width=5_000),)),
+        "quick": Preset("HalfCheetah, 40k steps", (Row("HalfCheetah-v4", ARMS, steps=40_000, seeds=2, bin_width=4_000),)),
     },
 )

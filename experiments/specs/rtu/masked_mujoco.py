@@ -58,7 +58,7 @@ EXPERIMENT = Experiment(
         ),
         "quick": Preset(
             "Hopper by its positions, settings of the draft, 40k frames, 2 seeds",
-            rows(("Hopper",), 40_000, 2, DRAFT, "P", bin_width=10_000),
+            rows(("Hopper",), 40_000, 2, DRAFT, "P", bin_width=4_000),
         ),
     },
 )

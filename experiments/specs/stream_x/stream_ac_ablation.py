@@ -31,7 +31,7 @@ EXPERIMENT = Experiment(
         ),
         "quick": Preset(
             "all arms on one task, 60k steps",
-            (Row("HalfCheetah-v4", ARMS, steps=60_000, seeds=3, bin_width=10_000),),
+            (Row("HalfCheetah-v4", ARMS, steps=60_000, seeds=3, bin_width=5_000),),
         ),
         "anchors": Preset(
             "full length: all arms on Ant-v4 and HalfCheetah-v4, Stream AC on the other two",

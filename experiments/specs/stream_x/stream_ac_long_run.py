@@ -42,7 +42,7 @@ EXPERIMENT = Experiment(
         "quick": Preset(
             "Stream AC and PPO1 on two tasks, 40k steps",
             tuple(
-                Row(env_id, (STREAM_AC, PPO1), steps=40_000, seeds=4, bin_width=10_000, fewer_seeds={"PPO1": 1})
+                Row(env_id, (STREAM_AC, PPO1), steps=40_000, seeds=4, bin_width=4_000, fewer_seeds={"PPO1": 1})
                 for env_id in ("dm_control/walker-stand-v0", "HalfCheetah-v4")
             ),
         ),

@@ -28,7 +28,7 @@ EXPERIMENT = Experiment(
         ),
         "quick": Preset(
             "all but SAC on one task, 40k steps",
-            (Row("Walker2d-v4", (STREAM_AC, PPO1, PPO, SAC1), steps=40_000, seeds=4, bin_width=10_000, fewer_seeds=FEW),),
+            (Row("Walker2d-v4", (STREAM_AC, PPO1, PPO, SAC1), steps=40_000, seeds=4, bin_width=4_000, fewer_seeds=FEW),),
         ),
     },
 )

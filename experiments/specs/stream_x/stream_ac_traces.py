@@ -27,7 +27,7 @@ EXPERIMENT = Experiment(
         ),
         "quick": Preset(
             "all arms on one task, 60k steps",
-            (Row("HalfCheetah-v4", ARMS, steps=60_000, seeds=3, bin_width=10_000),),
+            (Row("HalfCheetah-v4", ARMS, steps=60_000, seeds=3, bin_width=5_000),),
         ),
     },
 )

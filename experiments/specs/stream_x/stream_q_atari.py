@@ -33,7 +33,7 @@ EXPERIMENT = Experiment(
         ),
         "quick": Preset(
             "does it run? Pong, 20k steps, far too few to learn",
-            (Row(atari("Pong"), (ATARI_STREAM_Q, ATARI_CLASSIC_Q), steps=20_000, seeds=2, bin_width=5_000),),
+            (Row(atari("Pong"), (ATARI_STREAM_Q, ATARI_CLASSIC_Q), steps=20_000, seeds=2, bin_width=2_000),),
         ),
         "anchors": Preset(
             "is the learner right? Stream Q on Pong, the first 2.5M steps (10M frames) of the published schedule",

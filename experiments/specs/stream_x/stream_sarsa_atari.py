@@ -26,7 +26,7 @@ EXPERIMENT = Experiment(
         ),
         "quick": Preset(
             "does it run? Pong, 20k steps, far too few to learn",
-            (Row(atari("Pong"), (STREAM_SARSA, CLASSIC_SARSA), steps=20_000, seeds=2, bin_width=5_000),),
+            (Row(atari("Pong"), (STREAM_SARSA, CLASSIC_SARSA), steps=20_000, seeds=2, bin_width=2_000),),
         ),
     },
 )
