@@ -32,6 +32,7 @@ from experiments.spec import Row
 # In the order of the panels. What else runs recorded is not drawn, but is in the numbers.
 TITLES = {
     "accuracy": "online accuracy",
+    "held_out_accuracy": "held-out accuracy",
     "loss": "online loss",
     "plasticity": "plasticity",
     "zero_activations": "share of zero activations",

@@ -2,7 +2,7 @@
 
 `forgetting` is the accuracy of the first bin minus that of the last, `loss_of_plasticity` the plasticity in the middle of the
 run minus that at its end (`analysis.figures.continual`); bins are two tasks. Cells show 100 times the mean over runs, negative
-is good, and below it in brackets what the authors' script has. Its forgetting is counted from a first bin that is, for one half,
+is good, and below it in brackets what the authors' script has. Its forgetting is counted from a first bin of which one half is
 the very first sample: it is more negative than ours by half of the first task's accuracy or more.
 """
 
