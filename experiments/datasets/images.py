@@ -1,8 +1,8 @@
 """The labelled data sets of UPGD, from published files: MNIST, EMNIST (balanced), CIFAR-10; and features of mini-ImageNet.
 
 Only the training parts are read, since learning is judged online; of EMNIST the test part can be (`emnist_test`). Each is
-fetched at first use or, without a network, read from the data folder (`experiments.datasets.data_folder`). It is checked against
-a published digest; another file is taken only where its SHA-256 is named by the option `data_sha256`.
+fetched at first use or, without a network, read from the data folder (`experiments.datasets.data_folder`). It is checked
+against a published digest; another file is taken only where its SHA-256 is named by the option `data_sha256`.
 
 - MNIST: `train-images-idx3-ubyte.gz` and `train-labels-idx1-ubyte.gz`, 60,000 of 28 x 28.
 - EMNIST: `gzip.zip`, which holds the same format; the split `balanced`, 112,800 of 28 x 28 in 47 classes, as its authors store

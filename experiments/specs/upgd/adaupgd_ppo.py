@@ -1,9 +1,9 @@
 """UPGD Fig. 8: returns of PPO with AdaUPGD in the place of Adam, on MuJoCo.
 
 PPO is CleanRL's. Two things were not published. Which tasks there are beside Humanoid, HumanoidStandup and HalfCheetah: the
-others are our choice. And how long runs are: `paper` has the 1M steps that are the code's default, `long` ten times as many, for
-the claim that returns of Adam rise and then fall. Seeds are 40 in the caption and 30 in the code's README: 30 here. The step
-size is annealed to zero over a run, whatever its length. The weight decay of AdaUPGD is the code's default.
+others are our choice. And how long runs are: `paper` has the 1M steps that are the code's default, `long` ten times as many,
+for the claim that returns of Adam rise and then fall. Seeds are 40 in the caption and 30 in the code's README: 30 here. The
+step size is annealed to zero over a run, whatever its length. The weight decay of AdaUPGD is the code's default.
 """
 
 from experiments.spec import Arm, Experiment, Preset, Row
