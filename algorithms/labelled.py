@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.func import vmap
 
 from algorithms.agent import Info, LabelledSpaces, NoiseSpec, Sample, State, hyperparameters
 from algorithms.chain import Activation, Chain, LossName, LossValue, chain, forward, fresh_chain, loss_of, slopes
@@ -26,6 +27,8 @@ from algorithms.noise import fresh_key
 WEIGHTS = 0
 # Under this the loss is as good as zero, and plasticity is measured against it.
 SMALLEST_LOSS = 1e-8
+# Samples that are answered together; each takes as much memory as the largest layer.
+CHUNK = 10
 
 
 class Pass(NamedTuple):
@@ -75,6 +78,23 @@ class LabelledNetwork(LabelledSettings):
             info |= self._diagnostics(passed, parameters, sample)
         state = {**state, "parameters": parameters, "memory": memory, "steps": state["steps"] + 1}
         return state, {**info, **told}
+
+    def share_right(self, state: State, x: Tensor, y: Tensor) -> float:
+        """Return which share of samples the network has right, without learning from them.
+
+        Args:
+            state: of one lane.
+            x: float32 [samples, *x_shape].
+            y: int64 [samples].
+        """
+        layers, parameters = chain(tuple(x.shape[1:]), self.hidden, self.activation), state["parameters"]
+
+        def output(one: Tensor) -> Tensor:
+            return forward(layers, parameters, one.to(parameters["0.weight"].dtype))[-1]
+
+        with torch.no_grad():
+            chosen = vmap(output, chunk_size=CHUNK)(x).argmax(-1)
+        return float((chosen == y).to(torch.float64).mean())
 
     def _fresh(self, parameters: State, spaces: LabelledSpaces) -> State:
         """Return the memory of a rule that has seen nothing."""

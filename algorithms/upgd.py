@@ -62,17 +62,24 @@ def fresh_utility(parameters: State) -> State:
 
 def follow_utility(memory: State, utilities: State, beta: Tensor | float) -> State:
     """Return the memory after one more utility. `beta` is a number, or float64 [] where lanes are to differ in it."""
-    keep, take = shares(beta, leaves(utilities)[0].dtype)
-    if isinstance(keep, Tensor) and isinstance(take, Tensor):
-        keep, take = torch.stack([keep, take])
+    keep, take = kept_and_taken(beta, leaves(utilities)[0].dtype)
     trace = map_state(lambda old, new: keep * old + take * new, memory["trace"], utilities)
     return {"trace": trace, "decay": memory["decay"] * beta}
 
 
+def kept_and_taken(beta: Tensor | float, dtype: torch.dtype) -> tuple[Tensor | float, Tensor | float]:
+    """Return how much of a trace is kept and how much of a utility comes to it: beta and 1 - beta."""
+    keep, take = shares(beta, dtype)
+    if isinstance(keep, Tensor) and isinstance(take, Tensor):
+        keep, take = torch.stack([keep, take])  # so the compiler computes them once, and not anew for every 16 weights
+    return keep, take
+
+
 def largest(trace: State, guard: EtaGuard) -> Tensor:
     """Return the largest of all traces, [], or the largest magnitude."""
-    tops = [(x.abs() if guard == "magnitude" else x).amax() for x in leaves(trace)]
-    return torch.stack(tops).amax()
+    sizes = [x.abs() if guard == "magnitude" else x for x in leaves(trace)]
+    # Row by row first: so the compiler takes the maximum where it makes the trace, with nothing written into memory between.
+    return torch.stack([(x.flatten(1).amax(-1) if x.ndim > 1 else x).amax() for x in sizes]).amax()
 
 
 def exponents(memory: State, scale: Scale, top: Tensor | None = None) -> tuple[State, Tensor]:

@@ -19,7 +19,7 @@ from algorithms.continual_settings import AdaUPGDSettings, UPGDSettings, Utility
 from algorithms.hesscale import curvatures
 from algorithms.labelled import WEIGHTS, LabelledNetwork, Pass
 from algorithms.noise import normal_like
-from algorithms.upgd import Scale, exponents, follow_utility, fresh_utility, largest, perturbed, utility
+from algorithms.upgd import Scale, exponents, follow_utility, fresh_utility, kept_and_taken, largest, perturbed, utility
 
 
 class UtilityLearner(UtilitySettings, LabelledNetwork):
@@ -83,8 +83,15 @@ class UtilityLearner(UtilitySettings, LabelledNetwork):
         return found[number].unsqueeze(1) if kind == "weight" else found[number]
 
     def _followed(self, state: State, passed: Pass) -> State:
-        utilities = self._utilities(state["parameters"], passed)
-        return follow_utility(state["memory"]["utility"], utilities, state["hyper"]["beta_utility"])
+        parameters, memory, beta = state["parameters"], state["memory"]["utility"], state["hyper"]["beta_utility"]
+        if self.level == "weight" and self.order == "first":
+            # The same as below, but what a utility is multiplied by is taken into the slopes, which are few. The compiler
+            # computes an array of at most ten operations anew wherever it is wanted, and writes a longer one into memory.
+            keep, take = kept_and_taken(beta, parameters["0.weight"].dtype)
+            pull = gradient_at(passed.layers, passed.values, [-take * slope for slope in passed.slopes])
+            trace = map_state(lambda old, p, g: keep * old + p * g, memory["trace"], parameters, pull)
+            return {"trace": trace, "decay": memory["decay"] * beta}
+        return follow_utility(memory, self._utilities(parameters, passed), beta)
 
     def _again(self, passed: Pass) -> Pass:
         return passed._replace(gradient=gradient_at(passed.layers, passed.values, passed.slopes))

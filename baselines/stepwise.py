@@ -26,6 +26,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from algorithms.upgd import AdaUPGD
+from baselines.upgd_ppo_settings import AdaUPGDPPO
+
 if TYPE_CHECKING:
     from baselines.settings import PPO, SAC
 
@@ -171,7 +174,7 @@ class StepwisePPO(Stepwise, sb3.PPO):
         self._bootstrap = learner.bootstrap_on_truncation
         self._total_timesteps = steps // self.n_steps * self.n_steps
         self.vectors = {"policy": as_vector(self.policy.parameters())}
-        self.policy.optimizer = adam(self.vectors["policy"], learner.learning_rate, learner.adam_epsilon)
+        self.policy.optimizer = ppo_optimizer(learner, self.vectors["policy"])
         self.optimizers = {"policy": self.policy.optimizer}
         self._policy_layers = layers(self.policy.mlp_extractor.policy_net, self.policy.action_net)
         self._value_layers = layers(self.policy.mlp_extractor.value_net, self.policy.value_net)
@@ -425,6 +428,23 @@ def _views(vector: Tensor, like: list[nn.Parameter]) -> list[Tensor]:
 def adam(vector: nn.Parameter, learning_rate: float, epsilon: float = 1e-8) -> torch.optim.Adam:
     """Return Adam over a vector of parameters."""
     return torch.optim.Adam([vector], lr=learning_rate, eps=epsilon, fused=True)
+
+
+def ppo_optimizer(learner: PPO, vector: nn.Parameter) -> torch.optim.Optimizer:
+    """Return what moves the parameters of PPO: Adam, or AdaUPGD, whose noise comes from torch's own generator."""
+    if not isinstance(learner, AdaUPGDPPO):
+        return adam(vector, learner.learning_rate, learner.adam_epsilon)
+    return AdaUPGD(
+        [vector],
+        lr=learner.learning_rate,
+        weight_decay=learner.weight_decay,
+        beta_utility=learner.beta_utility,
+        sigma=learner.sigma,
+        betas=(learner.beta1, learner.beta2),
+        eps=learner.adam_epsilon,
+        step_scale=learner.step_scale,
+        eta_bias_corrected=learner.eta_bias_corrected,
+    )
 
 
 def descend(

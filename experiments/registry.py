@@ -44,6 +44,7 @@ from baselines.settings import (
     ClassicSARSASettings,
     ClassicTDSettings,
 )
+from baselines.upgd_ppo_settings import AdaUPGDPPO
 from experiments import external
 from experiments.errors import UserError, closest_names
 from experiments.families import family_of, options_class
@@ -130,6 +131,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "avg_sac1": Algorithm("SAC-1 (AVG)", AVGSAC1Settings, REINFORCEMENT, ("vector",), "baselines.avg_sac1:AVGSAC1"),
     "avg_td3_1": Algorithm("TD3-1 (AVG)", AVGTD31Settings, REINFORCEMENT, ("vector",), "baselines.avg_td3_1:AVGTD31"),
     "ppo": Algorithm("PPO", PPO, BATCH, ("vector",), packages=SB3),
+    "adaupgd_ppo": Algorithm("PPO, AdaUPGD", AdaUPGDPPO, BATCH, ("vector",), packages=SB3),
     "sac": Algorithm("SAC", SAC, BATCH, ("vector",), packages=SB3),
     "td3": Algorithm("TD3", TD3, BATCH, ("vector",), packages=SB3),
     "dqn": Algorithm("DQN", DQN, BATCH, ("choice",), packages=SB3),

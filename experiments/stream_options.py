@@ -6,7 +6,7 @@ The defaults are those of UPGD (arXiv:2404.00781) and its official code, except 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Interval
@@ -28,9 +28,16 @@ class PermutedOptions:
     """Samples of a task; 0: one task without end."""
     data_sha256: tuple[str, ...] = ()
     """SHA-256 of files that are to be taken instead of the published ones; none: the published ones."""
+    held_out: CountOrNone = field(default=0, metadata={"added_later": True})
+    """The first so many samples of the test part, permuted as the task's own, on which a network is judged at the end of each
+    task; 0: it is not. There are test parts of EMNIST and of the generated images."""
+    held_out_at: Literal["before_update", "after_update"] = field(default="before_update", metadata={"added_later": True})
+    """Judge it before the first update of the next task, or after it, as the code does: then not on the last task."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.held_out and not self.task_steps:
+            raise UserError(f"held_out must be 0 where there is one task; {self.held_out} is not.")
         wrong = [digest for digest in self.data_sha256 if not re.fullmatch("[0-9a-f]{64}", str(digest))]
         if wrong:
             raise UserError(f"data_sha256 must list numbers of 64 hexadecimal digits in small letters; {wrong[0]!r} is none.")

@@ -33,6 +33,7 @@ from experiments.spec import Row
 # In the order of the panels. What else runs recorded is not drawn, but is in the numbers.
 TITLES = {
     "accuracy": "online accuracy",
+    "held_out_accuracy": "held-out accuracy",
     "loss": "online loss",
     "plasticity": "plasticity",
     "zero_activations": "share of zero activations",
@@ -84,7 +85,7 @@ def _curves(data: FigureData) -> tuple[Figure, pd.DataFrame]:
                 plot.set_title(axes, TITLES[name], width - 0.15)
             if i == len(rows) - 1:
                 axes.set_xlabel("samples", labelpad=2)
-        ends = _ends(data.curves[data.curves["panel"] == row.panel_name], row)
+        ends = ends_of_runs(data.curves[data.curves["panel"] == row.panel_name], row)
         numbers.append(ends)
         if scatter:
             axes = places[len(shown)]
@@ -169,7 +170,7 @@ def _scatter(axes: Axes, row: Row, ends: pd.DataFrame, looks: Mapping[str, Style
     axes.locator_params(nbins=4)
 
 
-def _ends(curves: pd.DataFrame, row: Row) -> pd.DataFrame:
+def ends_of_runs(curves: pd.DataFrame, row: Row) -> pd.DataFrame:
     """Return forgetting, loss of plasticity and means over the second half, each over the runs that have them."""
     last = row.steps // row.bin_width * row.bin_width
     middle = (row.steps // row.bin_width // 2) * row.bin_width
@@ -209,7 +210,7 @@ def _search(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     figure, grid = plot.panel_grid(1, len(rows), (6.4, 2.8), 6.4, len(rows))
     numbers, said = [], list(panels.budget_lines(data))
     for axes, row in zip(grid.flat, rows, strict=False):
-        ends = _ends(data.curves[data.curves["panel"] == row.panel_name], row)
+        ends = ends_of_runs(data.curves[data.curves["panel"] == row.panel_name], row)
         numbers.append(ends)
         there = "mean_accuracy" if "mean_accuracy" in set(ends["metric"]) else "mean_loss"
         scores = ends[ends["metric"] == there]

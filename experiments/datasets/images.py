@@ -1,8 +1,8 @@
 """The labelled data sets of UPGD, from published files: MNIST, EMNIST (balanced), CIFAR-10; and features of mini-ImageNet.
 
-Only the training parts are read: learning is judged online. Each is fetched at first use or, without a network, read from the
-data folder (`experiments.datasets.data_folder`). It is checked against a published digest; another file is taken only where its
-SHA-256 is named by the option `data_sha256`.
+Only the training parts are read, since learning is judged online; of EMNIST the test part can be (`emnist_test`). Each is
+fetched at first use or, without a network, read from the data folder (`experiments.datasets.data_folder`). It is checked
+against a published digest; another file is taken only where its SHA-256 is named by the option `data_sha256`.
 
 - MNIST: `train-images-idx3-ubyte.gz` and `train-labels-idx1-ubyte.gz`, 60,000 of 28 x 28.
 - EMNIST: `gzip.zip`, which holds the same format; the split `balanced`, 112,800 of 28 x 28 in 47 classes, as its authors store
@@ -61,6 +61,7 @@ CIFAR10 = DataFile(
 )
 MINI_IMAGENET = "mini_imagenet_resnet50.npz"
 EMNIST_MEMBERS = ("gzip/emnist-balanced-train-images-idx3-ubyte.gz", "gzip/emnist-balanced-train-labels-idx1-ubyte.gz")
+EMNIST_TEST_MEMBERS = ("gzip/emnist-balanced-test-images-idx3-ubyte.gz", "gzip/emnist-balanced-test-labels-idx1-ubyte.gz")
 CIFAR_MEMBERS = tuple(f"cifar-10-batches-py/data_batch_{number}" for number in range(1, 6))
 # The magic numbers of IDX: two zeros, unsigned bytes, and how many axes.
 _IDX = {3: 0x0803, 1: 0x0801}
@@ -100,6 +101,11 @@ def emnist(accepted: tuple[str, ...]) -> Loaded:
     return _single(EMNIST, data_folder().absolute(), accepted, parse_emnist)
 
 
+def emnist_test(accepted: tuple[str, ...]) -> Loaded:
+    """Return the test images of EMNIST balanced as vectors, [18800, 784]."""
+    return _emnist_test(data_folder().absolute(), accepted)
+
+
 def cifar10(accepted: tuple[str, ...]) -> Loaded:
     """Return CIFAR-10's training images, [50000, 3, 32, 32]."""
     return _single(CIFAR10, data_folder().absolute(), accepted, parse_cifar10)
@@ -128,6 +134,12 @@ def _single(file: DataFile, folder: Path, accepted: tuple[str, ...], parse: Call
     content = _content(file, folder, accepted, parse)
     found = parse(content)
     return Loaded(_frozen(*found, folder / file.name), _digests((file,), (content,)))
+
+
+@lru_cache(maxsize=1)
+def _emnist_test(folder: Path, accepted: tuple[str, ...]) -> Loaded:
+    content = _content(EMNIST, folder, accepted, parse_emnist_test)
+    return Loaded(_frozen(*parse_emnist_test(content), folder / EMNIST.name), _digests((EMNIST,), (content,)))
 
 
 @lru_cache(maxsize=1)
@@ -202,14 +214,23 @@ def _idx_labels(content: bytes) -> np.ndarray:
 
 def parse_emnist(content: bytes) -> Labelled:
     """Return the balanced split's training part, out of EMNIST's archive."""
+    return _emnist_part(content, EMNIST_MEMBERS, 112_800)
+
+
+def parse_emnist_test(content: bytes) -> Labelled:
+    """Return its test part."""
+    return _emnist_part(content, EMNIST_TEST_MEMBERS, 18_800)
+
+
+def _emnist_part(content: bytes, members: tuple[str, str], count: int) -> Labelled:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            images, labels = (archive.read(name) for name in EMNIST_MEMBERS)
+            images, labels = (archive.read(name) for name in members)
     except (zipfile.BadZipFile, KeyError, EOFError, zlib.error, NotImplementedError) as error:
         raise ValueError(f"it is not EMNIST's archive ({error})") from None
     x, y = _idx_images(images), _idx_labels(labels)
-    if (len(x), len(y)) != (112_800, 112_800):
-        raise ValueError(f"it holds {len(x):,} images and {len(y):,} labels instead of 112,800 each")
+    if (len(x), len(y)) != (count, count):
+        raise ValueError(f"it holds {len(x):,} images and {len(y):,} labels instead of {count:,} each")
     return Labelled(x.reshape(len(x), -1), y, 47)
 
 

@@ -33,6 +33,8 @@ class PermutedStream:
         self._data = load(env_id, options).data
         self._options, self._seed = options, seed
         self._kept: tuple[int, np.ndarray, np.ndarray] | None = None
+        self._held_out = _scaled_part(test_part(env_id, options), options.held_out) if options.held_out else None
+        self.held_out_delay = None if self._held_out is None else int(options.held_out_at == "after_update")
         self.spaces = LabelledSpaces(self._data.x.shape[1:], classes=self._data.classes, task_steps=options.task_steps)
 
     def samples(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -45,12 +47,21 @@ class PermutedStream:
             rows, permutation = self._pass(number)
             chosen = rows[within : within + count - place]
             part = slice(place, place + len(chosen))
-            x[part], y[part] = scaled(self._data.x[chosen]), self._data.y[chosen]
-            if self._options.permute == "inputs":
-                x[part] = x[part].reshape(len(chosen), -1)[:, permutation].reshape(x[part].shape)
-            elif self._options.permute == "labels":
-                y[part] = permutation[y[part]]
+            x[part], y[part] = self._permuted(scaled(self._data.x[chosen]), self._data.y[chosen], permutation)
             place += len(chosen)
+        return x, y
+
+    def held_out(self, task: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the samples that a network is judged on at the end of a task, counted from 0, permuted as the task's own."""
+        if self._held_out is None:
+            raise ValueError("no samples are held out")
+        return self._permuted(*self._held_out, self._permutation(task))
+
+    def _permuted(self, x: np.ndarray, y: np.ndarray, permutation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self._options.permute == "inputs":
+            x = x.reshape(len(x), -1)[:, permutation].reshape(x.shape)
+        elif self._options.permute == "labels":
+            y = permutation[y]
         return x, y
 
     def _pass_steps(self) -> int:
@@ -62,9 +73,12 @@ class PermutedStream:
             size, steps = len(self._data.y), self._pass_steps()
             order = np.random.default_rng([self._seed, number, _ORDER])
             rows = np.concatenate([order.permutation(size) for _ in range(-(-steps // size))])[:steps]
-            places = int(np.prod(self._data.x.shape[1:])) if self._options.permute == "inputs" else self._data.classes
-            self._kept = number, rows, np.random.default_rng([self._seed, number, _PERMUTATION]).permutation(places)
+            self._kept = number, rows, self._permutation(number)
         return self._kept[1], self._kept[2]
+
+    def _permutation(self, number: int) -> np.ndarray:
+        places = int(np.prod(self._data.x.shape[1:])) if self._options.permute == "inputs" else self._data.classes
+        return np.random.default_rng([self._seed, number, _PERMUTATION]).permutation(places)
 
 
 def load(env_id: str, options: PermutedOptions) -> Loaded:
@@ -92,6 +106,21 @@ def spaces(env_id: str, options: PermutedOptions) -> LabelledSpaces:
     return LabelledSpaces(shape, classes=classes, task_steps=options.task_steps)
 
 
+def test_part(env_id: str, options: PermutedOptions) -> Labelled:
+    """Return the samples beside the stream's own on which a network can be judged; raise `UserError` where there are none."""
+    if env_id == "permuted_emnist":
+        return images.emnist_test(options.data_sha256).data
+    if env_id == "permuted_generated":
+        return generated_images(test=True)
+    raise UserError(f"{env_id} has no test part here; leave held_out at 0.")
+
+
+def _scaled_part(data: Labelled, count: int) -> tuple[np.ndarray, np.ndarray]:
+    if count > len(data.y):
+        raise UserError(f"held_out must be at most {len(data.y):,} here; {count:,} is more.")
+    return scaled(data.x[:count]), data.y[:count].copy()
+
+
 def files(env_id: str, options: PermutedOptions) -> dict[str, str]:
     """Return the files that a stream is read from, with the SHA-256 of each."""
     return load(env_id, options).sha256
@@ -115,14 +144,16 @@ def digits() -> Labelled:
 GENERATED, SIDE, WAVES, KEY = 10_000, 28, 6, 20240404
 
 
-@lru_cache(maxsize=1)
-def generated_images() -> Labelled:
+@lru_cache(maxsize=2)
+def generated_images(test: bool = False) -> Labelled:
     """Return images made up to be of MNIST's form, uint8 [10000, 784] in 10 classes: smooth patterns, shifted and noisy.
 
-    They can be learnt, and say nothing about real ones: they are for measurements of speed.
+    They can be learnt, and say nothing about real ones: they are for measurements of speed. Those of the test part are others.
     """
     g = np.random.default_rng(KEY)
     waves, phases = g.normal(size=(10, WAVES, 2)) * 0.25, g.uniform(0, 2 * np.pi, (10, WAVES))
+    if test:
+        g = np.random.default_rng([KEY, 1])
     y = g.integers(0, 10, GENERATED)
     at = np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE), indexing="ij"), -1).reshape(-1, 2)
     x = np.empty((GENERATED, SIDE**2), np.uint8)

@@ -15,6 +15,8 @@ import numpy as np
 METRICS_EVERY = 1000
 # Every agent tells it, and the loop looks at it by itself; it is not recorded.
 TD_ERROR = "td_error"
+# The column of what networks knew at the ends of tasks, where they were judged there.
+HELD_OUT = "held_out_accuracy"
 
 
 class MetricsLog:
@@ -37,6 +39,7 @@ class MetricsLog:
         self.every, self.task_steps, self.left_out, self.late = every, task_steps, left_out, late
         self.names: list[str] = []
         self._rows: list[tuple[float, ...]] = []
+        self._marks: list[tuple[float, float]] = []
         self._count = 0
         self._sum = np.zeros(0)
         self._max = np.zeros(0)
@@ -57,6 +60,10 @@ class MetricsLog:
             self._rows.append((step, *(self._sum / self._count), *self._max))
             self._clear()
 
+    def mark(self, step: int, value: float) -> None:
+        """Keep what a network was found to know at the end of a task, under the step of that end."""
+        self._marks.append((step, value))
+
     def _ends_window(self, step: int) -> bool:
         step -= self.late
         if not self.task_steps:
@@ -75,15 +82,27 @@ class MetricsLog:
             return {}
         names = self.names if self.every == 1 else [*self.names, *(f"{name}_max" for name in self.names)]
         columns = np.array(self._rows, np.float64).reshape(-1, 1 + len(names)).T
-        return {"step": columns[0].astype(np.int64), **dict(zip(names, columns[1:], strict=True))}
+        table = {"step": columns[0].astype(np.int64), **dict(zip(names, columns[1:], strict=True))}
+        return {**table, HELD_OUT: self._marked(table["step"])} if self._marks else table
+
+    def _marked(self, steps: np.ndarray) -> np.ndarray:
+        """Return each mark in the row in whose window its step lies, NaN in the others."""
+        column = np.full(len(steps), np.nan)
+        for step, value in self._marks:
+            place = int(np.searchsorted(steps, step))
+            if place < len(steps):
+                column[place] = value
+        return column
 
     def get_state(self) -> dict[str, Any]:
         """Return what restores the log exactly, as plain data."""
         kept = {"names": list(self.names), "rows": np.array(self._rows, np.float64), "count": self._count}
-        return {**kept, "sum": self._sum.copy(), "max": self._max.copy()}
+        marks = {"marks": np.array(self._marks, np.float64)} if self._marks else {}
+        return {**kept, "sum": self._sum.copy(), "max": self._max.copy(), **marks}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go to where `get_state` was called."""
         self.names, self._count = list(state["names"]), state["count"]
         self._rows = [tuple(row) for row in state["rows"].tolist()]
         self._sum, self._max = state["sum"].copy(), state["max"].copy()
+        self._marks = [tuple(mark) for mark in state["marks"].tolist()] if "marks" in state else []

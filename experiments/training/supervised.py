@@ -6,7 +6,7 @@ All lanes take their n-th sample together; each has its own stream and its own n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from algorithms.agent import LabelledLearner
 from algorithms.kernels import Compiler, compiler_available
 from algorithms.lanes import LabelledLanes
 from experiments import families
-from experiments.datasets.labelled import LabelledStream
+from experiments.datasets.labelled import Judged, LabelledStream
 from experiments.randomness import BLOCK, NoiseStream, derive
 from experiments.registry import environment_options, make_learner
 from experiments.spec import Run
@@ -46,6 +46,8 @@ class Stream:
         self.samples: LabelledStream = families.make(run.env_id, environment_options(run), run.seed)
         self.noise = NoiseStream(run.seed, learner.noise(self.samples.spaces))
         self.metrics = MetricsLog.of(learner, task_steps=self.samples.spaces.task_steps)
+        # How many updates after a task's end the network is judged, if it is.
+        self.judged_late = self.samples.held_out_delay if isinstance(self.samples, Judged) else None
         self.diverged_at: int | None = None
         self.failed = False
 
@@ -54,6 +56,18 @@ class Stream:
         """Make a stream; raise `RunFailed` where its samples cannot be had."""
         with blamed_on(run):
             return cls(run, learner)
+
+    def judged_task(self, step: int) -> int | None:
+        """Return the task, counted from 0, on which the network is judged after an update; None where it is not."""
+        if self.judged_late is None:
+            return None
+        tasks, rest = divmod(step - self.judged_late, self.samples.spaces.task_steps)
+        return tasks - 1 if tasks and not rest else None
+
+    def judge(self, task: int, learner: Any, state: Any) -> None:
+        """Note what the network knows of the task, counted from 0, from samples that it does not learn from."""
+        x, y = (torch.from_numpy(part) for part in cast(Judged, self.samples).held_out(task))
+        self.metrics.mark((task + 1) * self.samples.spaces.task_steps, learner.share_right(state, x, y))
 
     def recent_return(self) -> float | None:
         """Return None: there are no returns."""
@@ -72,6 +86,7 @@ class LabelledLearners(LaneGroup):
                 learner.init(torch.Generator().manual_seed(derive(run.seed, "init")), spaces)
                 for run, learner in zip(runs, learners, strict=True)
             ]
+        self._learner = learners[0]
         self.lanes: LabelledLanes = LabelledLanes(learners[0], spaces, states, compiled, step)
 
     @classmethod
@@ -116,6 +131,8 @@ class LabelledLearners(LaneGroup):
             clock.drop_diverged()
             for lane, stream in clock.alive:
                 stream.metrics.record(step, lanes.info, lane)
+                if (task := stream.judged_task(step)) is not None:
+                    stream.judge(task, self._learner, lanes.state(lane))
         return clock.pace()
 
     def tables(self, lane: int) -> dict[str, Mapping[str, np.ndarray]]:

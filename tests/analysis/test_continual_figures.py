@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from analysis_support import an_experiment, assert_legible, panels_of, publish, titled
 
-from experiments.expand import labelled_runs
+from analysis.published import upgd
+from experiments.catalog import load_experiment
+from experiments.expand import labelled_runs, runs_of
 from experiments.spec import Arm, Row
 from experiments.store import Store
 
@@ -49,6 +51,40 @@ def test_curves_have_a_panel_for_each_metric_and_numbers_of_both_ends(drawn, tmp
     assert found["UPGD-W", "loss_of_plasticity", 4000] == pytest.approx(1000 / 1e5)  # of bins three and four
     assert found["UPGD-W", "mean_accuracy", 4000] == pytest.approx(0.5 + 2250 / 2e4 + 0.01)
     assert "accuracy_max" not in set(numbers["metric"])
+
+
+def test_heat_map_has_a_cell_for_each_stream_and_learner_with_the_authors_number_in_brackets(drawn, tmp_path):
+    environment = {"task_steps": TASK, "permute": "labels"}
+    files = Row("permuted_emnist", (UPGD, ADAM), steps=8 * TASK, seeds=2, bin_width=2 * TASK, environment=environment)
+    experiment = an_experiment((stream_row((UPGD,)), files), "plasticity_heat_map", kind="metrics")
+    store = Store(tmp_path / "runs")
+    fill(store, experiment, lambda arm, step: 0.5 + (1 if arm is UPGD else -1) * step / 2e4)
+    figure, numbers = drawn(experiment, store)
+    assert [axes.get_title() for axes in panels_of(figure)] == ["overall forgetting", "overall loss of plasticity"]
+    assert_legible(figure)
+    found = numbers.set_index(["env_id", "algorithm", "metric"])
+    assert len(found) == 3 * 2
+    assert found.loc[("permuted_emnist", "AdamW", "forgetting"), "mean"] == pytest.approx(3000 / 2e4)
+    assert found.loc[("permuted_emnist", "AdamW", "forgetting"), "published"] == -0.06862
+    assert found.loc[("permuted_emnist", "UPGD-W", "loss_of_plasticity"), "published"] == 0.02205
+    assert np.isnan(found.loc[("permuted_digits", "UPGD-W", "forgetting"), "published"])
+    texts = [text.get_text() for text in titled(figure, "overall forgetting").texts]
+    assert texts == ["-15.0", "-15.0\n(-66.4)", "15.0\n(-6.9)"]
+
+
+def test_numbers_of_the_authors_heat_map_that_are_not_ours_to_compare_are_left_out():
+    table = upgd.heat_map().set_index(["env_id", "learner", "metric"])["value"]
+    assert len(table) == 3 * 2 * 10 - 1
+    assert ("permuted_cifar10", "S-RWalk", "loss_of_plasticity") not in table, "the outlier"
+    assert "permuted_mnist" not in table.index.get_level_values("env_id")
+
+
+def test_heat_map_trains_nothing_of_its_own():
+    streams = ("input_permuted_mnist", "label_permuted_cifar10", "label_permuted_emnist", "label_permuted_mini_imagenet")
+    for preset, shared in (("paper", 4), ("laptop", 3)):
+        own = {run.run_id for run in runs_of(load_experiment("plasticity_heat_map"), preset)}
+        theirs = {run.run_id for name in streams[:shared] for run in runs_of(load_experiment(name), preset)}
+        assert own == theirs
 
 
 def test_search_shows_a_dot_for_each_setting_and_names_the_best(drawn, tmp_path):

@@ -28,9 +28,11 @@ from torch.distributions import AffineTransform, Independent, Normal, TanhTransf
 from torch.nn import functional as F
 
 import experiments
+from algorithms.upgd import AdaUPGD
 from baselines.batch import build, normalized
 from baselines.settings import PPO, PPO1, SAC, SAC1, TD3, TD3_1
 from baselines.stepwise import StepwisePPO
+from baselines.upgd_ppo_settings import AdaUPGDPPO
 from experiments import checkpoint
 from experiments.environments import Environment
 from experiments.errors import UserError
@@ -45,6 +47,7 @@ ROOT = Path(experiments.__file__).parents[1]
 # Small forms of each learner: several rollouts, a replay buffer that overflows, many episodes, a second or two.
 SMALL: dict[str, tuple[int, dict[str, Any]]] = {
     "ppo": (2000, {"rollout_steps": 256, "epochs": 3}),
+    "adaupgd_ppo": (900, {"rollout_steps": 256, "epochs": 2}),
     "ppo1": (900, {}),
     "sac": (500, {"learning_starts": 100, "batch_size": 16, "buffer_size": 300, "hidden": (32, 32)}),
     "sac1": (500, {"hidden": (32, 32)}),
@@ -174,6 +177,28 @@ def test_sizes_of_zero_are_refused() -> None:
 def test_discrete_actions_are_refused_in_one_sentence() -> None:
     with pytest.raises(UserError, match="CartPole-v1: PPO, SAC and TD3 choose a vector"):
         Stream(make_run("ppo", 100, "CartPole-v1"))
+
+
+def test_adaupgd_takes_the_place_of_adam_and_of_nothing_else() -> None:
+    sizes: dict[str, Any] = {"rollout_steps": 64, "minibatch_size": 16, "epochs": 1}
+    own = {"sigma": 0.01, "beta_utility": 0.9, "weight_decay": 0.002, "step_scale": 1.0, "beta1": 0.8, "beta2": 0.99}
+    adam, adaupgd = build(PPO(**sizes), hopper(), 1000, 0), build(AdaUPGDPPO(**sizes, **own), hopper(), 1000, 0)
+    for model in (adam, adaupgd):
+        for _ in range(63):
+            model.step()
+    for name, vector in adam.vectors.items():
+        assert torch.equal(vector, adaupgd.vectors[name]), "before the first update all is the same"
+    (group,) = adaupgd.policy.optimizer.param_groups
+    assert isinstance(adaupgd.policy.optimizer, AdaUPGD)
+    assert {name: group[name] for name in own} == own
+    assert (group["eps"], group["lr"]) == (1e-5, 3e-4)
+    for model in (adam, adaupgd):
+        model.step()
+    assert not torch.equal(adam.vectors["policy"], adaupgd.vectors["policy"])
+    assert group["lr"] == adam.policy.optimizer.param_groups[0]["lr"]
+    memory = adaupgd.policy.optimizer.state[adaupgd.vectors["policy"]]
+    assert memory["step"] == 4
+    assert len(memory["utility"]) == len(adam.vectors["policy"]), "actor and critic have one scale"
 
 
 # Updates

@@ -34,11 +34,14 @@ def mnist_files(count=60_000):
     return idx(x), idx(y)
 
 
-def emnist_zip(count=112_800):
-    """Return EMNIST's archive, with the balanced training part and something else."""
+def emnist_zip(count=112_800, test_count=18_800):
+    """Return EMNIST's archive, with both parts of the balanced split and something else."""
     x, y = learnable(count, (28, 28), 47)
+    test_x, test_y = learnable(test_count, (28, 28), 47, seed=1)
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("gzip/emnist-balanced-test-images-idx3-ubyte.gz", idx(test_x))
+        archive.writestr("gzip/emnist-balanced-test-labels-idx1-ubyte.gz", idx(test_y))
         archive.writestr("gzip/emnist-balanced-train-images-idx3-ubyte.gz", idx(x))
         archive.writestr("gzip/emnist-balanced-train-labels-idx1-ubyte.gz", idx(y))
         archive.writestr("gzip/emnist-letters-mapping.txt", "1 65 97\n")

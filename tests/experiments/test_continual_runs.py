@@ -4,6 +4,7 @@ import pkgutil
 
 import numpy as np
 import pytest
+import torch
 
 from algorithms.agent import leaves
 from algorithms.kernels import compiler_available
@@ -105,6 +106,51 @@ def test_windows_of_the_official_code_end_one_sample_late():
     assert table["step"].tolist() == [1, 16, 31]
     every = MetricsLog.of(registry.make_learner(run_of(Arm("sgd", "sgd", SMALL))), task_steps=15)
     assert every.late == 0
+
+
+def judged(at="before_update", held_out=20, first_window="paper"):
+    environment = {"task_steps": 15, "permute": "labels", "held_out": held_out, "held_out_at": at}
+    row = Row("permuted_generated", (), steps=45, seeds=1, bin_width=15, environment=environment)
+    return run_of(Arm("sgd", "sgd", {**SMALL, "step_size": 0.1, "first_window": first_window}), 0, row)
+
+
+def test_network_is_judged_at_the_end_of_each_task_and_learns_nothing_from_it():
+    before, after, never = trained([judged()]), trained([judged("after_update")]), trained([judged(held_out=0)])
+    columns = [group.tables(0)["metrics"] for group in (before, after, never)]
+    known = [table.pop("held_out_accuracy", None) for table in columns]
+    assert [{name: x.tobytes() for name, x in table.items()} for table in columns[:2]] == [told(never, 0)] * 2
+    assert state(before, 0) == state(after, 0) == state(never, 0)
+    assert known[2] is None
+    assert np.isfinite(known[0]).all()
+    assert np.isfinite(known[1]).tolist() == [True, True, False], "the last task has no next update"
+    assert ((known[0] * 20) % 1 == 0).all()
+
+
+def test_judgement_is_that_of_the_network_at_that_time():
+    run = judged(held_out=200)
+    group = LabelledLearners.begin([run], False)
+    group.advance(0, 15, Unwatched(), lambda step: None)
+    parameters = group.lanes.state(0)["parameters"]
+    x, y = group.streams[0].samples.held_out(0)
+    h = torch.from_numpy(x)
+    for number in range(3):
+        h = h @ parameters[f"{number}.weight"].T + parameters[f"{number}.bias"]
+        h = h.relu() if number < 2 else h
+    expected = (h.argmax(1).numpy() == y).mean()
+    assert group.tables(0)["metrics"]["held_out_accuracy"].tolist() == [pytest.approx(expected)]
+    assert 0 < expected < 1
+
+
+@pytest.mark.parametrize("stop", [15, 16])
+@pytest.mark.parametrize("at", ["before_update", "after_update"])
+def test_judgements_go_on_exactly(at, stop):
+    assert told(trained([judged(at)]), 0) == told(trained([judged(at)], (stop, 45)), 0)
+
+
+def test_judgement_stands_in_the_late_window_of_its_task():
+    table = trained([judged(first_window="code")]).tables(0)["metrics"]
+    assert table["step"].tolist() == [1, 16, 31]
+    assert np.isfinite(table["held_out_accuracy"]).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize("name", LABELLED)

@@ -168,6 +168,11 @@ def test_emnist_is_read_out_of_its_archive(folder):
     np.testing.assert_array_equal(data.x[::1000], x.reshape(len(x), -1)[::1000])
     np.testing.assert_array_equal(data.y, y)
     assert data.classes == 47
+    test = images.emnist_test((accepted,)).data
+    x, y = image_files.learnable(18_800, (28, 28), 47, seed=1)
+    np.testing.assert_array_equal(test.x[::100], x.reshape(len(x), -1)[::100])
+    np.testing.assert_array_equal(test.y, y)
+    assert test.classes == 47
 
 
 def test_archives_that_are_none_are_told():
@@ -175,6 +180,8 @@ def test_archives_that_are_none_are_told():
         images.parse_emnist(b"PK\3\4 and no more")
     with pytest.raises(ValueError, match="10 images and 10 labels instead of 112,800"):
         images.parse_emnist(image_files.emnist_zip(10))
+    with pytest.raises(ValueError, match="10 images and 10 labels instead of 18,800"):
+        images.parse_emnist_test(image_files.emnist_zip(10, 10))
     with pytest.raises(ValueError, match="not CIFAR-10's archive"):
         images.parse_cifar10(b"no archive")
 

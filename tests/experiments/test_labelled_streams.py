@@ -126,3 +126,38 @@ def test_pixels_lie_between_minus_one_and_one():
 def test_options_that_mean_nothing_are_refused_in_a_sentence(make, said):
     with pytest.raises(UserError, match=said):
         make()
+
+
+def test_samples_held_out_are_permuted_as_those_of_their_task():
+    options = {"task_steps": 50, "permute": "labels", "held_out": 30}
+    own = stream("permuted_generated", **options)
+    assert own.held_out_delay == 0
+    (first_x, first_y), (x, y) = own.held_out(0), own.held_out(1)
+    np.testing.assert_array_equal(x, first_x)
+    plain = stream("permuted_generated", permute="nothing", task_steps=50, held_out=30).held_out(1)
+    np.testing.assert_array_equal(x, plain[0])
+    assert np.abs(x).max() <= 1
+    # The permutation of the task's own samples, found from the stream whose labels stay.
+    _, task_y = own.samples(50, 50)
+    _, true_y = stream("permuted_generated", permute="nothing", task_steps=50).samples(50, 50)
+    named = dict(zip(true_y.tolist(), task_y.tolist(), strict=True))
+    assert len(named) == 10
+    assert [named[label] for label in plain[1].tolist()] == y.tolist()
+    assert y.tolist() != first_y.tolist()
+
+
+def test_samples_held_out_change_nothing_of_the_stream():
+    options = {"task_steps": 50, "permute": "inputs"}
+    with_x, with_y = stream("permuted_generated", **options, held_out=20, held_out_at="after_update").samples(30, 60)
+    x, y = stream("permuted_generated", **options).samples(30, 60)
+    np.testing.assert_array_equal(with_x, x)
+    np.testing.assert_array_equal(with_y, y)
+
+
+def test_what_cannot_be_held_out_is_told():
+    with pytest.raises(UserError, match="permuted_digits has no test part"):
+        stream("permuted_digits", held_out=10)
+    with pytest.raises(UserError, match="held_out must be at most 10,000"):
+        stream("permuted_generated", held_out=10_001)
+    with pytest.raises(UserError, match="held_out must be a number of samples"):
+        PermutedOptions(permute="nothing", task_steps=0, held_out=5)

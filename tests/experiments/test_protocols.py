@@ -231,3 +231,36 @@ def test_a_label_of_two_figures_means_the_same_algorithm():
         for row in load_experiment(name).preset("paper").rows:
             for arm in row.arms:
                 assert arms.setdefault(arm.label, arm).algorithm == arm.algorithm
+
+
+def test_ppo_with_adaupgd_differs_from_ppo_in_its_optimizer_alone():
+    rows = load_experiment("adaupgd_ppo").preset("paper").rows
+    assert {row.env_id: (row.steps, row.seeds) for row in rows} == dict.fromkeys(
+        (*(f"{name}-v4" for name in ("HalfCheetah", "Hopper", "Walker2d", "Ant", "Humanoid", "HumanoidStandup")),),
+        (MILLION, 30),
+    )
+    adam = hyperparameter_defaults("ppo")
+    adaupgd = hyperparameter_defaults("adaupgd_ppo")
+    assert {name: adaupgd[name] for name in adam} == adam
+    assert {name: value for name, value in adaupgd.items() if name not in adam} == {
+        "sigma": 0.001,
+        "beta_utility": 0.999,
+        "weight_decay": 0.001,
+        "step_scale": 2.0,
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "eta_bias_corrected": False,
+    }
+    short = {row.env_id for row in rows if row.arms[1].hyperparameters.get("beta_utility") == 0.9}
+    assert short == {"Humanoid-v4", "HumanoidStandup-v4"}
+    assert {row.env_id for row in rows if row.environment} == {"Hopper-v4", "Ant-v4", *short}
+
+
+def test_both_learners_of_the_held_out_figure_have_the_settings_of_the_comparison():
+    (row,) = load_experiment("held_out_accuracy").preset("paper").rows
+    (whole,) = load_experiment("label_permuted_emnist").preset("paper").rows
+    assert (row.steps, row.seeds, row.environment["held_out"]) == (whole.steps, whole.seeds, 250)
+    assert [arm.label for arm in row.arms] == ["AdamW", "UPGD-W"]
+    for arm in row.arms:
+        theirs = next(other for other in whole.arms if other.label == arm.label)
+        assert {**arm.hyperparameters, "diagnostics": True} == theirs.hyperparameters

@@ -5,7 +5,7 @@ Settings are those of the authors' lists of plotted runs. These differ from the 
 - sigma of PGD and S&P is half of what is printed (`--set pgd.sigma_scale=2`, `--set shrink_and_perturb.sigma_scale=2`);
 - on CIFAR-10, sigma of UPGD-W and N-UPGD-W is 0.001 and 0.01, printed as 0;
 - on EMNIST and mini-ImageNet, S-MAS has kappa 10, printed as 1, and S-RWalk beta_w 0.999, printed as 0.9999;
-- on mini-ImageNet, S-SI has step size 0.01, printed as 0.0001.
+- on mini-ImageNet, S-SI has step size 0.01, printed as 0.0001, and S-RWalk beta_I 0.99, printed as 0.9.
 """
 
 from typing import Any
@@ -64,7 +64,7 @@ LABEL_PERMUTED_CIFAR10: Values = (
 )
 LABEL_PERMUTED_MINI_IMAGENET: Values = (
     (0.01, 0.001),
-    (0.001, 0.005),
+    (0.01, 0.005),
     (0.01, 0.005, 0.001),
     (1e-4, 0.9, 0.9999, 0.1),
     (0.01, 0.001, 0.9, 0.0),
@@ -72,7 +72,7 @@ LABEL_PERMUTED_MINI_IMAGENET: Values = (
     (0.01, 0.999, 0.999, 1.0),
     (0.01, 0.999, 0.999, 10.0),
     (0.01, 0.9, 0.99, 0.01),
-    (0.01, 0.9, 0.999, 0.1),
+    (0.01, 0.99, 0.999, 0.1),
 )
 
 
