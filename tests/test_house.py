@@ -27,6 +27,7 @@ MAY_IMPORT = {
                 "expand",
                 "catalog",
                 "described",
+                "external",
                 "store",
                 "errors",
                 "settings_text",

@@ -6,8 +6,10 @@ The grids follow the paper's Table 1, thinned out to 9 to 81 settings of a learn
 from itertools import product
 from typing import Any
 
-from experiments.spec import Arm, Value
+from experiments.spec import Arm, Row, Value
 
+TASK = 500
+SEARCH_SEED = 1_000
 NETWORK: dict[str, Value] = {"hidden": (128, 64), "diagnostics": True}
 
 # Label, algorithm, what makes it what it is, and what the search varies.
@@ -85,3 +87,16 @@ def searched() -> tuple[Arm, ...]:
             told = " ".join(f"{SHORT[name]} {value:g}" for name, value in chosen.items())
             arms.append(Arm(f"{label}, {told}", algorithm, {**NETWORK, "diagnostics": False, **fixed, **chosen}))
     return tuple(arms)
+
+
+def row(arms: tuple[Arm, ...], tasks: int, seeds: int, bin_tasks: int, first_seed: int = 0) -> Row:
+    return Row(
+        "permuted_digits",
+        arms,
+        steps=tasks * TASK,
+        seeds=seeds,
+        bin_width=bin_tasks * TASK,
+        environment={"task_steps": TASK},
+        first_seed=first_seed,
+        panel="permuted digits (stand-in)",
+    )
