@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.arithmetic import INSTRUCTION_SET_HELP, KERNELS_HELP, Arithmetic, choose
+from experiments.arithmetic import INSTRUCTION_SET_HELP, KERNELS_HELP, Arithmetic, check_instruction_set, choose
 from experiments.checkpoint import identities
 from experiments.cli import (
     DEFAULT_PRESET,
@@ -30,6 +30,7 @@ from experiments.cli import (
     SEEDS_HELP,
     SET_HELP,
     Request,
+    check_folder,
     check_results,
     make_console,
     positive,
@@ -81,6 +82,10 @@ def main(
         positive("--checkpoint-seconds", checkpoint_seconds, MOST_SECONDS)
         request = resolve_request(name, preset, set_ or [], parse_seeds(seeds))
         check_results(results, request, write=not dry_run)
+        if kernels is not None:
+            check_folder(kernels, "--kernels")
+        if instruction_set is not None:
+            check_instruction_set(instruction_set)
         runs_store = Store(store)
         if request.experiment.kind == "measurement":
             workers = 1  # a neighbour would be measured as well
