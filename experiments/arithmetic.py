@@ -74,7 +74,7 @@ class Arithmetic:
                 f"this process finds {here or 'no compiler that works'} where {self.compiler} was chosen; "
                 "give them the same compiler and start again."
             )
-        _check(self.instruction_set)
+        check_instruction_set(self.instruction_set)
         return kernels.Compiler(self.instruction_set, KernelCache(self.kernels, self.instruction_set, here))
 
 
@@ -84,7 +84,7 @@ def choose(instruction_set: str | None = None, folder: Path | None = None) -> Ar
     from experiments.kernel_cache import KernelCache, default_folder
 
     chosen = instruction_set or kernels.best_instruction_set()
-    _check(chosen)
+    check_instruction_set(chosen)
     compiler, place = kernels.compiler_version(), (folder or default_folder()).absolute()
     if compiler is not None:
         if not kernels.compiler_knows(chosen):
@@ -95,7 +95,8 @@ def choose(instruction_set: str | None = None, folder: Path | None = None) -> Ar
     return Arithmetic(chosen, instruction_set is not None, compiler, place)
 
 
-def _check(instruction_set: str) -> None:
+def check_instruction_set(instruction_set: str) -> None:
+    """Raise `UserError` unless this processor has an instruction set."""
     from algorithms import kernels
 
     usable = kernels.usable_instruction_sets()

@@ -71,19 +71,24 @@ def check_results(results: Path, request: Request, write: bool) -> None:
 
     Without `write` it is enough that no file stands in the place of a folder.
     """
-    remedy = "choose another with --results."
     try:
-        folder = results / request.experiment.name / request.preset_name
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not there.is_dir():
-            raise UserError(f"{there} is not a folder; {remedy}")
+        there = check_folder(results / request.experiment.name / request.preset_name, "--results")
         if write:
             with tempfile.TemporaryFile(dir=there) as probe:
                 probe.write(bytes(2**16))
                 probe.flush()
                 os.fsync(probe.fileno())
     except OSError as error:
-        raise UserError(f"cannot write to {results}: {error.strerror or error}; free space or {remedy}") from None
+        reason = error.strerror or error
+        raise UserError(f"cannot write to {results}: {reason}; free space or choose another with --results.") from None
+
+
+def check_folder(folder: Path, option: str) -> Path:
+    """Return the part of a path that is there; raise `UserError` where that is no folder."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UserError(f"{there} is not a folder; choose another with {option}.")
+    return there
 
 
 def make_console(width: int | None = None) -> Console:

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments import checkpoint
-from experiments.arithmetic import INSTRUCTION_SET_HELP, KERNELS_HELP, Arithmetic, choose
+from experiments.arithmetic import INSTRUCTION_SET_HELP, KERNELS_HELP, Arithmetic, check_instruction_set, choose
 from experiments.cli import (
     DEFAULT_PRESET,
     DEFAULT_STORE,
@@ -32,6 +32,7 @@ from experiments.cli import (
     SET_HELP,
     SPEC_HELP,
     Request,
+    check_folder,
     check_results,
     experiment_word,
     make_console,
@@ -95,6 +96,10 @@ def main(
         name = experiment_word(name, spec)
         request = resolve_request(name, preset, set_ or [], parse_seeds(seeds), learner or [])
         check_results(results, request, write=not dry_run)
+        if kernels is not None:
+            check_folder(kernels, "--kernels")
+        if instruction_set is not None:
+            check_instruction_set(instruction_set)
         runs_store = Store(store)
         if request.experiment.kind == "measurement":
             workers = 1  # a neighbour would be measured as well

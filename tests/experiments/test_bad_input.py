@@ -127,6 +127,8 @@ BAD = [
     ("run", (BARRIER, "--results", "notes"), "notes is not a folder; choose another with --results"),
     ("run", (BARRIER, "--results", "notes/results"), "notes is not a folder; choose another with --results"),
     ("run", (BARRIER, "--store", "notes"), "is not a folder; choose another with --store"),
+    ("run", (BARRIER, "--kernels", "notes"), "notes is not a folder; choose another with --kernels"),
+    ("run", (BARRIER, "--instruction-set", "sse", "--dry-run"), "kernels for 'sse' cannot run on this processor"),
     ("status", (BARRIER, "--store", "notes/runs"), "is not a folder; choose another with --store"),
     ("compare", (BARRIER, "--results", "notes"), "no results of stream_barrier in notes"),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -305,14 +306,17 @@ def test_status_of_a_store_that_is_not_there_counts_everything_as_missing(comman
 def test_list_names_every_experiment_and_preset_with_its_size(command):
     answer = command("list")
     assert (answer.code, answer.err) == (0, "")
-    for name in experiment_names():
-        assert name in answer.out
-    lines = [line.split() for line in answer.out.splitlines()]
-    for name in experiment_names():
+    blocks = {block.splitlines()[0]: block for block in answer.out.strip().split("\n\n")}
+    assert list(blocks) == experiment_names()
+    for name, block in blocks.items():
         for preset in load_experiment(name).presets:
             runs = runs_of(load_experiment(name), preset)
-            size = [preset, str(len(runs)), f"{sum(run_.steps for run_ in runs) / 1e6:,.1f}M"]
-            assert size in [words[-3:] for words in lines], size
+            steps = sum(run_.steps for run_ in runs)
+            size = rf"{len(runs)} runs?, ([\d,]+|[\d,.]+M) steps:"
+            found = re.search(rf"^    {preset} +{size}", block, re.MULTILINE)
+            assert found, (name, preset)
+            told = float(found[1].replace(",", "").removesuffix("M")) * (1e6 if found[1].endswith("M") else 1)
+            assert told == pytest.approx(steps, rel=0.05, abs=50_000)
 
 
 def test_words_that_list_does_not_know_are_refused(command):
