@@ -58,12 +58,14 @@ class UtilityLearner(UtilitySettings, LabelledNetwork):
         gradient = self._again(passed).gradient
         moments, direction = self._direction(state, gradient)
 
-        sizes = [hyper["step_size"] * hyper["step_scale"], 1 - hyper["step_size"] * hyper["weight_decay"], hyper["sigma"]]
-        step, shrink, sigma = torch.stack([x.to(dtype) for x in sizes])
+        wanted = [hyper["step_size"] * hyper["step_scale"], 1 - hyper["step_size"] * hyper["weight_decay"], hyper["sigma"]]
+        sizes = torch.stack([x.to(dtype) for x in wanted])
+        sigma = sizes[2]
         noise = normal_like(state["key"], state["steps"], WEIGHTS, parameters)
         changed: State = {}
         for name, parameter in parameters.items():
             exponent = self._exponent(found, name)
+            step, shrink = _by_rows(sizes[:2], parameter)
             if exponent is None:
                 changed[name] = shrink * parameter - step * direction[name]
                 continue
@@ -110,6 +112,16 @@ class UtilityLearner(UtilitySettings, LabelledNetwork):
             str(number): utility(passed.values[i], passed.slopes[i], bends[i] if second else None)
             for number, i in enumerate(places)
         }
+
+
+def _by_rows(numbers: Tensor, parameter: Tensor) -> Tensor:
+    """Return numbers, [n], once for each row of a matrix, [n, rows, 1], or as they are for other parameters.
+
+    With them the compiler goes through a matrix row by row here too, so that it makes the whole change in one loop.
+    """
+    if parameter.ndim != 2:
+        return numbers
+    return torch.stack([x.expand(parameter.shape[0]) for x in numbers]).unsqueeze(-1)
 
 
 @dataclass(frozen=True)
