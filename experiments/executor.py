@@ -77,11 +77,16 @@ def run_local(
     """
     jobs = [Job(group) for group in groups]
     asked: list[int] = []  # the signals that came
+
+    def stop(number: int, _: Any) -> None:
+        asked.append(number)
+        _ask_to_stop(jobs)  # at once: they may be about to finish
+
     numbers = () if stop_requested is not None else (signal.SIGINT, signal.SIGTERM)
     # A command in the background may have been told not to hear Ctrl-C.
     previous = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
     for number in previous:
-        signal.signal(number, lambda got, _: asked.append(got))
+        signal.signal(number, stop)
     try:
         while any(job.state in ("waiting", "running") for job in jobs):
             running = [job for job in jobs if job.state == "running"]
@@ -105,7 +110,16 @@ def run_local(
         for number, handler in previous.items():
             signal.signal(number, handler)
     watch(jobs)
+    if asked:  # as the last of them finished
+        raise KeyboardInterrupt
     return jobs
+
+
+def _ask_to_stop(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        if job.state == "running" and job.process is not None and not job.stopping:
+            job.stopping = True
+            job.process.terminate()
 
 
 def _stop_and_watch(
@@ -113,10 +127,7 @@ def _stop_and_watch(
 ) -> None:
     """Let workers write checkpoints and stop, and raise `KeyboardInterrupt` when they have; `Killed` after another Ctrl-C."""
     began = time.monotonic()
-    for job in jobs:
-        if job.state == "running" and job.process is not None:
-            job.stopping = True
-            job.process.terminate()
+    _ask_to_stop(jobs)  # those that were being started
     while running := [job for job in jobs if job.state == "running"]:
         watch(jobs)
         killed = signal.SIGINT in asked[1:]
