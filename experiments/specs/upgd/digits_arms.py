@@ -6,7 +6,7 @@ The grids follow the paper's Table 1, thinned out to 9 to 81 settings of a learn
 from itertools import product
 from typing import Any
 
-from experiments.spec import Arm, Value
+from experiments.spec import Arm, Row, Value
 
 NETWORK: dict[str, Value] = {"hidden": (128, 64), "diagnostics": True}
 
@@ -85,3 +85,19 @@ def searched() -> tuple[Arm, ...]:
             told = " ".join(f"{SHORT[name]} {value:g}" for name, value in chosen.items())
             arms.append(Arm(f"{label}, {told}", algorithm, {**NETWORK, "diagnostics": False, **fixed, **chosen}))
     return tuple(arms)
+
+
+TASK = 500
+
+
+def row(arms: tuple[Arm, ...], tasks: int, seeds: int, bin_tasks: int, first_seed: int = 0) -> Row:
+    return Row(
+        "permuted_digits",
+        arms,
+        steps=tasks * TASK,
+        seeds=seeds,
+        bin_width=bin_tasks * TASK,
+        environment={"task_steps": TASK},
+        first_seed=first_seed,
+        panel="permuted digits (stand-in)",
+    )

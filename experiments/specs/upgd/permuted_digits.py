@@ -5,24 +5,10 @@ them, a network of 128 and 64 hidden units, and settings of its own, from a sear
 accuracy over the whole run, on seeds that are used for nothing else (preset `search`).
 """
 
-from experiments.spec import Arm, Experiment, Preset, Row
-from experiments.specs.upgd.digits_arms import best, searched
+from experiments.spec import Experiment, Preset
+from experiments.specs.upgd.digits_arms import best, row, searched
 
-TASK = 500
 SEARCH_SEED = 1_000
-
-
-def row(arms: tuple[Arm, ...], tasks: int, seeds: int, bin_tasks: int, first_seed: int = 0) -> Row:
-    return Row(
-        "permuted_digits",
-        arms,
-        steps=tasks * TASK,
-        seeds=seeds,
-        bin_width=bin_tasks * TASK,
-        environment={"task_steps": TASK},
-        first_seed=first_seed,
-        panel="permuted digits (stand-in)",
-    )
 
 
 EXPERIMENT = Experiment(
