@@ -1,9 +1,9 @@
 """Forgetting and loss of plasticity as heat maps: a row for each stream, a column for each learner. UPGD, Fig. 7.
 
 `forgetting` is the accuracy of the first bin minus that of the last, `loss_of_plasticity` the plasticity in the middle of the
-run minus that at its end (`analysis.figures.continual`); bins of the paper are two tasks. Cells show 100 times the mean over runs,
-negative is good, and in brackets what the authors' script has. Its forgetting is counted from a first bin of which one half is
-the very first sample: it is more negative than ours by half of the first task's accuracy or more.
+run minus that at its end (`analysis.figures.continual`); bins of the paper are two tasks. Cells show 100 times the mean over
+runs, negative is good, and in brackets what the authors' script has. Its forgetting is counted from a first bin of which one
+half is the very first sample: it is more negative than ours by half of the first task's accuracy or more.
 """
 
 from __future__ import annotations
