@@ -1,9 +1,9 @@
 """Forgetting and loss of plasticity as heat maps: a row for each stream, a column for each learner. UPGD, Fig. 7.
 
 `forgetting` is the accuracy of the first bin minus that of the last, `loss_of_plasticity` the plasticity in the middle of the
-run minus that at its end (`analysis.figures.continual`); bins are two tasks. Cells show 100 times the mean over runs, negative
-is good, and below it in brackets what the authors' script has. Its forgetting is counted from a first bin of which one half is
-the very first sample: it is more negative than ours by half of the first task's accuracy or more.
+run minus that at its end (`analysis.figures.continual`); bins of the paper are two tasks. Cells show 100 times the mean over
+runs, negative is good, and in brackets what the authors' script has. Its forgetting is counted from a first bin of which one
+half is the very first sample: it is more negative than ours by half of the first task's accuracy or more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from analysis import panels, plot
 from analysis.figures import FigureData
 from analysis.figures.continual import ends_of_runs
-from analysis.plot import INK
+from analysis.plot import INK, MINUS
 from analysis.published import upgd
 
 MAPS = {"forgetting": "overall forgetting", "loss_of_plasticity": "overall loss of plasticity"}
@@ -41,7 +41,7 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     widths = " or ".join(sorted({f"{row.bin_width:,}" for row in rows}))
     said = [f"100 times the mean over runs, from bins of {widths} samples; negative is good."]
     if numbers["published"].notna().any():
-        said.append("In brackets: the authors' script, not verified against the printed figure.")
+        said.append("In brackets: the authors' script for 1M samples, not verified against the printed figure.")
     plot.below(figure, [], [*panels.budget_lines(data), *said])
     return figure, numbers
 
@@ -67,7 +67,7 @@ def _map(axes: Axes, numbers: pd.DataFrame, streams: list[str], learners: list[s
     axes.imshow(ours, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto")
     for (i, j), value in np.ndenumerate(ours):
         if math.isfinite(value):
-            told = f"{100 * value:.1f}" + (f"\n({100 * theirs[i, j]:.1f})" if math.isfinite(theirs[i, j]) else "")
+            told = _percent(value) + (f"\n({_percent(theirs[i, j])})" if math.isfinite(theirs[i, j]) else "")
             axes.text(j, i, told, ha="center", va="center", fontsize=6, color="white" if abs(value) > DARK * most else INK)
     axes.set_xticks(range(len(learners)), learners, fontsize=7)
     axes.set_yticks(range(len(streams)), [name.replace("_", " ") for name in streams], fontsize=7)
@@ -75,3 +75,8 @@ def _map(axes: Axes, numbers: pd.DataFrame, streams: list[str], learners: list[s
     axes.grid(False)
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def _percent(value: float) -> str:
+    # Zero is added so that what is rounded to zero has no sign.
+    return f"{round(100 * value, 1) + 0.0:.1f}".replace("-", MINUS)

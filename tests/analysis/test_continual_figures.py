@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from analysis_support import an_experiment, assert_legible, panels_of, publish, titled
 
+from analysis.plot import MINUS
 from analysis.published import upgd
 from experiments.catalog import load_experiment
 from experiments.expand import labelled_runs, runs_of
@@ -69,7 +70,7 @@ def test_heat_map_has_a_cell_for_each_stream_and_learner_with_the_authors_number
     assert found.loc[("permuted_emnist", "UPGD-W", "loss_of_plasticity"), "published"] == 0.02205
     assert np.isnan(found.loc[("permuted_digits", "UPGD-W", "forgetting"), "published"])
     texts = [text.get_text() for text in titled(figure, "overall forgetting").texts]
-    assert texts == ["-15.0", "-15.0\n(-66.4)", "15.0\n(-6.9)"]
+    assert [text.replace(MINUS, "-") for text in texts] == ["-15.0", "-15.0\n(-66.4)", "15.0\n(-6.9)"]
 
 
 def test_numbers_of_the_authors_heat_map_that_are_not_ours_to_compare_are_left_out():
@@ -85,6 +86,9 @@ def test_heat_map_trains_nothing_of_its_own():
         own = {run.run_id for run in runs_of(load_experiment("plasticity_heat_map"), preset)}
         theirs = {run.run_id for name in streams[:shared] for run in runs_of(load_experiment(name), preset)}
         assert own == theirs
+    digits = {preset: runs_of(load_experiment("permuted_digits"), preset) for preset in ("paper", "quick")}
+    for preset, theirs in (("digits", digits["paper"]), ("quick", digits["quick"])):
+        assert runs_of(load_experiment("plasticity_heat_map"), preset) == theirs
 
 
 def test_search_shows_a_dot_for_each_setting_and_names_the_best(drawn, tmp_path):

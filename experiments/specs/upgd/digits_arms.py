@@ -8,8 +8,6 @@ from typing import Any
 
 from experiments.spec import Arm, Row, Value
 
-TASK = 500
-SEARCH_SEED = 1_000
 NETWORK: dict[str, Value] = {"hidden": (128, 64), "diagnostics": True}
 
 # Label, algorithm, what makes it what it is, and what the search varies.
@@ -87,6 +85,9 @@ def searched() -> tuple[Arm, ...]:
             told = " ".join(f"{SHORT[name]} {value:g}" for name, value in chosen.items())
             arms.append(Arm(f"{label}, {told}", algorithm, {**NETWORK, "diagnostics": False, **fixed, **chosen}))
     return tuple(arms)
+
+
+TASK = 500
 
 
 def row(arms: tuple[Arm, ...], tasks: int, seeds: int, bin_tasks: int, first_seed: int = 0) -> Row:

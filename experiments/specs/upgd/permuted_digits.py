@@ -6,7 +6,10 @@ accuracy over the whole run, on seeds that are used for nothing else (preset `se
 """
 
 from experiments.spec import Experiment, Preset
-from experiments.specs.upgd.digits_arms import SEARCH_SEED, best, row, searched
+from experiments.specs.upgd.digits_arms import best, row, searched
+
+SEARCH_SEED = 1_000
+
 
 EXPERIMENT = Experiment(
     name="permuted_digits",
