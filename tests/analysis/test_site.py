@@ -7,6 +7,8 @@ import itertools
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
@@ -168,6 +170,23 @@ def test_questions_name_threads_of_the_official_repositories(pages: dict[str, Pa
     asked = ("LayerNorm", "trace", "plot", "clipped", "TD errors", "encoder")
     headings = " ".join(one.text for one in pages["faq.html"].all("h2"))
     assert all(word in headings for word in asked)
+
+
+def test_learners_tell_of_themselves_and_none_is_imported_for_it() -> None:
+    code = (
+        "import sys; from experiments.described import *; from experiments.registry import ALGORITHMS\n"
+        "print([n for n, one in ALGORITHMS.items() if bool(learner_text(n)) != bool(one.gives)], 'torch' in sys.modules)\n"
+        "print(learner_text('stream_ac').count('Deviations'), repr(learner_text('of-somebody-else')))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=RESULTS.parent)
+    assert told.stdout == "[] False\n1 ''\n"
+
+
+@pytest.mark.parametrize("arguments", [["--preset", "quick"], []])
+def test_comparing_everything_needs_results_and_no_preset(arguments: list[str], tmp_path: Path) -> None:
+    result = CliRunner().invoke(compare.app, [*arguments, "--results", str(tmp_path)])
+    assert result.exit_code == 2
+    assert ("goes with an experiment" if arguments else "there are no results in") in " ".join(result.output.split())
 
 
 # Writing
