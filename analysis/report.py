@@ -248,6 +248,7 @@ def _row(experiment: Experiment, row: Row) -> dict[str, Any]:
         "arms": arms,
         "paper": {"steps": paper.steps, "seeds": paper.seeds} if paper else None,
         **({"differs": row.differs} if row.differs else {}),
+        **({"window": row.window} if row.window else {}),
     }
 
 

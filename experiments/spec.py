@@ -86,7 +86,8 @@ class Arm:
 class Row:
     """One panel of a figure: an environment, the arms compared on it, and its budget.
 
-    `bin_width` is the width in steps of the bins of the learning curve; the last bin is the number a bar shows.
+    `bin_width` is the width in steps of the bins of the learning curve; the last bin is the number a bar shows, or the last
+    `window` steps where a window is given: a multiple of the bins of which the whole run is a multiple.
     `seeds` gives the number of seeds of every arm, counted from `first_seed`: seeds of a search are kept apart from those of
     an evaluation. `fewer_seeds` and `fewer_steps` override seeds and steps for arms by label.
     `panel` names the panel where the environment does not: two masks of one robot are two panels. `differs` says in which way
@@ -104,6 +105,14 @@ class Row:
     first_seed: int = 0
     panel: str = ""
     differs: str = ""
+    window: int = 0
+
+    @property
+    def last_window(self) -> int:
+        """Return how many of the last steps the number of a bar is made of: the window where whole windows fit, else a bin."""
+        last = self.steps // self.bin_width * self.bin_width
+        fits = self.window > 0 and self.window % self.bin_width == 0 and last % self.window == 0
+        return self.window if fits else self.bin_width
 
     @property
     def panel_name(self) -> str:
