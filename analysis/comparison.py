@@ -56,6 +56,8 @@ def compare(
     by_arm = dict(iter(curves.groupby(["panel", "algorithm"], sort=False, observed=True)))
     for arm in summary.itertuples():
         own = by_arm.get((arm.panel, arm.algorithm), curves.iloc[:0])
+        if len(own) and own["step"].min() < arm.bin_width:  # what is compared is made of several bins
+            own = pool(own, arm.bin_width)
         place = numbers.place(arm.panel, arm.env_id)
         budget, scale = paper_budget.get(arm.panel, {}), scale_of(arm.env_id, place, numbers)
         departure = (departures or {}).get(arm.panel, "")

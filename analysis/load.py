@@ -61,9 +61,9 @@ def planned(preset: Preset, panels: bool = True) -> pd.DataFrame:
     twice = sorted({name for name in names if names.count(name) > 1})
     if panels and twice:
         raise UserError(f"the preset has more than one row for {', '.join(twice)}; give each row a panel of its own.")
-    columns = ["panel", "env_id", "algorithm", "seed", "run_id", "steps", "bin_width"]
+    columns = ["panel", "env_id", "algorithm", "seed", "run_id", "steps", "bin_width", "window"]
     rows = [
-        (row.panel_name, row.env_id, arm.label, run.seed, run.run_id, run.steps, row.bin_width)
+        (row.panel_name, row.env_id, arm.label, run.seed, run.run_id, run.steps, row.bin_width, row.last_window)
         for row, arm, run in labelled_runs(preset)
     ]
     return pd.DataFrame(rows, columns=columns)

@@ -75,6 +75,7 @@ def _row(known: dict[str, Any], emphasised: set[str]) -> Row:
         first_seed=known.get("first_seed", 0),
         panel="" if panel_of(known) == known["env_id"] else panel_of(known),
         differs=known.get("differs", ""),
+        window=known.get("window", 0),
     )
 
 
@@ -96,7 +97,14 @@ def _runs(manifest: dict[str, Any], rows: tuple[Row, ...], curves: pd.DataFrame)
                 at = ends.get(key) if status == "diverged" else None
                 known = {"panel": row.panel_name, "env_id": row.env_id, "algorithm": arm.label, "seed": seed}
                 found.append(
-                    {**known, "steps": row.steps_of(arm), "bin_width": row.bin_width, "status": status, "diverged_at": at}
+                    {
+                        **known,
+                        "steps": row.steps_of(arm),
+                        "bin_width": row.bin_width,
+                        "window": row.last_window,
+                        "status": status,
+                        "diverged_at": at,
+                    }
                 )
     return pd.DataFrame(found)
 

@@ -269,6 +269,7 @@ def _row(experiment: Experiment, row: Row) -> dict[str, Any]:
         "paper": {"steps": paper.steps, "seeds": paper.seeds} if paper else None,
         **({"differs": row.differs} if row.differs else {}),
         **({"chosen_seeds": list(row.chosen_seeds)} if row.chosen_seeds else {}),
+        **({"window": row.window} if row.window else {}),
     }
 
 

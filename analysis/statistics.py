@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit  # what `scipy.stats.t.ppf` calls; importing that takes half a second more
 
-from analysis.curves import KEYS
+from analysis.curves import KEYS, pool
 from analysis.load import is_finished
 
 
@@ -60,15 +60,17 @@ def summarise(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """Summarise each arm of each panel by its last bin, one row each, in the order of the preset.
 
     Columns: panel, env_id, algorithm, final_step (right edge of the last bin), final_mean, ci90, ci95, n (runs with an
-    episode in that bin), seeds (runs with a result), planned, diverged, bar, steps, bin_width.
+    episode in that bin), seeds (runs with a result), planned, diverged, bar, steps, bin_width. A window, where a
+    row has one, is the last bin.
 
     `bar` follows the published bar chart: 0 if some run of the arm diverged, else the mean. `final_mean` is not zeroed: it
     is the mean over the runs that got so far, a selection if others diverged.
     """
-    means = {(panel, arm, step): values for panel, _, arm, step, *values in mean_curves(curves).itertuples(index=False)}
+    wide = mean_curves(in_windows(runs, curves))
+    means = {(panel, arm, step): values for panel, _, arm, step, *values in wide.itertuples(index=False)}
     rows = []
     for (panel, env_id, algorithm), group in runs.groupby(KEYS, sort=False):
-        width, steps = int(group["bin_width"].iloc[0]), int(group["steps"].iloc[0])
+        width, steps = int(group["window" if "window" in group else "bin_width"].iloc[0]), int(group["steps"].iloc[0])
         final_step = steps // width * width
         mean, ci90, ci95, n = means.get((panel, algorithm, final_step), (math.nan, math.nan, math.nan, 0))
         diverged = int((group["status"] == "diverged").sum())
@@ -91,6 +93,18 @@ def summarise(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def in_windows(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """Return curves in bins as wide as what a bar is made of, where rows have a window wider than their bins."""
+    if "window" not in runs or (runs["window"] == runs["bin_width"]).all():
+        return curves
+    windows = runs.drop_duplicates("panel").set_index("panel")
+    tables = [
+        pool(own, int(windows["window"][panel])) if windows["window"][panel] > windows["bin_width"][panel] else own
+        for panel, own in curves.groupby("panel", sort=False)
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else curves
 
 
 def bar_height(mean: float, diverged: int) -> float:

@@ -108,7 +108,8 @@ class Arm:
 class Row:
     """One panel of a figure: an environment, the arms compared on it, and its budget.
 
-    `bin_width` is the width in steps of the bins of the learning curve; the last bin is the number a bar shows.
+    `bin_width` is the width in steps of the bins of the learning curve; the last bin is the number a bar shows, or the last
+    `window` steps where a window is given: a multiple of the bins of which the whole run is a multiple.
     `seeds` gives the number of seeds of every arm, counted from `first_seed`: seeds of a search are kept apart from those of
     an evaluation. `fewer_seeds` and `fewer_steps` override seeds and steps for arms by label.
     `chosen_seeds` are the seeds of every arm by their numbers, where a command names them.
@@ -128,6 +129,14 @@ class Row:
     panel: str = ""
     differs: str = ""
     chosen_seeds: tuple[int, ...] = ()
+    window: int = 0
+
+    @property
+    def last_window(self) -> int:
+        """Return how many of the last steps the number of a bar is made of: the window where whole windows fit, else a bin."""
+        last = self.steps // self.bin_width * self.bin_width
+        fits = self.window > 0 and self.window % self.bin_width == 0 and last % self.window == 0
+        return self.window if fits else self.bin_width
 
     @property
     def panel_name(self) -> str:

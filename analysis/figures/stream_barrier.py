@@ -119,7 +119,7 @@ def _theirs(row: Row, numbers: Numbers) -> Theirs:
     place, last = numbers.place(row.panel_name, row.env_id), row.steps // row.bin_width * row.bin_width
     matched, whole, steps = {}, {}, 0
     for label in dict.fromkeys([*(arm.label for arm in row.arms), LITERATURE]):
-        end, same = numbers.end(place, label), numbers.lookup(place, label, last, row.bin_width)
+        end, same = numbers.end(place, label), numbers.lookup(place, label, last, row.last_window)
         if end is not None and end.steps <= last:
             matched[label] = end.value
         elif same is not None:
@@ -158,7 +158,7 @@ def _keys(drawn: pd.DataFrame, tidy: pd.DataFrame) -> list[Any]:
 
 
 def _lines(data: FigureData, rows: list[Row], theirs: list[Theirs]) -> list[str]:
-    last = " or ".join(short_steps(width) for width in sorted({row.bin_width for row in rows}))
+    last = " or ".join(short_steps(width) for width in sorted({row.last_window for row in rows}))
     found = [
         f"Bars: mean return over the last {last} steps, 90 % t interval (arrow: beyond the panel), or a dot for each of up to "
         f"{lines.FEW} runs; 0 where a run diverged."
@@ -193,8 +193,8 @@ def _bars(
     arms: list[Any] = [by_label[arm.label] for arm in row.arms]
     emphasised = {arm.label for arm in row.arms if arm.emphasised}
     last = row.steps // row.bin_width * row.bin_width
-    runs = runs[runs["step"] == last]
-    single = {str(label): own["mean_return"].to_numpy(float) for label, own in runs.groupby("algorithm", observed=True)}
+    runs = runs[runs["step"] > last - row.last_window]
+    single = {str(label): _ends(own) for label, own in runs.groupby("algorithm", observed=True)}
     low, high = _limits(arms, single, list(known.matched.values()))
     axes.set_ylim(low, high)
     paired = bool(known.matched)
@@ -229,6 +229,12 @@ def _bars(
         _hollow(axes, place, value, width, looks[label], named=_slot(_labels(row, known), across) >= PAIR_SLOT)
     drawn = summary.rename(columns={"final_step": "step", "final_mean": "mean", "bar": "value"}).assign(part=OURS)[NUMBERS]
     return pd.concat([table for table in (drawn, _table(row, MATCHED, known.matched, last)) if len(table)], ignore_index=True)
+
+
+def _ends(own: pd.DataFrame) -> np.ndarray:
+    """Return the mean return of each run over the episodes of its last bins."""
+    totals = (own["mean_return"] * own["episodes"]).groupby(own["seed"]).sum()
+    return np.asarray(totals / own["episodes"].groupby(own["seed"]).sum(), np.float64)
 
 
 def _whole(axes: Axes, row: Row, known: Theirs, looks: Mapping[str, Style]) -> pd.DataFrame:

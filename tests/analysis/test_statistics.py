@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ from analysis_support import STREAM, barrier, publish_episodes
 from scipy import stats
 
 from analysis import load, report, statistics
+from analysis.comparison import compare
+from analysis.published import Numbers
 from experiments.expand import labelled_runs
+from experiments.spec import Row
 from experiments.store import Store
 
 
@@ -73,3 +77,31 @@ def test_one_diverged_run_makes_the_bar_zero_but_not_the_mean(tmp_path: Path) ->
     assert (bar.bar, bar.diverged, bar.seeds, bar.n) == (0.0, 1, 3, 3)
     assert bar.final_mean == pytest.approx(101.0)
     assert built.manifest["diverged"] == [built.runs["run_id"].iloc[2]]
+
+
+def test_a_number_over_a_window_is_the_mean_over_its_episodes_in_summary_and_comparison() -> None:
+    """Of two bins with one and three episodes, after two that no bar may show."""
+    known = {"panel": "p", "env_id": "e", "algorithm": "a"}
+    steps, returns, episodes = [100, 200, 300, 400], [-9.0, -9.0, 10.0, 20.0], [5, 5, 1, 3]
+    curves = pd.concat(
+        [
+            pd.DataFrame({**known, "seed": seed, "step": steps, "mean_return": np.array(returns) + seed, "episodes": episodes})
+            for seed in range(2)
+        ],
+        ignore_index=True,
+    )
+    runs = pd.DataFrame({**known, "seed": [0, 1], "steps": 400, "bin_width": 100, "status": "finished"})
+    summary = statistics.summarise(runs.assign(window=200), curves)
+    (wide,) = summary.itertuples()
+    assert (wide.final_step, wide.final_mean, wide.n, wide.bin_width) == (400, 18.0, 2, 200)  # (10 + 3 * 20) / 4 + 0.5
+    assert compare(curves, summary, {}, Numbers(()))["ours"].tolist() == [18.0]
+    (last,) = statistics.summarise(runs.assign(window=100), curves).itertuples()
+    assert (last.final_step, last.final_mean, last.bin_width) == (400, 20.5, 100)
+
+
+def test_a_window_that_does_not_fit_is_a_bin() -> None:
+    row = Row("e", (), steps=40_000, seeds=1, bin_width=4_000, window=20_000)
+    assert row.last_window == 20_000
+    for steps, width in ((50_000, 4_000), (40_000, 3_000)):
+        assert replace(row, steps=steps, bin_width=width).last_window == width
+    assert replace(row, window=0).last_window == 4_000

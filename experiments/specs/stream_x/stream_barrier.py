@@ -51,15 +51,15 @@ EXPERIMENT = Experiment(
             "all algorithms and tasks, 200k steps, too few to learn Atari; fewer seeds for the slow batch learners",
             (
                 *(
-                    Row(env_id, ARMS, steps=200_000, seeds=8, bin_width=50_000, fewer_seeds=FEW)
+                    Row(env_id, ARMS, steps=200_000, seeds=8, bin_width=10_000, window=50_000, fewer_seeds=FEW)
                     for env_id in CONTINUOUS_CONTROL
                 ),
-                *(Row(env_id, ATARI_ARMS, steps=200_000, seeds=2, bin_width=50_000) for env_id in ATARI),
+                *(Row(env_id, ATARI_ARMS, steps=200_000, seeds=2, bin_width=10_000, window=50_000) for env_id in ATARI),
             ),
         ),
         "quick": Preset(
             "the message in minutes: the learners without a batch on one task, 40k steps",
-            (first_figure(300),),
+            (replace(first_figure(300), bin_width=4_000, window=20_000),),
         ),
         "anchors": Preset(
             "is the learner right? Stream AC where the paper's Fig. 7 shows its first 500k steps",

@@ -25,7 +25,7 @@ EXPERIMENT = Experiment(
         ),
         "laptop": Preset(
             "all games, the first 1M steps of the published schedule, 4 seeds",
-            tuple(Row(game, ARMS, steps=1_000_000, seeds=4, bin_width=125_000, fewer_seeds={"DQN1": 1}) for game in MINATAR),
+            tuple(Row(game, ARMS, steps=1_000_000, seeds=4, bin_width=25_000, fewer_seeds={"DQN1": 1}) for game in MINATAR),
         ),
         "quick": Preset(
             "Breakout, 100k steps with a schedule of that length",

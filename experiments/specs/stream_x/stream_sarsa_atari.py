@@ -20,7 +20,7 @@ EXPERIMENT = Experiment(
         "laptop": Preset(
             "Pong and Boxing, the first 1.25M steps (5M frames) of the published schedule, 2 seeds",
             tuple(
-                Row(atari(game), (STREAM_SARSA, CLASSIC_SARSA), steps=1_250_000, seeds=2, bin_width=250_000)
+                Row(atari(game), (STREAM_SARSA, CLASSIC_SARSA), steps=1_250_000, seeds=2, bin_width=125_000)
                 for game in ("Pong", "Boxing")
             ),
         ),
