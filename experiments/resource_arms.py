@@ -1,6 +1,6 @@
 """The arms of `resource_cost`: every learner of the registry on the tasks of its kind, at its published sizes.
 
-A learner that joins the registry is measured without being named here.
+A learner that joins the registry is measured without being named here, unless it is a variant of another.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ WITHOUT_CHANCE = {"epsilon_start": 0.0, "epsilon_end": 0.0}
 SOON = {"learning_starts": 1000}
 # What CleanRL sets for Atari and what decides how long an update takes, or how large it is.
 ATARI_SIZES = {name: ATARI[name] for name in ("buffer_size", "batch_size", "train_frequency")}
+# Learners that differ from another one in their optimizer alone; what optimizers cost, `upgd_update_time` shows.
+VARIANTS = ("adaupgd_ppo",)
 
 
 def learners(env_id: str, only: Collection[str] = ()) -> dict[str, registry.Algorithm]:
@@ -37,9 +39,12 @@ def learners(env_id: str, only: Collection[str] = ()) -> dict[str, registry.Algo
 
 
 def _measured(name: str, record: registry.Algorithm) -> bool:
-    """Return whether a learner belongs here: one that has a recurrent cell by itself sees no images, and has `rtrl_cost`."""
+    """Return whether a learner belongs here, and is not measured elsewhere.
+
+    One that has a recurrent cell by itself sees no images, and has `rtrl_cost`.
+    """
     recurrent = registry.hyperparameter_defaults(name).get("cell", "none") != "none"
-    return record.loop != registry.SUPERVISED and not recurrent
+    return record.loop != registry.SUPERVISED and not recurrent and name not in VARIANTS
 
 
 def time_arms(env_id: str, seconds: float, only: Collection[str] = (), engines: bool = True) -> tuple[Arm, ...]:

@@ -141,6 +141,14 @@ def test_judgement_is_that_of_the_network_at_that_time():
     assert 0 < expected < 1
 
 
+def test_what_was_learnt_of_a_task_shows_on_samples_that_were_held_out():
+    environment = {"task_steps": 300, "permute": "labels", "held_out": 100}
+    row = Row("permuted_generated", (), steps=300, seeds=1, bin_width=300, environment=environment)
+    run = run_of(Arm("sgd", "sgd", {"hidden": (32,), "step_size": 0.01, "weight_decay": 0.0}), 0, row)
+    (known,) = trained([run], (300,)).tables(0)["metrics"]["held_out_accuracy"]
+    assert known > 0.4, "ten classes"
+
+
 @pytest.mark.parametrize("stop", [15, 16])
 @pytest.mark.parametrize("at", ["before_update", "after_update"])
 def test_judgements_go_on_exactly(at, stop):
