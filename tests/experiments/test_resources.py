@@ -435,12 +435,15 @@ def test_figure_shows_medians_cycles_and_the_device(tmp_path):
     assert value(numbers, "device", **ppo) == pytest.approx(1350.0)
     assert value(numbers, "cycles", **ppo) == pytest.approx(30.0)
     panels = [axes for part in figure.subfigs for axes in part.axes]
-    bars = [
-        sorted(bar.get_width() for bar in axes.patches) for axes in panels if axes.get_title(loc="left") == "HalfCheetah-v4"
+    dots = [
+        sorted(line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1 and line.get_marker() not in ("|", "x"))
+        for axes in panels
+        if axes.get_title(loc="left") == "HalfCheetah-v4"
     ]
-    assert len(bars) == 2  # this machine, and the device beside it
-    np.testing.assert_allclose(bars[1], [10 * width for width in bars[0]])
-    assert bars[0][-1] == pytest.approx(135.0)
+    assert len(dots) == 2  # this machine, and the device beside it
+    np.testing.assert_allclose(dots[1], [10 * time for time in dots[0]])
+    assert dots[0][-1] == pytest.approx(135.0)
+    assert not any(axes.patches for axes in panels)  # no bars on a logarithmic axis
     names = [label.get_text() for axes in panels for label in axes.get_yticklabels()]
     assert {"Stream AC", "PPO", "AVG update, Jetson Nano"} <= set(names)
 
