@@ -96,7 +96,7 @@ def one_sentence(answer: Answer, *fragments: str) -> bool:
     return True
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 60.0, pause: float = 0.02) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = 300.0, pause: float = 0.02) -> Any:
     """Return the first true value of a condition; fail after so many seconds."""
     until = time.monotonic() + seconds
     while not (value := condition()):

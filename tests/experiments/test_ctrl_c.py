@@ -60,7 +60,7 @@ class Terminal:
         return True
 
     def wait(self, condition) -> None:
-        wait_until(lambda: self.read() and condition(), seconds=300.0)  # the machine may be busy
+        wait_until(lambda: self.read() and condition())
 
     def ended(self) -> bool:
         if self.code is None:
