@@ -1,10 +1,11 @@
 # make quickstart   from a fresh clone to the first figure
 # make test         ruff, mypy and the tests
+# make test-slow    the tests that compile large kernels
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test install clean
+.PHONY: quickstart test test-slow install clean
 
 quickstart: install
 	$(BIN)/python -m experiments.run stream_barrier --preset quick
@@ -13,7 +14,10 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
+
+test-slow: install
+	$(BIN)/pytest -n 2 -m slow
 
 install: $(VENV)/.installed
 

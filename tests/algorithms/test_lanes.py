@@ -87,6 +87,7 @@ def test_compiled_lane_holds_the_bits_of_the_same_run_alone(count):
 
 
 @needs_compiler
+@pytest.mark.slow
 def test_compiled_lane_of_the_papers_size_holds_the_bits_of_the_same_run_alone():
     group = run_group(tuple(range(8)), True, 300, full=True)
     for lane in range(8):
@@ -181,9 +182,10 @@ LEARNERS = {
 }
 GROUPS = [
     *(pytest.param(name, False, id=f"{name}-eager") for name in LEARNERS if name not in ("q_image", "q_atari")),
+    *(pytest.param(name, True, id=f"{name}-compiled", marks=needs_compiler) for name in ("q", "sarsa", "td", "ac", "rtu_ac")),
     *(
-        pytest.param(name, True, id=f"{name}-compiled", marks=needs_compiler)
-        for name in ("q", "q_image", "q_atari", "sarsa", "td", "ac", "qrc", "rtu_ac")
+        pytest.param(name, True, id=f"{name}-compiled", marks=[needs_compiler, pytest.mark.slow])
+        for name in ("q_image", "q_atari", "qrc")
     ),
 ]
 # A step of the network for Atari takes as long as a thousand of the others.

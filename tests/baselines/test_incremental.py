@@ -287,7 +287,9 @@ def test_td3_update_equals_stable_baselines3_own_train() -> None:
         assert_close(state, read(), f"update {step}")
 
 
-@pytest.mark.parametrize(("case", "compiled"), [("sac", False), ("td3", False), ("ppo", False), ("td3", True)])
+@pytest.mark.parametrize(
+    ("case", "compiled"), [("sac", False), ("td3", False), ("ppo", False), pytest.param("td3", True, marks=pytest.mark.slow)]
+)
 def test_a_lane_is_the_run_alone(case: str, compiled: bool) -> None:
     _, _, _, env_id = CASES[case]
     agents = {

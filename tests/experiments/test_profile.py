@@ -17,7 +17,8 @@ WHOLE = ["environment", "learner", "loop around them"]
     ("learner", "env_id", "settings"),
     [
         ("stream_q", "CartPole-v1", ["hidden=[4]"]),
-        ("td3_1", "Pendulum-v1", ["implementation=lanes", "hidden=[4]"]),  # several compiled forms of one step
+        # Several compiled forms of one step.
+        pytest.param("td3_1", "Pendulum-v1", ["implementation=lanes", "hidden=[4]"], marks=pytest.mark.slow),
     ],
 )
 def test_parts_add_up(learner: str, env_id: str, settings: list[str], tmp_path: Path):
