@@ -49,7 +49,7 @@ def read_aggregates(folder: Path) -> Aggregates:
         return Aggregates(folder, with_panels(curves), with_panels(summary), manifest)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing; draw {folder} again with `python -m analysis.report`.") from None
-    except ValueError as error:  # also of pyarrow, pandas and json
+    except (ValueError, KeyError) as error:  # also of pyarrow, pandas and json; of a manifest that is another's
         raise UserError(f"{folder} cannot be read ({error}); draw it again with `python -m analysis.report`.") from None
 
 

@@ -28,7 +28,7 @@ class LoadedRun:
             stable-baselines3 its hyperparameters.
         state: what the learner has learnt: its state at the end, a nested dict of tensors, which `learner.step` goes on from.
             Of a learner on stable-baselines3 the parameters of its networks and the statistics of its normalisers. None where
-            it was trained with `--no-weights`, or before weights were kept.
+            it diverged, or was trained with `--no-weights`, or before weights were kept.
         result: how it ended: `status`, `steps`, `diverged_at`.
         tables: what was recorded by name, such as `episodes` (step, episodic_return, length).
     """

@@ -290,4 +290,7 @@ def disk_bytes(runs: Iterable[Run], weights: bool = False) -> int:
 def _weights_bytes(run: Run) -> int:
     if not loop_of(run).lanes:
         return 0
-    return _state_bytes(run.algorithm, run.hyperparameters, spaces_of(run.env_id, run.environment))
+    try:
+        return _state_bytes(run.algorithm, run.hyperparameters, spaces_of(run.env_id, run.environment))
+    except RuntimeError:  # it is larger than the memory, which training will say of this run alone
+        return 0

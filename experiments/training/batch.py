@@ -144,7 +144,7 @@ def _train(run: Run, context: Context) -> None:
     tables = {"episodes": stream.episodes.table()}
     if stream.metrics is not None and (told := stream.metrics.table()):
         tables["metrics"] = told
-    context.publish(run, tables, result, provenance, stream.model.weights())
+    context.publish(run, tables, result, provenance, stream.model.weights() if stream.diverged_at is None else None)
     stream.environment.close()
 
 

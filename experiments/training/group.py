@@ -252,7 +252,9 @@ def _train_group(
             **({"time": NOT_EXACT} if is_measured(dict(stream.run.environment)) else {}),
         }
         tables = {name: table for name, table in group.tables(lane).items() if table}
-        context.publish(stream.run, tables, result, provenance, group.lanes.state(lane))
+        # A lane that has diverged was not looked at any more: what it holds is nothing that it has learnt.
+        weights = group.lanes.state(lane) if stream.diverged_at is None else None
+        context.publish(stream.run, tables, result, provenance, weights)
     group.close()
 
 

@@ -34,7 +34,6 @@ BAD = [
     ("run", (BARRIER, "--wrokers", "2"), "--wrokers"),
     ("list", ("--preset", "quick"), "--preset"),
     ("report", ("--bogus",), "--bogus"),
-    ("compare", (), "Missing argument"),
     # ranges of learners
     ("run", (BARRIER, "--set", "gamma=1.5"), "gamma must be at least 0 and at most 1; 1.5 is not"),
     ("run", (BARRIER, "--set", "gamma=-0.1"), "gamma must be at least 0"),

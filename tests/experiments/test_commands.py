@@ -149,7 +149,7 @@ def test_missing_simulator_behind_a_package_is_refused_with_the_command_that_ins
     ("words", "fragments"),
     [
         (("run", "stream_barier"), ("'stream_barier'", "stream_barrier")),
-        (("status",), ("Missing argument", "`python -m experiments.status --help` shows the options")),
+        (("status",), ("name one experiment", "`python -m experiments.list` shows")),
     ],
 )
 def test_process_of_a_bad_command_says_one_sentence_and_exits_with_2(tmp_path, words, fragments):

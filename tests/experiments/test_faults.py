@@ -589,7 +589,7 @@ def test_full_disk_of_results_is_named_and_not_the_store(command, store, tmpfs):
     ]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 2
-    assert one_sentence(Answer(done.returncode, done.stdout, done.stderr), f"cannot write to {disk}", "another --results")
+    assert one_sentence(Answer(done.returncode, done.stdout, done.stderr), f"cannot write to {disk}", "another with --results")
 
 
 def test_folder_of_any_name_is_shown_as_it_is(command, tmp_path):

@@ -353,7 +353,7 @@ def test_instruction_set_that_cannot_be_used_is_refused_before_anything_is_writt
 def test_folder_that_cannot_be_used_is_refused_before_anything_is_trained(command, tmp_path):
     (tmp_path / "file").touch()
     words = ("--store", str(tmp_path / "runs"))
-    assert one_sentence(command(*words, "--kernels", str(tmp_path / "file")), "cannot be used", "--kernels")
+    assert one_sentence(command(*words, "--kernels", str(tmp_path / "file")), "is not a folder", "another with --kernels")
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
     assert one_sentence(command(*words, "--kernels", str(tmp_path / "open")), "other users may write", "--kernels")

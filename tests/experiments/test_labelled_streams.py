@@ -159,5 +159,5 @@ def test_what_cannot_be_held_out_is_told():
         stream("permuted_digits", held_out=10)
     with pytest.raises(UserError, match="held_out must be at most 10,000"):
         stream("permuted_generated", held_out=10_001)
-    with pytest.raises(UserError, match="held_out must be a number of samples"):
+    with pytest.raises(UserError, match="held_out must be 0 where there is one task"):
         PermutedOptions(permute="nothing", task_steps=0, held_out=5)
