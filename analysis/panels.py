@@ -207,6 +207,36 @@ def _limits(table: pd.DataFrame, extremes: Sequence[tuple[float, float]]) -> tup
 # Below the panels
 
 
+def metric_lines(
+    axes: Axes, row: Row, tidy: pd.DataFrame, means: pd.DataFrame, runs: pd.DataFrame, looks: Mapping[str, Style]
+) -> pd.DataFrame:
+    """Draw what the runs of a row recorded of one metric; return the numbers drawn, with `diverged`, a block for each arm.
+
+    Args:
+        axes: the panel.
+        row: gives the arms and their bins.
+        tidy: the metric of every run: algorithm, seed, step, value.
+        means: its means over runs: algorithm, step, mean.
+        runs: those of the row, with `status` and `diverged_at`.
+        looks: how each arm is drawn.
+    """
+    last = row.steps // row.bin_width * row.bin_width
+    axes.set_xlim(0, last)
+    axes.set_xticks([0, last / 2, last])
+    tables = []
+    for arm in sorted(row.arms, key=lambda arm: arm.emphasised):
+        own = means[means["algorithm"] == arm.label].sort_values("step")
+        diverged = runs.loc[(runs["algorithm"] == arm.label) & (runs["status"] == "diverged"), "diverged_at"]
+        at = None if diverged.empty else int(diverged.min())
+        finite = own.loc[np.isfinite(own["mean"].to_numpy(float)), "step"]
+        points = tidy[(tidy["algorithm"] == arm.label) & tidy["step"].isin(finite)]
+        points = points.assign(x=points["step"] - row.bin_width / 2)
+        position = (row.arms.index(arm), len(row.arms))
+        lines.line(axes, points, "value", looks[arm.label], arm.emphasised, position, at)
+        tables.append(own.assign(diverged=len(diverged)))
+    return pd.concat(tables, ignore_index=True)
+
+
 def arm_keys(rows: Sequence[Row], styles: Mapping[str, Style]) -> list[Any]:
     """Return one legend handle per arm, in the order in which the rows name them."""
     arms = {arm.label: arm for row in rows for arm in row.arms}

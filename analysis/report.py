@@ -24,7 +24,6 @@ import json
 import os
 import platform
 import re
-import shlex
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -39,6 +38,7 @@ from rich.text import Text
 from analysis import load, plot
 from analysis import tensorboard as events
 from analysis.budget import paper_budget
+from analysis.commands import DEFAULT_STORE, command
 from analysis.figures import FigureData, drawer
 from analysis.kept import Kept, keep
 from analysis.kinds import KINDS, OfKind
@@ -53,7 +53,6 @@ from experiments.terminal import count, run_app, runs_are
 
 PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib")
 LONGEST_NAME = 120
-DEFAULT_STORE = Path("runs")
 DEFAULT_SITE = Path("site")
 WORD = re.compile(r'"[A-Za-z_][A-Za-z0-9_.-]*"')
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -131,11 +130,13 @@ def build(
     if not results_of:
         raise UserError(
             f"no run of {experiment.name} / {preset_name} is finished in {store.root}; train them with "
-            f"`{_command(experiment, preset_name, store, settings, seeds, learners)}`."
+            f"`{command('run', experiment.name, preset_name, settings, seeds, learners, store.root)}`."
         )
     curves = kind.tabulate(runs, collected.bins | kept.bins)
     summary = kind.summarise(runs, curves)
     manifest = _manifest(experiment, preset_name, preset, settings, seeds, folder.name, runs, collected, kept, store)
+    if learners:  # where they lie is nobody's business
+        manifest["learners"] = [external.class_name(name) for name in learners]
     data = FigureData(experiment, preset, store, runs, curves, summary)
     comparison = kind.compare(data, manifest)
 
@@ -317,28 +318,6 @@ def _last_line(traceback: str) -> str:
     return lines[-1] if lines else ""
 
 
-# Command
-
-
-def _command(
-    experiment: Experiment,
-    preset_name: str,
-    store: Store,
-    settings: Mapping[str, Value | Sweep],
-    seeds: Seeds | None,
-    learners: Sequence[str],
-    module: str = "experiments.run",
-) -> str:
-    """Return the command that trains what a report is missing, or that shows it."""
-    words = ["python", "-m", module, experiment.name, "--preset", preset_name]
-    words += [] if store.root == DEFAULT_STORE else ["--store", str(store.root)]
-    words += [] if seeds is None else ["--seeds", seeds_text(seeds)]
-    for key, value in settings.items():
-        words += ["--set", f"{key}={written(value)}"]
-    words += [word for learner in learners for word in ("--learner", learner)]
-    return shlex.join(words)
-
-
 def _unfinished_lines(runs: pd.DataFrame, status: str) -> list[str]:
     distinct = runs.drop_duplicates("run_id")
     counts = distinct["status"].value_counts()
@@ -413,7 +392,7 @@ def main(
         made = (report.comparison, report.summary, report.numbers, report.manifest)
         for part in KINDS[experiment.kind].report(experiment, *made, out.width):
             out.print(part)
-        status = _command(experiment, preset, Store(store), changes, chosen, learner or [], "experiments.status")
+        status = command("status", name, preset, changes, chosen, learner or [], store)
         for line in _unfinished_lines(report.runs, status) + _kept_lines(report) + _mixed_lines(report.manifest):
             out.print(Text(f"\n{line}", style="yellow"))
         out.print()

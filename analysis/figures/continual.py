@@ -115,23 +115,10 @@ def _panel(
     runs: pd.DataFrame,
     looks: Mapping[str, Style],
 ) -> pd.DataFrame:
-    last = row.steps // row.bin_width * row.bin_width
-    axes.set_xlim(0, last)
-    axes.set_xticks([0, last / 2, last])
-    tables = []
-    for arm in sorted(row.arms, key=lambda arm: arm.emphasised):
-        own = means[means["algorithm"] == arm.label].sort_values("step")
-        diverged = runs.loc[(runs["algorithm"] == arm.label) & (runs["status"] == "diverged"), "diverged_at"]
-        at = None if diverged.empty else int(diverged.min())
-        finite = own.loc[np.isfinite(own["mean"].to_numpy(float)), "step"]
-        points = tidy[(tidy["algorithm"] == arm.label) & tidy["step"].isin(finite)]
-        position = (row.arms.index(arm), len(row.arms))
-        points = points.assign(x=points["step"] - row.bin_width / 2)
-        lines.line(axes, points, "value", looks[arm.label], arm.emphasised, position, at)
-        tables.append(own.assign(diverged=len(diverged)))
+    drawn = panels.metric_lines(axes, row, tidy, means, runs, looks)
     _scale(axes, name, means["mean"].to_numpy(float))
     plot.step_axis(axes)
-    return pd.concat(tables, ignore_index=True).reindex(columns=NUMBERS)
+    return drawn.reindex(columns=NUMBERS)
 
 
 def _scale(axes: Axes, name: str, values: np.ndarray) -> None:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from analysis import lines, panels, plot
+from analysis import panels, plot
 from analysis.budget import short_steps
 from analysis.figures import FigureData
 from analysis.learner_style import Style, styles
@@ -125,27 +125,15 @@ def _panel(
     runs: pd.DataFrame,
     looks: Mapping[str, Style],
 ) -> pd.DataFrame:
-    last = row.steps // row.bin_width * row.bin_width
-    axes.set_xlim(0, last)
-    axes.set_xticks([0, last / 2, last])
-    tables = []
-    for arm in sorted(row.arms, key=lambda arm: arm.emphasised):
-        own = means[means["algorithm"] == arm.label].sort_values("step")
-        diverged = runs.loc[(runs["algorithm"] == arm.label) & (runs["status"] == "diverged"), "diverged_at"]
-        at = None if diverged.empty else int(diverged.min())
-        x, mean = own["step"].to_numpy(float) - row.bin_width / 2, own["mean"].to_numpy(float)
-        points = tidy[(tidy["algorithm"] == arm.label) & tidy["step"].isin(own["step"][np.isfinite(mean)])]
-        points = points.assign(x=points["step"] - row.bin_width / 2)
-        position = (row.arms.index(arm), len(row.arms))
-        lines.line(axes, points, "value", looks[arm.label], arm.emphasised, position, at)
-        top = axes.get_xaxis_transform()
-        beyond = x[np.isinf(mean)]
-        style: dict[str, Any] = {"color": looks[arm.label].colour, "markersize": 3.5, "transform": top}
-        axes.plot(beyond, np.full(len(beyond), 0.97), "^", **style, zorder=6)
-        tables.append(own.assign(diverged=len(diverged)))
+    drawn = panels.metric_lines(axes, row, tidy, means, runs, looks)
+    beyond = drawn[np.isinf(drawn["mean"].to_numpy(float))]
+    for label, own in beyond.groupby("algorithm", sort=False):
+        x = own["step"] - row.bin_width / 2
+        style: dict[str, Any] = {"color": looks[str(label)].colour, "markersize": 3.5, "transform": axes.get_xaxis_transform()}
+        axes.plot(x, np.full(len(x), 0.97), "^", **style, zorder=6)
     _scale(axes, name, means["mean"].to_numpy(float))
     plot.step_axis(axes)
-    return pd.concat(tables, ignore_index=True).reindex(columns=NUMBERS)
+    return drawn.reindex(columns=NUMBERS)
 
 
 def _scale(axes: Axes, name: str, values: np.ndarray) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pandas as pd
 
 from analysis.aggregates import Aggregates, budgets, departures, paper_budgets, read_aggregates
 from analysis.budget import sentences, short_steps, stated
+from analysis.commands import command
 from analysis.figures import tables_of
 from analysis.kinds import KINDS
 from analysis.published.names import paper_name
@@ -79,7 +79,7 @@ class Shown:
     @property
     def customised(self) -> bool:
         """Return whether something of the preset was changed."""
-        return bool(self.manifest.get("settings")) or self.manifest.get("seeds") is not None
+        return any(self.manifest.get(key) for key in ("settings", "seeds", "learners"))
 
     @cached_property
     def finding(self) -> str:
@@ -260,6 +260,7 @@ class Shown:
         changed = {
             **self.manifest.get("settings", {}),
             **({"seeds": self.manifest["seeds"]} if self.manifest.get("seeds") else {}),
+            **({"more learners": ", ".join(self.manifest["learners"])} if self.manifest.get("learners") else {}),
         }
         found += (
             [f"Changed in the preset: {', '.join(f'{key} = {value}' for key, value in changed.items())}."] if changed else []
@@ -303,11 +304,9 @@ class Shown:
     @property
     def command(self) -> str:
         """Return the command that trains what is missing, and draws the figure."""
-        words = ["python", "-m", "experiments.run", self.experiment.name, "--preset", str(self.manifest["preset"])]
-        words += ["--seeds", str(self.manifest["seeds"])] if self.manifest.get("seeds") else []
-        for key, value in self.manifest.get("settings", {}).items():
-            words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
-        return shlex.join(words)
+        learners = [f"FILE.py:{name}" for name in self.manifest.get("learners", ())]
+        preset, settings = str(self.manifest["preset"]), self.manifest.get("settings", {})
+        return command("run", self.experiment.name, preset, settings, self.manifest.get("seeds"), learners)
 
 
 def _number(value: float, like: float | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ from typer.testing import CliRunner
 
 from analysis import compare as comparing
 from analysis import figures, kinds, load, report
+from analysis.commands import command
 from experiments import catalog
 from experiments.errors import UserError
 from experiments.expand import labelled_runs, runs_of
+from experiments.settings_text import Sweep, parse_seeds, parse_settings
 from experiments.spec import Arm, Experiment, Value
 from experiments.store import Store
 
@@ -150,3 +153,17 @@ def test_two_rows_of_one_environment_are_refused(tmp_path: Path) -> None:
     experiment = barrier(("Hopper-v4", "Hopper-v4"))
     with pytest.raises(UserError, match="Hopper-v4"):
         report.build(experiment, "quick", Store(tmp_path), tmp_path / "results")
+
+
+def test_command_of_a_report_is_read_as_the_overrides_it_was_made_with() -> None:
+    settings = {"kappa_policy": Sweep((1.0, 2.0)), "hidden": (64, 64), "optimizer": "adam"}
+    words = shlex.split(command("run", "stream_barrier", "quick", settings, (3, 7), ["my_learner.py:Mine"], Path("elsewhere")))
+    assert words[:6] == ["python", "-m", "experiments.run", "stream_barrier", "--preset", "quick"]
+    assert parse_settings([words[i + 1] for i, word in enumerate(words) if word == "--set"]) == settings
+    assert parse_seeds(words[words.index("--seeds") + 1]) == (3, 7)
+    assert words[words.index("--learner") + 1] == "my_learner.py:Mine"
+    assert words[words.index("--store") + 1] == "elsewhere"
+    # As a manifest holds them, after JSON.
+    assert command("run", "a", "b", json.loads('{"hidden": [64, 64]}'), json.loads("[3, 7]")) == command(
+        "run", "a", "b", {"hidden": (64, 64)}, (3, 7)
+    )

@@ -91,6 +91,7 @@ def test_learner_of_the_readme_passes_its_check_and_stands_beside_the_arms_of_a_
     (row,) = json.loads(manifest.read_text())["rows"]
     assert [arm["label"] for arm in row["arms"]][-1] == "Linear Sarsa"
     assert len(row["arms"]) > 1, "it stands alone"
+    assert json.loads(manifest.read_text())["learners"] == ["LinearSarsa"]
     assert str(folder) not in manifest.read_text(), "where it lies is nobody's business"
 
 
