@@ -139,6 +139,16 @@ TORSOS: dict[tuple[int, int], tuple[tuple[tuple[int, int, int], ...], tuple[int,
 }
 # The widths that the paper's text lists. The first of each is also the number of features that the convolutions give.
 PAPER_WIDTHS = {(10, 10): (1024, 128), (84, 84): (256, 128)}
+# The shortest side of which Atari's convolutions leave anything, and that of MinAtar's.
+SHORTEST_SIDE = {(84, 84): 53, (10, 10): 3}
+
+
+def _published_size(height: int, width: int) -> tuple[int, int]:
+    """Return the size of image for which a network was published that can see one of this size too."""
+    for size, shortest in SHORTEST_SIDE.items():
+        if min(height, width) >= shortest:
+            return size
+    raise ValueError(f"an image of {height} x {width} is too small; convolutions need 3 x 3 pixels.")
 
 
 def network(
@@ -169,9 +179,10 @@ def _network(
         if len(obs_shape) == 1:
             return MLP(obs_shape[0], hidden, dict(heads), layer_norm, activation)
         channels, height, width = obs_shape
-        convolutions, widths = TORSOS[height, width]
+        published = _published_size(height, width)
+        convolutions, widths = TORSOS[published]
         if torso == "paper":
-            widths = PAPER_WIDTHS[height, width]
+            widths = PAPER_WIDTHS[published]
         return ConvNet((channels, height, width), convolutions, widths, dict(heads), layer_norm, activation)
 
 

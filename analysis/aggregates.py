@@ -116,6 +116,6 @@ def departures(manifest: Mapping[str, Any]) -> dict[str, str]:
         published = PUBLISHED.get(row["env_id"], {})
         if any(row["environment"].get(key) != value for key, value in published.items()):
             found[panel_of(row)] = "simulator"
-        if row.get("differs"):
+        if row.get("differs") or row["environment"].get("continuing"):
             found[panel_of(row)] = "protocol"
     return found

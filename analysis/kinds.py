@@ -88,7 +88,9 @@ class Returns(OfKind):
     """Episodic returns, compared with published learning curves."""
 
     def bins(self, experiment: Experiment, row: Row, run: Run, stored: StoredRun, store: Store) -> Any:
-        """Return mean return and number of episodes of each bin."""
+        """Return mean return and number of episodes of each bin; of continuing environments mean reward rate and windows."""
+        if row.continuing and stored.rewards:
+            return bin_returns(stored.rewards["step"], stored.rewards["reward_rate"], row.bin_width, run.steps)
         if not stored.episodes:
             raise _holds_no("episodes", run, store)
         return bin_returns(stored.episodes["step"], stored.episodes["episodic_return"], row.bin_width, run.steps)

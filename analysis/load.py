@@ -24,6 +24,8 @@ from experiments.store import Store, read_each
 
 EPISODE_COLUMNS = ("step", "episodic_return", "length")
 METRIC_COLUMNS = ("step",)
+REWARD_COLUMNS = ("step", "reward_rate")
+KINDS = {"episodes": EPISODE_COLUMNS, "metrics": METRIC_COLUMNS, "rewards": REWARD_COLUMNS}
 # Of episodes in which time passed while the learner computed.
 TIMING_COLUMNS = ("seconds", "cycles", "missed_cycles")
 
@@ -37,6 +39,7 @@ class StoredRun:
     provenance: dict[str, Any]
     episodes: dict[str, np.ndarray]
     metrics: dict[str, np.ndarray]
+    rewards: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def read(store: Store, run_ids: Iterable[str]) -> Iterator[StoredRun]:
 def _read(store: Store, run_id: str) -> StoredRun:
     result, provenance, tables = store.load(run_id)
     read_tables = {}
-    for kind, needed in (("episodes", EPISODE_COLUMNS), ("metrics", METRIC_COLUMNS)):
+    for kind, needed in KINDS.items():
         table = tables.get(kind)
         names = [] if table is None else table.column_names
         absent = [name for name in needed if name not in names]
@@ -99,7 +102,7 @@ def _read(store: Store, run_id: str) -> StoredRun:
         timing = tuple(name for name in TIMING_COLUMNS if name in names)
         columns = (*needed, *timing) if kind == "episodes" else tuple(names)
         read_tables[kind] = {} if table is None else {name: table.column(name).to_numpy() for name in columns}
-    return StoredRun(run_id, result, provenance, read_tables["episodes"], read_tables["metrics"])
+    return StoredRun(run_id, result, provenance, **read_tables)
 
 
 def with_status(runs: pd.DataFrame, results: dict[str, dict[str, Any]], failures: set[str]) -> pd.DataFrame:

@@ -65,6 +65,8 @@ def curves(
         numbers: what is published.
         reference: draw the paper's line of the literature too.
     """
+    if row.continuing:  # what is published are returns of episodes
+        numbers, reference = Numbers(()), False
     last = row.steps // row.bin_width * row.bin_width
     unit = frames_per_step(row.env_id)
     tidy, means, runs = (table[table["panel"] == row.panel_name] for table in (tidy, means, runs))

@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.aggregates import paper_budgets
+from analysis.aggregates import panel_of, paper_budgets
 from analysis.budget import Budget, short_steps, stated
 from analysis.metrics import MAXIMUM
 from analysis.plot import plain_number
@@ -42,9 +42,12 @@ def render(comparison: pd.DataFrame, summary: pd.DataFrame, manifest: Mapping[st
     head = (f"{manifest['experiment']} / {manifest['folder']}", "bold")
     parts: list[RenderableType] = [Text.assemble(head, f"  {manifest['title']}")]
     columns = _columns(comparison, summary)
+    continuing = {panel_of(row) for row in manifest["rows"] if row["environment"].get("continuing")}
     for panel, rows in comparison.groupby("panel", sort=False):
         arms = summary[summary["panel"] == panel]
-        title = Text.assemble((str(panel), "bold"), f"  {_budget(arms, rows)}")
+        title = Text.assemble(
+            (str(panel), "bold"), f"  {_budget(arms, rows)}{', reward per step' if panel in continuing else ''}"
+        )
         parts += [Text(), title, _table({name: cells.loc[rows.index] for name, cells in columns.items()}, columns, width)]
         parts += [Text(f"  {note}", style="yellow") for note in _notes(arms)]
     parts += [Text(), *(Text(line, style="dim") for line in _legend(comparison))]

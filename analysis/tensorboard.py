@@ -2,8 +2,8 @@
 
     FOLDER/PANEL/ARM/seed N/events.out.tfevents...
 
-holds the scalars `episodic_return` and `length` at the end of each episode, and every metric that the learner told. The files
-of a preset are written anew each time.
+holds the scalars `episodic_return` and `length` at the end of each episode, or `reward_rate` of a continuing environment, and
+every metric that the learner told. The files of a preset are written anew each time.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ def _each(store: Store, run_ids: list[str]) -> Iterator[StoredRun]:
 
 
 def _scalars(run: StoredRun) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    tables: Mapping[str, Mapping[str, np.ndarray]] = {"episodes": run.episodes, "metrics": run.metrics}
+    tables: Mapping[str, Mapping[str, np.ndarray]] = {"episodes": run.episodes, "rewards": run.rewards, "metrics": run.metrics}
     for kind, table in tables.items():
         for name, values in table.items():
             if name != "step" and np.issubdtype(values.dtype, np.number):
-                yield (name if kind == "episodes" else f"{kind}/{name}"), table["step"], values
+                yield (f"{kind}/{name}" if kind == "metrics" else name), table["step"], values
 
 
 def _safe(name: str) -> str:

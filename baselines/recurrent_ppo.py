@@ -29,7 +29,7 @@ from algorithms.policies import Policy, policy_for
 from algorithms.recurrent_network import CELL, ENCODER, RecurrentNetwork, part, recurrent_network
 from algorithms.settings import CellSettings
 from baselines.recurrent_settings import RecurrentPPOSettings
-from baselines.stepwise import Diverged, running_statistics
+from baselines.stepwise import Diverged, put_statistics, running_statistics
 
 COLUMNS = ("obs", "actions", "rewards", "starts", "values", "log_probs", "policy_hidden", "value_hidden")
 
@@ -121,6 +121,11 @@ class RecurrentPPO:
         if self._filled == self._learner.rollout_steps:
             self._learn()
             self._filled = 0
+
+    def play(self) -> None:
+        """Take one environment step by what has been learnt, without learning. May raise `Diverged`."""
+        self._filled = 0  # a rollout that never fills
+        self.step()
 
     def _look(self, name: str, obs: Tensor) -> dict[str, Tensor]:
         """Evaluate a network at an observation and carry its hidden state on; return its heads."""
@@ -232,18 +237,20 @@ class RecurrentPPO:
         state = self.get_state()
         return {"parameters": state["parameters"], "statistics": state["statistics"]}
 
+    def put_weights(self, weights: dict[str, Any]) -> None:
+        """Take over what `weights` returned, in a model built from the same arguments."""
+        for name, own in self.parameters.items():
+            for key, p in own.items():
+                p.data.copy_(weights["parameters"][name][key])
+        put_statistics(running_statistics(self.env), weights["statistics"])
+
     def set_state(self, state: dict[str, Any]) -> None:
         """Go to where `get_state` was called, in a model built from the same arguments."""
         counters = state["counters"]
         self.num_timesteps, self._filled, self._start = (counters[k] for k in ("num_timesteps", "filled", "start"))
         self._obs, self._hidden = state["obs"], dict(state["hidden"])
-        for name, own in self.parameters.items():
-            for key, p in own.items():
-                p.data.copy_(state["parameters"][name][key])
+        self.put_weights(state)
         self._optimizer.load_state_dict(state["optimizer"])
         for name, array in self._buffer.items():
             array[: len(state["buffer"][name])] = state["buffer"][name]
-        for (one, names), values in zip(running_statistics(self.env), state["statistics"], strict=True):
-            for name in names:
-                setattr(one, name, values[name])
         self._generator.set_state(torch.from_numpy(state["generator"]))

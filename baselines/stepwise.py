@@ -57,6 +57,16 @@ class Stepwise(BaseAlgorithm):
         """Take one environment step and learn where it is time to. May raise `Diverged`."""
         raise NotImplementedError
 
+    def play(self) -> None:
+        """Take one environment step by what has been learnt, without learning. May raise `Diverged`."""
+        with torch.no_grad():
+            self._take(self._chosen())
+
+    def _chosen(self) -> np.ndarray:
+        """Return the action of the policy, [1, ...]."""
+        action, _ = self.policy.predict(self._last_obs, deterministic=False)
+        return np.asarray(action)
+
     def learn(self, *args: Any, **kwargs: Any) -> Any:
         """Refuse: the models advance by `step`."""
         raise NotImplementedError("call step() once for each environment step")
@@ -115,6 +125,11 @@ class Stepwise(BaseAlgorithm):
         state = self.get_state()
         return {"policy": dict(self.policy.state_dict()), "statistics": state["statistics"]}
 
+    def put_weights(self, weights: dict[str, Any]) -> None:
+        """Take over what `weights` returned, in a model built from the same arguments."""
+        self.policy.load_state_dict(weights["policy"])
+        put_statistics(self._statistics(), weights["statistics"])
+
     def set_state(self, state: dict[str, Any]) -> None:
         """Go to where `get_state` was called, in a model built from the same arguments.
 
@@ -130,9 +145,7 @@ class Stepwise(BaseAlgorithm):
             vector.data.copy_(state["vectors"][name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
-        for (part, names), values in zip(self._statistics(), state["statistics"], strict=True):
-            for name in names:
-                setattr(part, name, values[name])
+        put_statistics(self._statistics(), state["statistics"])
         generators = state["generators"]
         random.setstate(generators["python"])
         np.random.set_state(generators["numpy"])
@@ -161,6 +174,13 @@ def running_statistics(env: gymnasium.Env[Any, Any]) -> list[tuple[Any, tuple[st
             found += [(env.return_rms, ("mean", "var", "count")), (env, ("discounted_reward",))]
         env = env.env
     return found
+
+
+def put_statistics(parts: list[tuple[Any, tuple[str, ...]]], statistics: list[dict[str, Any]]) -> None:
+    """Give what wrappers remember (`running_statistics`) the values that it had."""
+    for (part, names), values in zip(parts, statistics, strict=True):
+        for name in names:
+            setattr(part, name, values[name])
 
 
 COUNTERS = ("num_timesteps", "_n_updates", "_current_progress_remaining", "_last_obs", "_last_episode_starts")

@@ -86,11 +86,7 @@ class StepwiseDQN(Stepwise, sb3.DQN):
     def step(self) -> None:
         """Take one environment step and learn where it is time to. May raise `Diverged`."""
         step, obs, first = self.num_timesteps, self._last_obs, self._last_episode_starts[0]
-        if random.random() < self.epsilon(step):
-            action = self.action_space.sample()[None]
-        else:
-            with torch.no_grad():
-                action = evaluate(self._online, torch.from_numpy(obs)).argmax(1).numpy()
+        action = self.action_space.sample()[None] if random.random() < self.epsilon(step) else self._greedy(obs)
         next_obs, reward, terminated, _ = self._take(action)
         if self._learner.clip_reward:
             reward = np.sign(reward)
@@ -100,6 +96,14 @@ class StepwiseDQN(Stepwise, sb3.DQN):
                 self.train(gradient_steps=1, batch_size=self.batch_size)
             if step % self.target_update_interval == 0:
                 self.vectors["target"].data.lerp_(self.vectors["online"].data, self.tau)
+
+    def _chosen(self) -> np.ndarray:
+        return self._greedy(self._last_obs)
+
+    def _greedy(self, obs: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            chosen: np.ndarray = evaluate(self._online, torch.from_numpy(obs)).argmax(1).numpy()
+        return chosen
 
     def epsilon(self, step: int) -> float:
         """Return the probability of a random action at a step, counted from 0."""

@@ -22,6 +22,7 @@ TimeLimit = Annotated[int, Interval(ge=0, le=MOST_SAMPLES), "a number of steps, 
 Computing = Annotated[float, Interval(ge=0, le=3600)]
 Length = Annotated[int, Interval(ge=2, le=MOST_SAMPLES), "at least 2 actions"]
 Lag = Annotated[int, Interval(ge=1, le=MOST_SAMPLES), "at least 1 step"]
+Side = Annotated[int, Interval(ge=10, le=1000), "from 10 to 1000 pixels"]
 Digest = Annotated[str, StringConstraints(pattern="^([0-9a-f]{64})?$"), "64 hexadecimal digits in small letters"]
 
 
@@ -48,9 +49,43 @@ class VectorOptions:
 
     The official code of AVG (arXiv:2411.15370) has `terminal` for dm_control, so that its learners do not bootstrap at step
     1000, and `truncation` for MuJoCo. Its dm_control also forgot its seed at every reset; here every episode has its own."""
+    continuing: bool = field(default=False, metadata={"added_later": True})
+    """Nothing cuts an episode, and what is measured is the reward rate: the mean reward of a step, over windows of 1,000.
+
+    For tasks without episodes. One that ends of itself all the same begins again, and the windows go on over that."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+        check_continuing(self.continuing, self.time_limit)
+        if self.continuing and self.time_feature:
+            raise UserError("what is continuing has no time in an episode to show; add --set time_feature=false.")
+
+
+@dataclass(frozen=True)
+class PixelOptions:
+    """Images of an environment of Gymnasium."""
+
+    size: Side = 84
+    """Images with a longer side become grey ones of so many pixels a side, and the network sees the latest four, as in Atari.
+    Others stay as they are, in all their channels, and the network sees the last one."""
+    action_clip: Literal["bounds", "unit", "none"] = "bounds"
+    """Clip continuous actions to the bounds of the environment, to [-1, 1], or not at all."""
+    time_limit: TimeLimit = 0
+    """Steps after which an episode is cut; 0: the environment's own limit."""
+    time_limit_is: Literal["truncation", "terminal"] = "truncation"
+    """What the learner is told when a time limit cuts an episode."""
+    continuing: bool = False
+    """Nothing cuts an episode, and what is measured is the reward rate, as for vectors."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_continuing(self.continuing, self.time_limit)
+
+
+def check_continuing(continuing: bool, time_limit: int) -> None:
+    """Raise `UserError` where something continuing has a time limit."""
+    if continuing and time_limit:
+        raise UserError("what is continuing has no time limit; leave time_limit out, or continuing.")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from experiments.environment_options import (
     KMemoryChainOptions,
     MaskedOptions,
     MemoryChainOptions,
+    PixelOptions,
     PopgymOptions,
     RobotOptions,
     SeriesOptions,
@@ -30,6 +31,7 @@ SERIES = ("ETTm2", "ETTm2-generated")
 PERMUTED = tuple(f"permuted_{data}" for data in ("mnist", "emnist", "cifar10", "mini_imagenet", "digits", "generated"))
 REGRESSIONS = ("toy_changing_inputs", "toy_changing_sign")
 ROBOTS = ("UR-Reacher-2-v0", "Create-Mover-v0")
+PIXELS = "pixels/"
 MEMORY_CHAIN, K_MEMORY_CHAIN = "memory/MemoryChain-v0", "memory/KMemoryChain-v0"
 
 
@@ -63,7 +65,8 @@ class Family:
     packages: Callable[[str], tuple[str, ...]] = lambda env_id: ()
 
 
-def _vector_packages(env_id: str) -> tuple[str, ...]:
+def _gymnasium_packages(env_id: str) -> tuple[str, ...]:
+    env_id = env_id.removeprefix(PIXELS)
     if env_id.startswith("dm_control/"):
         return ("gymnasium", "mujoco", "dm-control", "shimmy")
     import gymnasium
@@ -146,7 +149,16 @@ FAMILIES: dict[str, Family] = {
         "experiments.environments.popgym:Popgym",
         packages=lambda env_id: ("gymnasium", "popgym"),
     ),
-    "vector": Family(lambda env_id: True, VectorOptions, "experiments.environments.vector:Vector", packages=_vector_packages),
+    "pixels": Family(
+        lambda env_id: env_id.startswith(PIXELS),
+        PixelOptions,
+        "experiments.environments.pixels:Pixels",
+        images=True,
+        packages=_gymnasium_packages,
+    ),
+    "vector": Family(
+        lambda env_id: True, VectorOptions, "experiments.environments.vector:Vector", packages=_gymnasium_packages
+    ),
 }
 
 

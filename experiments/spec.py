@@ -132,6 +132,11 @@ class Row:
     window: int = 0
 
     @property
+    def continuing(self) -> bool:
+        """Return whether the environment has no episodes, so that reward rates are measured and not returns."""
+        return bool(self.environment.get("continuing"))
+
+    @property
     def last_window(self) -> int:
         """Return how many of the last steps the number of a bar is made of: the window where whole windows fit, else a bin."""
         last = self.steps // self.bin_width * self.bin_width

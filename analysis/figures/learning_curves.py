@@ -45,7 +45,9 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
         plot.set_title(axes, paper_name(row.panel_name))
         if i + columns < len(rows):
             axes.set_xlabel("")  # said once, below the lowest panel of each column
-        if i % columns == 0:
+        if row.continuing:
+            axes.set_ylabel("reward per step")
+        elif i % columns == 0:
             axes.set_ylabel("return")
     drawn = pd.concat([table for table in numbers if len(table)] or numbers[:1], ignore_index=True)
     keys = [panels.arm_keys(rows, looks), panels.line_keys(drawn, data.curves)]

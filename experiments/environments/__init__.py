@@ -3,6 +3,7 @@
 Innermost first, as in the official Stream-X code; the raw episodic return and length are recorded right above the simulator:
 
 - vectors (`vector.py`): simulator and time limit -> flattened observation -> action clipped -> time feature appended;
+- images of any environment of Gymnasium (`pixels.py`): simulator and time limit -> small and grey where they are large;
 - MinAtar (`minatar.py`): sticky actions -> planes of 0 and 1;
 - Atari (`atari.py`): no-op start -> frame skip and maximum -> episodic life -> fire -> 84 x 84 -> grey;
 - robots (`robots.py`): robot -> the cycles that pass while the learner computes (`real_time.py`);
@@ -49,6 +50,7 @@ class Environment(gymnasium.Env[np.ndarray, Any]):
         episode: number of the current episode, from 0.
         needs_reset: the episode has ended, or none has begun. In Atari a lost life is `terminated` for the learner and
             the game goes on; elsewhere this is `terminated or truncated`.
+        last_reward: the raw reward of the last step.
         last_episode: return and length of the episode that ended last, or None.
         timing_columns: what `last_timing` holds, in environments in which time passes while the learner computes.
         last_timing: the robot's seconds at the end of that episode, and its cycles in it.
@@ -62,6 +64,7 @@ class Environment(gymnasium.Env[np.ndarray, Any]):
         self.action_space = self._simulator.action_space
         self.episode = -1
         self.needs_reset = True
+        self.last_reward = 0.0
         self.last_episode: EpisodeEnd | None = None
         self.timing_columns: tuple[str, ...] = getattr(self._simulator, "timing_columns", ())
         self.last_timing: dict[str, float] = dict.fromkeys(self.timing_columns, 0.0)
@@ -82,6 +85,7 @@ class Environment(gymnasium.Env[np.ndarray, Any]):
         Raise `SimulationDivergedError` where the simulator gives up.
         """
         obs, reward, terminated, truncated, self.needs_reset = self._simulator.step(action)
+        self.last_reward = reward
         self._return += reward
         self._length += 1
         if self.needs_reset:
@@ -114,6 +118,10 @@ class Environment(gymnasium.Env[np.ndarray, Any]):
         self.last_timing = dict(state.get("timing", {}))
         if self.episode >= 0:
             self._simulator.set_state(state, self._episode_seed())
+
+    def frame(self) -> np.ndarray | None:
+        """Return a picture of the present moment, uint8 [height, width, 3]; None where there is none to be had."""
+        return self._simulator.frame() if hasattr(self._simulator, "frame") else None
 
     def close(self) -> None:
         """Free the simulator."""

@@ -84,6 +84,10 @@ class Atari:
             self._act(action)
         self._lives = self._ale.lives()
 
+    def frame(self) -> np.ndarray:
+        """Return the screen, uint8 [210, 160, 3]."""
+        return np.asarray(self._ale.getScreenRGB())
+
     def close(self) -> None:
         """Nothing is held."""
 

@@ -20,7 +20,7 @@ from gymnasium import spaces as gym_spaces
 
 from experiments.environment_options import MaskedOptions
 from experiments.environments.packages import unknown_environment
-from experiments.environments.vector import Vector, mujoco_quiet
+from experiments.environments.vector import Vector, mujoco_quiet, steps_limit
 
 # Positions and velocities in an observation.
 SIZES = {"Ant": (13, 14), "HalfCheetah": (8, 9), "Hopper": (5, 6), "Walker2d": (8, 9)}
@@ -89,7 +89,7 @@ class Masked(Vector):
         if env_id not in ROBOTS:
             raise unknown_environment(env_id, ROBOTS)
         choices = {"visible": options.visible, "mask": options.mask, "hidden_as": options.hidden_as}
-        limit = options.time_limit or None
+        limit = steps_limit(options)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of -v4, that there is a -v5
             env = gymnasium.make(env_id, max_episode_steps=limit, disable_env_checker=True, **choices)

@@ -34,6 +34,22 @@ GAMES = {
     "MinAtar/SpaceInvaders-v1": "space_invaders",
 }
 
+# How a game is drawn.
+PIXELS_PER_CELL = 32
+BACKGROUND = (24, 26, 32)
+COLOURS = (
+    (86, 180, 233),
+    (230, 159, 0),
+    (0, 158, 115),
+    (240, 228, 66),
+    (213, 94, 0),
+    (204, 121, 167),
+    (120, 130, 220),
+    (200, 200, 200),
+    (150, 90, 60),
+    (250, 250, 250),
+)
+
 # Attributes of a game that never change, and its generator, which has a state of its own.
 FIXED = ("channels", "action_map", "ramping", "random")
 
@@ -78,6 +94,14 @@ class MinAtar:
         vars(self._game).update(copy.deepcopy(state["game"]))
         self._game.random.set_state(state["random"])
         self._last_action = state["last_action"]
+
+    def frame(self) -> np.ndarray:
+        """Return the game with a colour for each plane, uint8 [320, 320, 3]."""
+        planes = self._game.state()
+        shown = np.full((*planes.shape[:2], 3), BACKGROUND, np.uint8)
+        for plane in range(planes.shape[2]):
+            shown[planes[:, :, plane] > 0] = COLOURS[plane % len(COLOURS)]
+        return shown.repeat(PIXELS_PER_CELL, 0).repeat(PIXELS_PER_CELL, 1)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -20,6 +20,7 @@ from algorithms.agent import Spaces
 from experiments.devices import MEASURED, Computing
 from experiments.environment_options import RobotOptions
 from experiments.environments.create_mover import CreateMover
+from experiments.environments.gymnasium_simulator import draw
 from experiments.environments.real_time import RealTime
 from experiments.environments.simulator import Moment
 from experiments.environments.ur_reacher import URReacher2
@@ -73,6 +74,10 @@ class Robot:
         self._robot.set_state(state["robot"])
         self._inner.set_state(state["clock"])
         self._before, self._seeded = tuple(state["before"]), True
+
+    def frame(self) -> np.ndarray | None:
+        """Return a picture of the robot, uint8 [height, width, 3]."""
+        return draw(self._robot)
 
     def close(self) -> None:
         """Nothing is held."""

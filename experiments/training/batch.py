@@ -19,7 +19,7 @@ from experiments.errors import UserError
 from experiments.registry import environment_options, make_learner, requirements
 from experiments.spec import Run
 from experiments.training.context import Context, Interrupted, Watcher
-from experiments.training.episodes import EpisodeLog
+from experiments.training.episodes import EpisodeLog, RewardLog
 from experiments.training.metrics import MetricsLog
 
 # A replay buffer can take gigabytes: the time between two checkpoints is at least so many times what the last one took.
@@ -39,6 +39,7 @@ class Stream:
         except ValueError as error:
             raise UserError(f"{run.algorithm} cannot run on {run.env_id}: {error}") from None
         self.episodes = EpisodeLog(self.environment.timing_columns)
+        self.rewards = RewardLog.of(run)
         # Of those that are asked to tell something of themselves; the others' checkpoints know nothing of it.
         self.metrics = MetricsLog() if getattr(learner, "diagnostics", False) else None
         self.diverged_at: int | None = None
@@ -58,15 +59,24 @@ class Stream:
             self.model.step()
         except (Diverged, SimulationDivergedError):
             self.diverged_at = self.steps
+        else:
+            if self.rewards is not None:
+                self.rewards.record(self.environment.last_reward)
         # Nothing before actor and critics have both learnt: a table has the same columns in every row.
         if self.metrics is not None and len(self.model.told) == TOLD:
             self.metrics.record(self.steps, {name: np.array([value]) for name, value in self.model.told.items()}, 0)
         if self.environment.episode != episode:
             self.episodes.record(self.steps, self.environment.last_episode, self.environment.last_timing)
 
+    def recent_return(self) -> float | None:
+        """Return the mean return of the last episodes, or the last reward rate; None if there is none yet."""
+        return self.episodes.recent_return() if self.rewards is None else self.rewards.recent_rate()
+
     def get_state(self) -> dict[str, Any]:
         """Return what the rest of the run depends on, as plain data; arrays are its own, to be written before the next step."""
         told = {} if self.metrics is None else {"metrics": self.metrics.get_state(), "told": list(self.model.told.items())}
+        if self.rewards is not None:
+            told["rewards"] = self.rewards.get_state()
         return {
             **told,
             "model": self.model.get_state(),
@@ -82,6 +92,8 @@ class Stream:
         self.environment.set_state(state["environment"])
         self.model.set_state(state["model"])
         self.episodes.set_state(state["episodes"])
+        if self.rewards is not None:
+            self.rewards.set_state(state["rewards"])
         if self.metrics is not None:
             self.metrics.set_state(state["metrics"])
             self.model.told = dict(state["told"])
@@ -142,6 +154,8 @@ def _train(run: Run, context: Context) -> None:
     if is_measured(dict(run.environment)):
         provenance["time"] = NOT_EXACT
     tables = {"episodes": stream.episodes.table()}
+    if stream.rewards is not None:
+        tables["rewards"] = stream.rewards.table()
     if stream.metrics is not None and (told := stream.metrics.table()):
         tables["metrics"] = told
     context.publish(run, tables, result, provenance, stream.model.weights() if stream.diverged_at is None else None)
@@ -168,7 +182,7 @@ def advance(stream: Stream, end: int, watcher: Watcher, save: Callable[[], None]
         stream.step()
         if stream.steps % 64 == 0:
             pace = _pace(stream.steps - first, time.monotonic() - began)
-            watcher.beat(stream.steps, pace, stream.episodes.recent_return())
+            watcher.beat(stream.steps, pace, stream.recent_return())
     if stream.diverged_at is None:
         _check_parameters(stream)
     stream.seconds = before + time.monotonic() - began

@@ -21,7 +21,7 @@ from experiments.registry import environment_options, make_learner
 from experiments.spec import Run
 from experiments.training import group
 from experiments.training.context import Context, Watcher, blamed_on
-from experiments.training.episodes import EpisodeLog
+from experiments.training.episodes import EpisodeLog, RewardLog
 from experiments.training.group import Clock, LaneGroup
 from experiments.training.metrics import TD_ERROR, MetricsLog
 
@@ -52,6 +52,7 @@ class Stream:
         self.environment = Environment(run.env_id, run.seed, **environment_options(run))
         self.noise = NoiseStream(run.seed, agent.noise(self.environment.spaces))
         self.episodes = EpisodeLog(self.environment.timing_columns)
+        self.rewards = RewardLog.of(run)
         self.metrics = MetricsLog.of(agent, left_out=TD_ERROR)
         self.diverged_at: int | None = None
         self.failed = False
@@ -63,8 +64,8 @@ class Stream:
             return cls(run, agent)
 
     def recent_return(self) -> float | None:
-        """Return the mean return of the last episodes, None if there are none yet."""
-        return self.episodes.recent_return()
+        """Return the mean return of the last episodes, or the last reward rate; None if there is none yet."""
+        return self.episodes.recent_return() if self.rewards is None else self.rewards.recent_rate()
 
 
 class Agents(LaneGroup):
@@ -102,6 +103,8 @@ class Agents(LaneGroup):
             stream.episodes.set_state(payload["episodes"])
             stream.diverged_at = payload["diverged_at"]
             stream.metrics.set_state(payload["metrics"])
+            if stream.rewards is not None:
+                stream.rewards.set_state(payload["rewards"])
             if stream.diverged_at is None:
                 with blamed_on(stream.run):
                     stream.environment.set_state(payload["environment"])
@@ -117,6 +120,7 @@ class Agents(LaneGroup):
             "action": self.lanes.action[lane].copy(),
             "episodes": stream.episodes.get_state(),
             "metrics": stream.metrics.get_state(),
+            **({} if stream.rewards is None else {"rewards": stream.rewards.get_state()}),
         }
 
     def advance(self, begun_at: int, end: int, watcher: Watcher, save: Callable[[int], None]) -> float:
@@ -141,6 +145,8 @@ class Agents(LaneGroup):
                     except SimulationDivergedError:
                         reward[lane] = np.nan  # noticed below, with the learners that diverge by themselves
                         continue
+                    if stream.rewards is not None:
+                        stream.rewards.record(environment.last_reward)
                     next_obs[lane] = obs
                     terminated[lane], truncated[lane], restarted[lane] = ended, cut, environment.needs_reset
                     if environment.needs_reset:
@@ -162,12 +168,13 @@ class Agents(LaneGroup):
         return clock.pace()
 
     def tables(self, lane: int) -> dict[str, Mapping[str, np.ndarray]]:
-        """Return the episodes, and what the learner told of itself."""
+        """Return the episodes, what the learner told of itself, and the reward rates of a continuing environment."""
         stream = self.streams[lane]
         metrics = stream.metrics.table()
         if stream.run.seed == 0 and metrics:  # the stream is the same for all seeds, and one copy of it is enough
             metrics |= stream.environment.readings(metrics["step"])
-        return {"episodes": stream.episodes.table(), "metrics": metrics}
+        rewards = {} if stream.rewards is None else {"rewards": stream.rewards.table()}
+        return {"episodes": stream.episodes.table(), "metrics": metrics, **rewards}
 
     def close(self) -> None:
         """Free the environments."""

@@ -189,6 +189,16 @@ def test_learner_has_the_torso_it_is_told_and_learns_with_it(learner, networks):
     assert (learnt[networks[0]]["hidden.1.bias"] != state[networks[0]]["hidden.1.bias"]).any()
 
 
-def test_networks_of_other_sizes_are_refused():
-    with pytest.raises(KeyError):
-        network((3, 64, 64), (), {"q": 2}, True)
+@pytest.mark.parametrize(
+    ("image", "convolutions"), [((3, 64, 96), 3), ((4, 53, 53), 3), ((3, 52, 60), 1), ((2, 7, 9), 1), ((1, 3, 3), 1)]
+)
+def test_images_of_other_sizes_have_the_largest_network_that_sees_them(image, convolutions):
+    made = network(image, (), {"q": 2}, True)
+    assert len(made.convolutions) == convolutions
+    parameters = init_parameters(made, torch.Generator().manual_seed(0), 0.9)
+    assert apply(made, parameters, torch.rand(image))["q"].shape == (2,)
+
+
+def test_images_too_small_for_any_convolution_are_refused():
+    with pytest.raises(ValueError, match="3 x 3 pixels"):
+        network((3, 2, 9), (), {"q": 2}, True)
