@@ -1,6 +1,6 @@
 # make quickstart   from a fresh clone to the first figure
 # make test         ruff, mypy and the tests
-# make test-slow    the tests that compile large kernels
+# make test-slow    tests that compile or kill for minutes
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

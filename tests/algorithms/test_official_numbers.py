@@ -212,10 +212,16 @@ def learn_in_compiled_lanes(agent, spaces, state, experience) -> Iterator[Learnt
 
 
 needs_compiler = pytest.mark.skipif(not compiler_available(), reason="no C++ compiler to compile lanes with")
-WAYS = [
-    pytest.param(learn_alone, id="alone"),
-    pytest.param(learn_in_compiled_lanes, id="compiled", marks=needs_compiler),
-]
+# Compiling takes its time: one learner is compared in its compiled form here, the others are in the slow tests.
+SOON = "stream_ac_continuous"
+
+
+def ways(names):
+    """Pair every case with every way to go through the experience."""
+    for name in names:
+        yield pytest.param(name, learn_alone, id=f"{name}-alone")
+        marks = [needs_compiler] if name == SOON else [needs_compiler, pytest.mark.slow]
+        yield pytest.param(name, learn_in_compiled_lanes, id=f"{name}-compiled", marks=marks)
 
 
 # Comparison -----------------------------------------------------------------------------------------------------------
@@ -251,8 +257,7 @@ def assert_scaled_reward(step, scaler):
     assert_close(step["reward"] / math.sqrt(variance + 1e-8), step["scaled_reward"], REWARD, f"reward, step {step['step']}")
 
 
-@pytest.mark.parametrize("learn", WAYS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "learn"), ways(CASES))
 def test_learner_reproduces_the_official_numbers(name, learn):
     case = CASES[name]
     record, experience = record_of(case.record), experience_of(case)

@@ -23,6 +23,7 @@ ROWS = (
 )
 
 
+@pytest.mark.slow
 def test_runs_that_are_killed_and_started_again_end_in_the_same_bytes(tmp_path: Path):
     said: list[str] = []
     assert soak.soak(ROWS, kills=6, seed=1, folder=tmp_path, say=said.append) == []
