@@ -23,11 +23,14 @@ from experiments.checkpoint import identities
 from experiments.cli import (
     DEFAULT_PRESET,
     DEFAULT_STORE,
+    LEARNER_HELP,
     MOST_LANES,
     MOST_SECONDS,
     SEEDS_HELP,
     SET_HELP,
+    SPEC_HELP,
     Request,
+    experiment_word,
     make_console,
     positive,
     resolve_request,
@@ -62,8 +65,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    name: Annotated[str, typer.Argument(help="An experiment; `python -m experiments.list` shows them.")],
     profile: Annotated[str, typer.Option(help="A file of slurm/profiles by name, or the path of a .toml file.")],
+    name: Annotated[str | None, typer.Argument(help="An experiment; `python -m experiments.list` shows them.")] = None,
     preset: Annotated[str, typer.Option(help="Size of the experiment.")] = DEFAULT_PRESET,
     store: Annotated[Path, typer.Option(help="Folder of finished runs and checkpoints, on a disk of all nodes.")] = Path(
         DEFAULT_STORE
@@ -71,10 +74,15 @@ def main(
     seeds: Annotated[str | None, typer.Option(help=SEEDS_HELP)] = None,
     lanes: Annotated[int | None, typer.Option(help="Streams per worker; default: what fits the cache.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP)] = None,
+    learner: Annotated[list[str] | None, typer.Option(help=LEARNER_HELP)] = None,
+    spec: Annotated[Path | None, typer.Option(help=SPEC_HELP)] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Train runs again that have failed.")] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin runs anew whose checkpoints do not fit on the nodes.")
     ] = False,
+    weights: Annotated[
+        bool, typer.Option("--weights/--no-weights", help="Keep what the learners have learnt with their runs.")
+    ] = True,
     hours: Annotated[float, typer.Option(help="Length of an array task to aim at.")] = TARGET_HOURS,
     allocation: Annotated[float | None, typer.Option(help="Core-hours to set the cost against.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Submit without asking.")] = False,
@@ -91,7 +99,8 @@ def main(
             ("--checkpoint-seconds", checkpoint_seconds, MOST_SECONDS),
         ):
             positive(option, number, most)
-        request = resolve_request(name, preset, set_ or [], parse_seeds(seeds))
+        request = resolve_request(experiment_word(name, spec), preset, set_ or [], parse_seeds(seeds), learner or [])
+        name = request.experiment.name
         if request.experiment.kind == "measurement":
             raise UserError(
                 f"{name} measures speed, which neighbours on a node would change; use `python -m experiments.run {name}`."
@@ -111,7 +120,7 @@ def main(
         if dry_run:
             print_groups(console, [group for task in tasks for group in task.groups])
             _print_tasks(console, tasks)
-        _print_cost(console, tasks, todo, cluster, allocation)
+        _print_cost(console, tasks, todo, cluster, allocation, weights)
         size = _max_array_size(console, cluster, dry_run)
         chunks = arrays(tasks, size)
         if dry_run:
@@ -129,7 +138,7 @@ def main(
             for run in now:
                 runs_store.forgive(run.run_id)
             for chunk in arrays(tasks, size):
-                _submit(console, chunk, cluster, runs_store, name, checkpoint_seconds, restart)
+                _submit(console, chunk, cluster, runs_store, name, checkpoint_seconds, restart, weights)
         console.print(
             "`experiments.status` and `experiments.run` with the same options show how far it is and draw what is finished. "
             "Submitting again adds only what is missing.",
@@ -220,6 +229,7 @@ def _submit(
     experiment: str,
     checkpoint_seconds: float,
     restart: bool,
+    weights: bool,
 ) -> None:
     def replaceable(task: TaskPlan) -> frozenset[str]:  # those of today, or a task would begin anew after each requeue
         return identities(store, (run.run_id for group in task.groups for run in group.runs)) if restart else frozenset()
@@ -244,6 +254,7 @@ def _submit(
                         cluster.instruction_set,
                         None if cluster.kernels is None else Path(cluster.kernels).expanduser().absolute(),
                         replaceable(task),
+                        weights,
                     )
                 )
                 for task in tasks
@@ -269,14 +280,14 @@ def _print_tasks(console: Console, tasks: Sequence[TaskPlan]) -> None:
 
 
 def _print_cost(
-    console: Console, tasks: Sequence[TaskPlan], runs: Sequence[Run], cluster: Cluster, allocation: float | None
+    console: Console, tasks: Sequence[TaskPlan], runs: Sequence[Run], cluster: Cluster, allocation: float | None, weights: bool
 ) -> None:
     console.print(cost_line(cost(tasks), tasks[0].cores, allocation or cluster.allocation_core_hours), soft_wrap=True)
     longest = max(task.seconds for task in tasks)
     limit = 60 * cluster.time_minutes - cluster.signal_delay_seconds
     requeues = f", requeued about {math.ceil(longest / limit) - 1} times at its time limit" if longest > limit else ""
     console.print(
-        f"The longest task takes {clock(longest)}{requeues}. {disk_bytes(runs, weights=True) / 1e6:,.1f} MB of disk.",
+        f"The longest task takes {clock(longest)}{requeues}. {disk_bytes(runs, weights) / 1e6:,.1f} MB of disk.",
         soft_wrap=True,
     )
     given, needed = cluster.memory_gb_per_core * tasks[0].cores, memory_gb(cluster, tasks)

@@ -34,6 +34,7 @@ class Task(Checkpointable):
     instruction_set: str | None = None
     kernels: Path | None = None
     replaceable: frozenset[str] = frozenset()
+    keep_weights: bool = True
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Task(Checkpointable):
         instruction_set: str | None = None,
         kernels: Path | None = None,
         replaceable: frozenset[str] = frozenset(),
+        keep_weights: bool = True,
     ):
         self.store = store
         self.groups = pickle.dumps(tuple(groups))
@@ -54,6 +56,7 @@ class Task(Checkpointable):
         self.instruction_set = instruction_set
         self.kernels = kernels
         self.replaceable = replaceable
+        self.keep_weights = keep_weights
 
     def __call__(self) -> None:
         """Train what is neither finished nor failed.
@@ -85,7 +88,14 @@ class Task(Checkpointable):
             if told := other_versions(store, [run for group in given for run in group.runs]):
                 console.print(told, soft_wrap=True)
             arithmetic = chosen_arithmetic(console, groups, self.instruction_set, self.kernels)
-            options = Options(self.checkpoint_seconds, None, arithmetic, provenance(), replaceable=self.replaceable)
+            options = Options(
+                self.checkpoint_seconds,
+                None,
+                arithmetic,
+                provenance(),
+                replaceable=self.replaceable,
+                keep_weights=self.keep_weights,
+            )
             with Progress(console, self.cores) as progress:
                 jobs = run_local(groups, store, options, self.cores, progress, stop_requested=lambda: bool(asked))
         left = [run for group in _left(store, groups) for run in group.runs]

@@ -799,3 +799,21 @@ def test_refusal_of_sbatch_is_told_and_remembers_nothing(cluster, submit, store,
     assert one_sentence(submit(*words, profile(partition="nowhere")), "sbatch refused", "invalid partition")
     assert list(store.root.glob("slurm/queued/*.json")) == []
     assert jobs() == []
+
+
+def test_learner_and_spec_of_ones_own_are_trained_by_tasks(cluster, submit, store, profile, tmp_path, monkeypatch):
+    page = (ROOT / "README.md").read_text().partition("## Your own learner\n")[2]
+    (tmp_path / "my_learner.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    (tmp_path / "my_figure.py").write_text(
+        "from experiments.spec import Arm, Experiment, Preset, Row\n"
+        'row = Row("CartPole-v1", (Arm("Q", "stream_q", {"hidden": ()}),), 300, seeds=1, bin_width=100)\n'
+        'EXPERIMENT = Experiment("mine", "Mine", "ours", {"small": Preset("all", (row,))}, "learning_curves")\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    words = ("--spec", "my_figure.py", "--preset", "small", "--learner", "my_learner.py:LinearSarsa", "--no-weights")
+    answer = submit(*words, "--profile", profile(), "--store", str(store.root), "--yes")
+    assert answer.code == 0, answer
+    wait_until(lambda: len(store.finished()) == 2, seconds=120, pause=0.1)
+    assert {name.partition("-")[0] for name in store.finished()} == {"LinearSarsa", "stream_q"}
+    assert not list(store.root.rglob("weights.bin"))
+    assert "Nothing to submit" in submit(*words, "--profile", profile(), "--store", str(store.root), "--yes").out
