@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 import http.server
 import io
+import json
 import os
 import pickle
+import re
 import threading
 from dataclasses import replace
 
-import image_files
 import numpy as np
 import pytest
+from experiment_support import ask
 
 from experiments import families
 from experiments.datasets import images, mini_imagenet
 from experiments.datasets.permuted import scaled
 from experiments.errors import UserError
+from experiments.testing import image_files
 
 
 def sha256(content):
@@ -188,9 +191,9 @@ def test_cifar_is_read_out_of_its_pickles(folder, cifar):
     stream = families.make("permuted_cifar10", {"permute": "labels", "task_steps": 2500, "data_sha256": (accepted,)}, 0)
     assert (stream.spaces.x_shape, stream.spaces.classes) == ((3, 32, 32), 10)
     data = images.cifar10((accepted,)).data
-    x, y = image_files.learnable(10_000, (3_072,), 10, seed=2)
-    np.testing.assert_array_equal(data.x[20_000:30_000:500], x.reshape(-1, 3, 32, 32)[::500])
-    np.testing.assert_array_equal(data.y[20_000:30_000], y)
+    x, y = image_files.learnable(50_000, (3_072,), 10)
+    np.testing.assert_array_equal(data.x[::2500], x.reshape(-1, 3, 32, 32)[::2500])
+    np.testing.assert_array_equal(data.y, y)
 
 
 class Malicious:
@@ -251,3 +254,13 @@ def test_features_are_made_of_images_in_their_order(tmp_path):
         assert made["labels"].tolist() == [i % 100 for i in range(230)]
     with pytest.raises(UserError, match="has to hold"):
         mini_imagenet.make(tmp_path / "none.npz", tmp_path / "out.npz", network)
+
+
+def test_command_writes_files_that_experiments_take_with_what_it_says(capfd, monkeypatch, folder, mnist):
+    names = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
+    monkeypatch.setattr(image_files, "made_up_files", lambda: zip(names, mnist, strict=True))
+    answer = ask(capfd, monkeypatch, "testing.image_files", str(folder))
+    assert answer.code == 0, answer
+    said = re.search(r"--set 'data_sha256=(.*)'", answer.out)
+    stream = families.make("permuted_mnist", {"data_sha256": tuple(json.loads(said[1]))}, 0)
+    assert stream.spaces.x_shape == (784,)

@@ -25,6 +25,8 @@ FAMILIES = [
     ("Hopper-v4", "td3_1", {**SMALL, "policy_frequency": 3}, 500, (64, 320), False),
     ("Hopper-v4", "ppo1", SMALL, 500, (64,), False),
     ("Hopper-v4", "avg", {"hidden": (8,), "diagnostics": True, "target_network": True, "tau": 0.5}, 1100, (64, 1024), False),
+    ("Hopper-v4", "iac", {"hidden": (8,), "scale_td_error": True}, 500, (64,), False),
+    ("Hopper-v4", "avg_sac1", {"hidden": (8,)}, 500, (64, 320), False),
     ("Hopper-v4", "avg_td3_1", {"hidden": (8,), "scale_td_error": True}, 500, (64, 320), False),
     ("CartPole-v1", "dqn1", {**SMALL, "target_network_frequency": 50}, 500, (64,), False),
     ("Create-Mover-v0", "stream_ac", {"environment": {"device": "jetson_nano"}}, 900, (64, 320), False),
