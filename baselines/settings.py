@@ -9,61 +9,32 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from algorithms import settings
-from algorithms.ranges import Count, CountOrNone, Exponent, Fraction, NonNegative, Positive, Widths
+from algorithms.ranges import Count, CountOrNone, Exponent, Fraction, NonNegative, Widths
 from algorithms.settings import OptimizerName
 from baselines.dqn_settings import DQN, Implementation, Sizes
 from baselines.recurrent_settings import RecurrentPPOSettings
+from baselines.rollout_settings import RolloutSettings
 
 # Those that a buffer or a rollout may decide.
 SIZES = ("rollout_steps", "minibatch_size", "epochs", "normalize_advantage", "buffer_size", "batch_size", "learning_starts")
 
 
 @dataclass(frozen=True)
-class PPO:
+class PPO(RolloutSettings):
     """Hyperparameters of PPO, CleanRL's for continuous actions."""
 
     learning_rate: NonNegative = 3e-4
     """Adam's step size, for policy and value network together."""
     anneal_learning_rate: bool = True
     """Lower the step size linearly to 0, rollout by rollout."""
-    adam_epsilon: NonNegative = 1e-5
-    """Adam's epsilon."""
-    rollout_steps: Count = 2048
-    """Environment steps between two updates, and the size of the batch."""
     minibatch_size: Count = 64
     """Samples per gradient step; CleanRL says 32 mini-batches."""
     epochs: Count = 10
     """Passes over each rollout."""
-    gamma: Fraction = 0.99
-    """Discount, of the return and of the reward normalisation."""
-    gae_lambda: Fraction = 0.95
-    """Decay of the advantage estimate."""
-    clip_range: Positive = 0.2
-    """How far the ratio of probabilities, and the value, may move before the loss is clipped."""
     clip_value_loss: bool = True
     """Take the larger of the value loss and its clipped form."""
-    normalize_advantage: bool = True
-    """Standardise the advantages of each mini-batch."""
-    entropy_coefficient: NonNegative = 0.0
-    """Weight of the entropy bonus."""
-    value_coefficient: NonNegative = 0.5
-    """Weight of the value loss, which is half the squared error."""
-    max_grad_norm: Positive = 0.5
-    """Longest gradient of all parameters together; longer ones are shortened to it."""
-    bootstrap_on_truncation: bool = False
-    """Add the value of the last observation where a time limit ended the episode."""
-    normalize_obs: bool = True
-    """Standardise observations with running statistics, then clip them."""
-    obs_clip: Positive = 10.0
-    """Bound of a standardised observation."""
-    normalize_reward: bool = True
-    """Divide rewards by the running standard deviation of their discounted sum, then clip them."""
-    reward_clip: Positive = 10.0
-    """Bound of a normalised reward."""
     hidden: Widths = (64, 64)
     """Width of each hidden layer, tanh, the same for policy and value network."""
-    time_feature: bool = False
-    """Append the time to the observation: CleanRL does not. Overrides the option of the environment."""
     sizes: Sizes = field(default="as_given", metadata={"added_later": True})
     """`derived`: mini-batch no larger than the rollout, a rollout of 1 as in PPO1; see `with_sizes`."""
 

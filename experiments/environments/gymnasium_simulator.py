@@ -1,8 +1,8 @@
 """One environment of Gymnasium behind a learner: actions clipped, ends told, and restored exactly.
 
 An episode is restored by resetting it and replaying its actions, which is exact for every environment that is deterministic
-given its seed. Where an episode may never end, that would make checkpoints and resumption grow with every action: there the
-environment's own state is kept instead (`snapshot.py`), if it can be.
+given its seed. In an episode that never ends checkpoints and resumption would grow so with every action: after 10,000 of them
+the environment's own state is kept instead (`snapshot.py`), if it can be.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from experiments.errors import UserError
 # Episodes of dm_control end inside dm_control, so Gymnasium knows no limit for them.
 DM_CONTROL_EPISODE_STEPS = 1000
 
-# The longest time limit up to which an episode is restored by its actions alone.
+# Steps of an episode up to which it is restored by its actions.
 LONGEST_REPLAY = 10_000
 
 
@@ -64,7 +64,7 @@ class GymnasiumSimulator:
         else:
             raise UserError(f"{env_id} has actions of the form {self.action_space}; a vector or a discrete choice is needed.")
         self._clip = not self.discrete and options.action_clip != "none"
-        self._taken: list[Any] = []
+        self._taken: list[Any] | None = []  # None in an episode too long to be replayed
         self._steps = 0
         self._snapshots = (limit is None or limit > LONGEST_REPLAY) and snapshot.repeats(inner)
 
@@ -89,8 +89,13 @@ class GymnasiumSimulator:
         return self._take(action)
 
     def get_state(self) -> dict[str, Any]:
-        """Return the state of the environment, or else the actions taken in this episode, as the simulator was given them."""
-        if self._snapshots and (kept := snapshot.take(self._inner)) is not None:
+        """Return the actions taken in this episode, as the simulator was given them, or the state of the environment."""
+        if self._taken is None:
+            kept = snapshot.take(self._inner)
+            if kept is None:
+                raise RuntimeError(
+                    "the environment holds something by now that cannot be kept; give it get_state and set_state"
+                )
             return {"snapshot": kept, "steps": self._steps}
         # Two types in one episode: of dm_control's actions random ones have 64 bits, and those of a network 32.
         types = {np.asarray(action).dtype for action in self._taken}
@@ -101,7 +106,7 @@ class GymnasiumSimulator:
         self.reset(seed)
         if "snapshot" in state:
             snapshot.put_back(self._inner, state["snapshot"])
-            self._steps = state["steps"]
+            self._steps, self._taken = state["steps"], None
             return
         for action in state["actions"]:
             self._take(int(action) if self.discrete else action)
@@ -115,8 +120,10 @@ class GymnasiumSimulator:
         self._inner.close()
 
     def _take(self, action: Any) -> Moment:
-        if not self._snapshots:
+        if self._taken is not None:
             self._taken.append(action)
+            if self._snapshots and len(self._taken) > LONGEST_REPLAY:
+                self._taken = None
         self._steps += 1
         try:
             seen, reward, terminated, truncated, _ = self._inner.step(action)
