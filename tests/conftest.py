@@ -13,6 +13,11 @@ import pytest
 from experiments.executor import ONE_THREAD
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests on a real cluster first: they wait much, and others run meanwhile."""
+    items.sort(key=lambda item: "slurm" not in item.path.parts)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Give the run a cache folder of its own, before xdist starts its workers: they inherit it, as all other processes do."""
     if hasattr(config, "workerinput"):

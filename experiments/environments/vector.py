@@ -111,7 +111,8 @@ def made(env_id: str, time_limit: int | None) -> gymnasium.Env[Any, Any]:
 
 def _shows_a_vector(env_id: str, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
     if isinstance(env.observation_space, gym_spaces.Box) and len(env.observation_space.shape) in (2, 3):
-        raise UserError(f"{env_id} shows images; name it pixels/{env_id} for learners with convolutions.")
+        atari = "; the papers' Atari games are named like BreakoutNoFrameskip-v4" if env_id.startswith("ALE/") else ""
+        raise UserError(f"{env_id} shows images; name it pixels/{env_id} for learners with convolutions{atari}.")
     return flattened(env)
 
 

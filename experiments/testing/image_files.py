@@ -70,7 +70,7 @@ def learnable(count: int, shape: tuple[int, ...], classes: int, seed: int = 0) -
 def idx(array: np.ndarray) -> bytes:
     """Return a gzipped IDX file of unsigned bytes."""
     head = struct.pack(">BBBB", 0, 0, 0x08, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
-    return gzip.compress(head + np.ascontiguousarray(array, np.uint8).tobytes(), compresslevel=1, mtime=0)
+    return gzip.compress(head + np.ascontiguousarray(array, np.uint8).tobytes(), compresslevel=0, mtime=0)
 
 
 def mnist_files(count: int = 60_000) -> tuple[bytes, bytes]:
@@ -107,7 +107,7 @@ def cifar_tar(batches: Sequence[bytes] | None = None) -> bytes:
             member = tarfile.TarInfo(f"cifar-10-batches-py/data_batch_{number}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
-    return gzip.compress(file.getvalue(), compresslevel=1, mtime=0)
+    return gzip.compress(file.getvalue(), compresslevel=0, mtime=0)
 
 
 def feature_file(count: int = 60_000, size: int = 2048, classes: int = 100) -> bytes:

@@ -144,7 +144,7 @@ def test_eager_lanes_equal_the_agent_itself():
 
 
 @needs_compiler
-@pytest.mark.parametrize("full", [False, True], ids=["odd", "paper"])
+@pytest.mark.parametrize("full", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["odd", "paper"])
 def test_compiled_lanes_equal_eager_lanes(full):
     members = tuple(range(8)) if full else (0, 1, 2)
     results = []
@@ -182,10 +182,10 @@ LEARNERS = {
 }
 GROUPS = [
     *(pytest.param(name, False, id=f"{name}-eager") for name in LEARNERS if name not in ("q_image", "q_atari")),
-    *(pytest.param(name, True, id=f"{name}-compiled", marks=needs_compiler) for name in ("q", "sarsa", "td", "ac", "rtu_ac")),
+    *(pytest.param(name, True, id=f"{name}-compiled", marks=needs_compiler) for name in ("q", "ac")),
     *(
         pytest.param(name, True, id=f"{name}-compiled", marks=[needs_compiler, pytest.mark.slow])
-        for name in ("q_image", "q_atari", "qrc")
+        for name in ("q_image", "q_atari", "qrc", "sarsa", "td", "rtu_ac")
     ),
 ]
 # A step of the network for Atari takes as long as a thousand of the others.

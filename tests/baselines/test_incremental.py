@@ -323,7 +323,7 @@ def test_a_lane_is_the_run_alone(case: str, compiled: bool) -> None:
             assert alone[0].tobytes() == all_lanes[lane].tobytes()
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_numbers_too_small_to_be_fast_become_zero_and_only_within_a_step(compiled: bool) -> None:
     env = Environment("Hopper-v4", 0, time_feature=False)
     agent = IncrementalPPO(hidden=(4,), run_steps=10.0)

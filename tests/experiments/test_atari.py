@@ -315,7 +315,7 @@ def test_unknown_game_is_named_with_the_closest():
 
 
 def test_other_forms_of_the_games_are_refused():
-    with pytest.raises(UserError, match=r"shows images; those that can be learnt from are .*BreakoutNoFrameskip-v4"):
+    with pytest.raises(UserError, match=r"name it pixels/ALE/Breakout-v5 .* like BreakoutNoFrameskip-v4"):
         describe("ALE/Breakout-v5")
 
 

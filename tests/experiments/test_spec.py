@@ -440,7 +440,9 @@ def test_settings_written_as_json_are_read_back(settings):
 @given(KEYS, st.text(alphabet=st.characters(categories=["L"]), min_size=1))
 def test_words_that_are_not_json_are_strings(key, word):
     value = parse_settings([f"{key}={word}"])[key]
-    assert value == {"true": True, "false": False, "null": None}.get(word, word) or word in ("NaN", "Infinity")
+    assert value == {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}.get(
+        word, word
+    ) or word in ("NaN", "Infinity")
 
 
 @given(st.text())

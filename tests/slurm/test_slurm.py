@@ -594,6 +594,7 @@ def thaw_when_asked_to_stop(pid: int, seconds: float = 60.0) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.slow
 def test_array_of_eight_groups_ends_in_the_bytes_of_the_local_executor(cluster, submit, store, profile, tmp_path):
     runs = small_runs(8)
     path = profile(cores=2, max_array_size=None)
@@ -765,6 +766,7 @@ def test_restart_of_the_daemon_of_a_node_disturbs_nobody(cluster, submit, store,
     assert result_bytes(store, runs) == bytes_alone(runs)
 
 
+@pytest.mark.slow
 def test_job_of_a_node_that_crashed_is_requeued_and_ends_in_the_same_bytes(cluster, submit, store, profile):
     (run,) = runs = small_runs(1)
     submitted(submit, store, profile(), "--seeds", "1")
