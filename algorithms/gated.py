@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from algorithms.agent import State
-from algorithms.recurrent import Parameters
+from algorithms.recurrent import Parameters, unrolled
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,10 @@ class _Gated:
         """Return c S, of the shape of the parameter."""
         return (cotangent.flatten() @ sensitivity.flatten(1)).view(sensitivity.shape[1:])
 
+    def _stacked(self, weight: Tensor, x: Tensor) -> Tensor:
+        """Return the products of stacked matrices and many vectors, [..., gates, units]."""
+        return (x @ weight.flatten(0, 1).t()).unflatten(-1, weight.shape[:2])
+
     def _matrices(self, generator: torch.Generator) -> Parameters:
         """Return input weights normal and cut off at two standard deviations (LeCun), recurrent weights orthogonal."""
         deviation = 1 / math.sqrt(self.inputs) / 0.87962566103423978
@@ -92,6 +96,19 @@ class GRU(_Gated):
     def step(self, parameters: Parameters, hidden: Tensor, x: Tensor) -> Tensor:
         """Return the next hidden state, [1, units]."""
         return self._gates(parameters, hidden, x)[-1].unsqueeze(0)
+
+    def unroll(self, parameters: Parameters, hidden: Tensor, inputs: Tensor, goes_on: Tensor) -> Tensor:
+        """Return the features of whole sequences, [sequences, steps, units]. See `Cell.unroll`."""
+        seen = self._stacked(parameters["input"], inputs) + parameters["bias"]
+
+        def move(past: Tensor, now: Tensor) -> Tensor:
+            h = past[:, 0]
+            reset, update, candidate = self._stacked(parameters["recurrent"], h).unbind(-2)
+            reset, update = torch.sigmoid(now[:, 0] + reset), torch.sigmoid(now[:, 1] + update)
+            candidate = torch.tanh(now[:, 2] + reset * (candidate + parameters["recurrent_bias"]))
+            return ((1 - update) * candidate + update * h).unsqueeze(1)
+
+        return unrolled(move, hidden, seen, goes_on)[:, :, 0]
 
     def _gates(self, parameters: Parameters, hidden: Tensor, x: Tensor) -> tuple[Tensor, ...]:
         h = hidden[0]
@@ -143,6 +160,17 @@ class LSTM(_Gated):
         """Return the next hidden state, [2, units]."""
         *_, output, cell = self._gates(parameters, hidden, x)
         return torch.stack([output * torch.tanh(cell), cell])
+
+    def unroll(self, parameters: Parameters, hidden: Tensor, inputs: Tensor, goes_on: Tensor) -> Tensor:
+        """Return the features of whole sequences, [sequences, steps, units]. See `Cell.unroll`."""
+        seen = self._stacked(parameters["input"], inputs) + parameters["bias"]
+
+        def move(past: Tensor, now: Tensor) -> Tensor:
+            write, keep, candidate, output = (now + self._stacked(parameters["recurrent"], past[:, 0])).unbind(-2)
+            cell = torch.sigmoid(keep) * past[:, 1] + torch.sigmoid(write) * torch.tanh(candidate)
+            return torch.stack([torch.sigmoid(output) * torch.tanh(cell), cell], 1)
+
+        return unrolled(move, hidden, seen, goes_on)[:, :, 0]
 
     def _gates(self, parameters: Parameters, hidden: Tensor, x: Tensor) -> tuple[Tensor, ...]:
         pre = _product(parameters["input"], x) + _product(parameters["recurrent"], hidden[0]) + parameters["bias"]

@@ -72,6 +72,22 @@ class MLP(nn.Module):
         x = self.features(x)
         return {name: head(x) for name, head in self.heads.items()}
 
+    def of_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what the heads see of many inputs at once, and what they say: for learners that learn from batches.
+
+        Args:
+            parameters: by name, instead of those of the module.
+            x: [..., in_features].
+        """
+        for number in range(len(self.hidden)):
+            x = F.linear(x, parameters[f"hidden.{number}.weight"], parameters[f"hidden.{number}.bias"])
+            if self.layer_norm:
+                x = F.layer_norm(x, x.shape[-1:])
+            x = self.activation(x)
+        return x, {
+            name: F.linear(x, parameters[f"heads.{name}.weight"], parameters[f"heads.{name}.bias"]) for name in self.heads
+        }
+
 
 # With fewer columns than a SIMD register has places, a matrix product wants the axis that it sums over to be contiguous.
 FEW_POSITIONS = 16

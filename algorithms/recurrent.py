@@ -71,6 +71,17 @@ class Cell(Protocol):
         """Return the next hidden state."""
         ...
 
+    def unroll(self, parameters: Parameters, hidden: Tensor, inputs: Tensor, goes_on: Tensor) -> Tensor:
+        """Return the features of whole sequences, to be differentiated from their end to their beginning.
+
+        Args:
+            parameters: of the cell.
+            hidden: what each sequence begins with, [sequences, parts, units].
+            inputs: what the cell sees, [sequences, steps, inputs].
+            goes_on: 0.0 where an episode begins, so that the hidden state is forgotten, else 1.0, [sequences, steps].
+        """
+        ...
+
     def track(self, parameters: Parameters, tracking: State, hidden: Tensor, x: Tensor, new_hidden: Tensor) -> State:
         """Return what is carried for the exact gradient after the step from `hidden` to `new_hidden`."""
         ...
@@ -82,6 +93,22 @@ class Cell(Protocol):
     def output(self, hidden: Tensor) -> Tensor:
         """Return the features that the hidden state shows, [features]."""
         ...
+
+
+def unrolled(move: Callable[[Tensor, Tensor], Tensor], hidden: Tensor, seen: Tensor, goes_on: Tensor) -> Tensor:
+    """Return the hidden states along sequences, [sequences, steps, parts, units].
+
+    Args:
+        move: makes the next hidden states of the last ones and of what is seen of one step.
+        hidden: to begin with, [sequences, parts, units].
+        seen: what is made of the inputs alone, [sequences, steps, ...].
+        goes_on: as for `Cell.unroll`.
+    """
+    states = []
+    for now, kept in zip(seen.unbind(1), goes_on.unbind(1), strict=True):
+        hidden = move(hidden * kept.view(-1, 1, 1), now)
+        states.append(hidden)
+    return torch.stack(states, 1)
 
 
 def activate(name: Activation, x: Tensor) -> Tensor:

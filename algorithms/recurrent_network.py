@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from algorithms.agent import State, map_state
 from algorithms.gated import GRU, LSTM
@@ -38,9 +38,9 @@ class RecurrentNetwork:
         window: steps whose inputs of the cell are kept, so that its sensitivities can be made anew.
     """
 
-    encoder: nn.Module
+    encoder: MLP
     cell: Cell
-    readout: nn.Module
+    readout: MLP
     exact: bool
     window: int = 0
 
@@ -72,6 +72,28 @@ class RecurrentNetwork:
         hidden, carry = advance(self.cell, part(CELL, parameters), kept, x, track)
         carry = {**carry, **seen}
         return apply(self.readout, part("", parameters), self.cell.output(hidden)), carry
+
+    def look(self, parameters: Mapping[str, Tensor], hidden: Tensor, obs: Tensor) -> tuple[Parameters, Tensor]:
+        """Return what the heads say at an observation, {head: [size]}, and the hidden state after it, with fewer calls.
+
+        The same as `evaluate` up to rounding, for a learner that is not compiled.
+        """
+        x, _ = self.encoder.of_many(part(ENCODER, parameters), obs)
+        hidden = self.cell.step(part(CELL, parameters), hidden, x)
+        return self.readout.of_many(part("", parameters), self.cell.output(hidden))[1], hidden
+
+    def unroll(self, parameters: Mapping[str, Tensor], hidden: Tensor, obs: Tensor, goes_on: Tensor) -> Parameters:
+        """Return what the heads say along sequences, {head: [sequences, steps, size]}.
+
+        Args:
+            parameters: of the network.
+            hidden: what the cell begins each sequence with, [sequences, parts, units].
+            obs: [sequences, steps, *obs_shape].
+            goes_on: 0.0 where an episode begins, else 1.0, [sequences, steps].
+        """
+        x, _ = self.encoder.of_many(part(ENCODER, parameters), obs)
+        features = self.cell.unroll(part(CELL, parameters), hidden, x, goes_on)
+        return self.readout.of_many(part("", parameters), features)[1]
 
 
 def staleness(settings: CellSettings, parameters: Mapping[str, Tensor], carry: State) -> Tensor:

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from algorithms.agent import State
-from algorithms.recurrent import Parameters, activate
+from algorithms.recurrent import Parameters, activate, unrolled
 from algorithms.settings import Activation
 
 EPSILON = 1e-8  # added to the normaliser
@@ -105,6 +105,17 @@ class RTU:
         real, imaginary = ((parameters[name] * x).sum(-1) for name in ("real", "imaginary"))
         pre = torch.stack([g * a - phi * b + gamma * real, g * b + phi * a + gamma * imaginary])
         return activate(self.recurrence, pre)
+
+    def unroll(self, parameters: Parameters, hidden: Tensor, inputs: Tensor, goes_on: Tensor) -> Tensor:
+        """Return the features of whole sequences, [sequences, steps, 2 units]. See `Cell.unroll`."""
+        g, phi, gamma = _coefficients(parameters)
+        turned = torch.stack([-phi, phi])
+        seen = torch.stack([inputs @ parameters["real"].t(), inputs @ parameters["imaginary"].t()], -2) * gamma
+
+        def move(past: Tensor, now: Tensor) -> Tensor:
+            return activate(self.recurrence, g * past + turned * past.flip(-2) + now)
+
+        return activate(self.output_activation, unrolled(move, hidden, seen, goes_on).flatten(-2))
 
     def output(self, hidden: Tensor) -> Tensor:
         """Return [real; imaginary] after the output's activation, [2 units]."""

@@ -24,9 +24,8 @@ from torch import Tensor
 from torch.func import vmap
 
 from algorithms.agent import Spaces
-from algorithms.networks import apply
 from algorithms.policies import Policy, policy_for
-from algorithms.recurrent_network import CELL, ENCODER, RecurrentNetwork, part, recurrent_network
+from algorithms.recurrent_network import CELL, RecurrentNetwork, recurrent_network
 from algorithms.settings import CellSettings
 from baselines.recurrent_settings import RecurrentPPOSettings
 from baselines.stepwise import Diverged, put_statistics, running_statistics
@@ -129,8 +128,7 @@ class RecurrentPPO:
 
     def _look(self, name: str, obs: Tensor) -> dict[str, Tensor]:
         """Evaluate a network at an observation and carry its hidden state on; return its heads."""
-        heads, carry = self._nets[name].evaluate(self._weights(name), {"hidden": self._hidden[name]}, obs, track=False)
-        self._hidden[name] = carry["hidden"]
+        heads, self._hidden[name] = self._nets[name].look(self._weights(name), self._hidden[name], obs)
         return heads | self._free_std(name)
 
     def _free_std(self, name: str) -> dict[str, Tensor]:
@@ -195,17 +193,9 @@ class RecurrentPPO:
 
     def heads_of(self, name: str, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return what a network says along sequences, {head: [sequences, steps, size]}, the hidden state carried on in each."""
-        net, weights = self._nets[name], self._weights(name)
-        encoder, cell, readout = part(ENCODER, weights), part(CELL, weights), part("", weights)
-        x = vmap(vmap(lambda obs: cast(Any, apply(net.encoder, encoder, obs))))(rows["obs"])
-        step = vmap(lambda hidden, seen: net.cell.step(cell, hidden, seen))
-        hidden, features = rows[f"{name}_hidden"][:, 0], []
-        for t in range(x.shape[1]):
-            hidden = torch.where(rows["starts"][:, t].view(-1, 1, 1) > 0, 0.0, hidden)
-            hidden = step(hidden, x[:, t])
-            features.append(vmap(net.cell.output)(hidden))
-        heads = vmap(vmap(lambda seen: apply(net.readout, readout, seen)))(torch.stack(features, 1))
-        free = {key: p.expand(*x.shape[:2], -1) for key, p in self._free_std(name).items()}
+        hidden = rows[f"{name}_hidden"][:, 0]
+        heads = self._nets[name].unroll(self._weights(name), hidden, rows["obs"], 1 - rows["starts"])
+        free = {key: p.expand(*rows["starts"].shape, -1) for key, p in self._free_std(name).items()}
         return heads | free
 
     # Stopping and going on
