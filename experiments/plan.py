@@ -45,12 +45,32 @@ WORKER_BYTES = 1e9
 # the store holds measured ones. Read off `results/throughput/`, or for images, series and DQN off first runs on a busy machine.
 ENVIRONMENT_SPEED = {
     **{"HalfCheetah": 8000, "Hopper": 4500, "Walker2d": 4500, "Ant": 2500, "Humanoid": 1500},
-    **{"dm_control/cheetah": 6000, "dm_control/dog": 700, "MinAtar/": 5000, "ETTm2": 8000},
+    **{"masked/HalfCheetah": 10_000, "masked/Hopper": 6400, "masked/Walker2d": 5600, "masked/Ant": 4000},
+    **{"memory/": 30_000, "popgym": 10_000, "dm_control/cheetah": 6000, "dm_control/dog": 700, "MinAtar/": 5000, "ETTm2": 8000},
 }
 ATARI_SPEED = 900
-LEARNER_SPEED = {"ppo": 2500, "sac": 90, "ppo1": 900, "sac1": 380, "td3": 110, "td3_1": 450, "dqn": 1500, "dqn1": 1000}
+LEARNER_SPEED = {
+    "recurrent_ppo": 1300,
+    "ppo": 2500,
+    "sac": 90,
+    "ppo1": 900,
+    "sac1": 380,
+    "td3": 110,
+    "td3_1": 450,
+    "dqn": 1500,
+    "dqn1": 1000,
+}
 # The same for learners too large to be as fast in lanes as Stream AC.
 LANES_SPEED = {"sac1": 3000, "td3_1": 4300, "avg": 4500, "iac": 4500, "avg_sac1": 2900, "avg_td3_1": 3600}
+# With a recurrent cell and exact gradients, whatever the environment.
+RECURRENT_SPEED = 4000
+# Seconds for a labelled sample that is a vector, in 8 lanes or more: to call a kernel, for a byte of a learner's state in the
+# second cache and in the third, and for a weight that noise is made for. Fitted to toy regressions, digits and
+# `results/throughput/labelled`.
+CALL_SECONDS, NEAR_BYTE, FAR_BYTE, NOISY_WEIGHT = 8e-6, 0.03e-9, 0.08e-9, 1e-9
+NEAR_BYTES = 2**19
+# Learners that make noise, and the bytes of their state for each weight.
+NOISY = {"upgd": 8, "adaupgd": 16, "pgd": 4, "shrink_and_perturb": 4}
 UNKNOWN_SPEED = 2000
 # Up to this batch an update costs about what one of a single sample does.
 SMALL_BATCH = 16
@@ -234,11 +254,26 @@ def expected_speed(store: Store, run: Run) -> float:
 def estimated_speed(run: Run) -> float:
     """Return steps/s on one core, estimated from the kind of environment and learner alone."""
     lanes = loop_of(run).lanes
+    if family_of(run.env_id).labelled:
+        return _labelled_speed(run)
     environment = _environment_speed(run.env_id)
     small = not lanes and used_sizes(make_learner(run), run.steps).get("batch_size", math.inf) <= SMALL_BATCH
     speeds_alone = LANES_SPEED if lanes else LEARNER_SPEED
     learner = speeds_alone.get(SMALL_FORMS.get(run.algorithm, run.algorithm) if small else run.algorithm)
+    if lanes and dict(run.hyperparameters).get("cell", "none") != "none":
+        learner = RECURRENT_SPEED
     return environment if learner is None else 1 / (1 / learner + 1 / (2 * environment))
+
+
+def _labelled_speed(run: Run) -> float:
+    spaces = cast("LabelledSpaces", spaces_of(run.env_id, run.environment))
+    if len(spaces.x_shape) == 3:
+        return UNKNOWN_SPEED
+    size = _state_bytes(run.algorithm, run.hyperparameters, spaces)
+    seconds = CALL_SECONDS + size * (NEAR_BYTE if size <= NEAR_BYTES else FAR_BYTE)
+    if run.algorithm in NOISY:
+        seconds += size / NOISY[run.algorithm] * NOISY_WEIGHT
+    return 1 / seconds
 
 
 def _environment_speed(env_id: str) -> float:

@@ -193,6 +193,22 @@ def test_estimated_speed_knows_environments_and_learners(store):
     assert expected_speed(store, make_run("dm_control/dog-run-v0")) < expected_speed(store, make_run("Hopper-v4"))
 
 
+def test_estimated_speed_of_labelled_learners_falls_with_their_size_and_noise(store):
+    def speed(algorithm, hidden, env_id="permuted_generated"):
+        return expected_speed(store, resolve(Row(env_id, (), 200, 1, 1), Arm("arm", algorithm, {"hidden": hidden}), 0))
+
+    assert speed("sgd", (300, 150)) < speed("sgd", (30,)) < 200_000
+    assert speed("pgd", (300, 150)) < speed("sgd", (300, 150))
+    # As measured on the network of the paper: results/throughput/labelled.
+    assert 1 / 1.5 < speed("upgd", (300, 150)) / 1938 < 1.5
+    assert 1 / 1.5 < speed("adam", (300, 150)) / 3485 < 1.5
+
+
+def test_recurrent_learners_are_expected_to_be_slower(store):
+    with_cell, without = (make_run("memory/MemoryChain-v0", 0, 200, "qrc", cell=cell) for cell in ("rtu", "none"))
+    assert expected_speed(store, with_cell) < expected_speed(store, without) / 2
+
+
 def test_a_small_batch_is_expected_to_be_faster_and_measured_by_its_own_kind(store):
     def run(algorithm, seed=0, **hyperparameters):
         return resolve(Row("Hopper-v4", (), 20, 1, 1), Arm("arm", algorithm, {"hidden": (8,)} | hyperparameters), seed)
