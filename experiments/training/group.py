@@ -108,11 +108,15 @@ class Clock:
                 self._watcher.fail(stream.run, errors[lane])
         self.alive = [(lane, stream) for lane, stream in self.alive if lane not in errors]
 
-    def drop_diverged(self) -> bool:
-        """Take lanes that have left the finite numbers out of `alive`; return whether there were any."""
+    def drop_diverged(self, before: Callable[[], None] = lambda: None) -> bool:
+        """Take lanes that have left the finite numbers out of `alive`; return whether there were any.
+
+        Where there are, `before` is called while they are still in it.
+        """
         sound = self._group.lanes.sound()
-        if sound.all():
+        if sound.all() or all(sound[lane] for lane, _ in self.alive):
             return False
+        before()
         for lane, stream in self.alive:
             if not sound[lane]:
                 stream.diverged_at = self._step

@@ -7,12 +7,14 @@ official code of UPGD: the first window is the first step alone, and the last is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 METRICS_EVERY = 1000
+# Steps that are kept before they are taken into the logs.
+MOST_UNTOLD = 256
 # Every agent tells it, and the loop looks at it by itself; it is not recorded.
 TD_ERROR = "td_error"
 # The column of what networks knew at the ends of tasks, where they were judged there.
@@ -46,30 +48,48 @@ class MetricsLog:
 
     def record(self, step: int, info: Mapping[str, np.ndarray], lane: int) -> None:
         """Take in what the learner of a lane told of the update of a step, counted from 1."""
+        self.begin(info)
+        self.record_many(step, np.array([[info[name][lane] for name in self.names]], np.float64))
+
+    def begin(self, info: Iterable[str]) -> None:
+        """Take the names of what is told, where they are not known yet."""
         if not self.names:
             self.names = [name for name in info if name != self.left_out]
             self._clear()
-        values = np.array([info[name][lane] for name in self.names], np.float64)
+
+    def record_many(self, first: int, values: np.ndarray) -> None:
+        """Take in what was told of updates one after the other, float64 [steps, names]; `first` is the step of the first.
+
+        The bits are those of taking them in one by one.
+        """
+        steps = np.arange(first, first + len(values))
         if self.every == 1:
-            self._rows.append((step, *values))
+            self._rows += [(step, *row) for step, row in zip(steps.tolist(), values.tolist(), strict=True)]
             return
-        self._count += 1
-        self._sum += values
-        np.maximum(self._max, values, out=self._max)
-        if self._ends_window(step):
-            self._rows.append((step, *(self._sum / self._count), *self._max))
-            self._clear()
+        begin = 0
+        for end in [*(np.flatnonzero(self._ends_window(steps)) + 1).tolist(), len(values)]:
+            part = values[begin:end]
+            if len(part) == 0:
+                continue
+            # Accumulated, since a sum is taken in pairs and has other bits.
+            self._sum = np.add.accumulate(np.concatenate([self._sum[None], part]))[-1]
+            self._max = np.maximum.reduce(np.concatenate([self._max[None], part]))
+            self._count += len(part)
+            begin = end
+            if self._ends_window(steps[end - 1 : end])[0]:
+                self._rows.append((int(steps[end - 1]), *(self._sum / self._count), *self._max))
+                self._clear()
 
     def mark(self, step: int, value: float) -> None:
         """Keep what a network was found to know at the end of a task, under the step of that end."""
         self._marks.append((step, value))
 
-    def _ends_window(self, step: int) -> bool:
-        step -= self.late
+    def _ends_window(self, steps: np.ndarray) -> np.ndarray:
+        steps = steps - self.late
         if not self.task_steps:
-            return step % self.every == 0
-        within = step % self.task_steps
-        return within == 0 or within % self.every == 0
+            return np.asarray(steps % self.every == 0)
+        within = steps % self.task_steps
+        return np.asarray((within == 0) | (within % self.every == 0))
 
     def _clear(self) -> None:
         self._count = 0
@@ -106,3 +126,46 @@ class MetricsLog:
         self._rows = [tuple(row) for row in state["rows"].tolist()]
         self._sum, self._max = state["sum"].copy(), state["max"].copy()
         self._marks = [tuple(mark) for mark in state["marks"].tolist()] if "marks" in state else []
+
+
+class Recorded(Protocol):
+    """A lane with a log of what its learner tells."""
+
+    metrics: MetricsLog
+    diverged_at: int | None
+    failed: bool
+
+
+class Untold:
+    """What the lanes of a group have told of their last updates, before it is taken into their logs, many steps at a time.
+
+    To call every log at every step would take longer than the update of a small network.
+    """
+
+    def __init__(self, streams: Sequence[Recorded]):
+        self._streams = streams
+        self._names: list[str] = []
+        self._values = np.empty((0, 0, len(streams)))
+        self._first = self._count = 0
+
+    def add(self, step: int, info: Mapping[str, np.ndarray]) -> None:
+        """Keep what all lanes told of the update of a step."""
+        if not self._names:
+            for stream in self._streams:
+                stream.metrics.begin(info)
+            self._names = list(self._streams[0].metrics.names)
+            self._values = np.empty((MOST_UNTOLD, len(self._names), len(self._streams)))
+        if self._count == 0:
+            self._first = step
+        for values, name in zip(self._values[self._count], self._names, strict=True):
+            values[:] = info[name]
+        self._count += 1
+        if self._count == MOST_UNTOLD:
+            self.tell()
+
+    def tell(self) -> None:
+        """Take what was kept into the logs of all lanes that have neither diverged nor failed."""
+        for lane, stream in enumerate(self._streams if self._count else ()):
+            if stream.diverged_at is None and not stream.failed:
+                stream.metrics.record_many(self._first, self._values[: self._count, :, lane])
+        self._count = 0

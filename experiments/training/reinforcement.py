@@ -23,7 +23,7 @@ from experiments.training import group
 from experiments.training.context import Context, Watcher, blamed_on
 from experiments.training.episodes import EpisodeLog, RewardLog
 from experiments.training.group import Clock, LaneGroup
-from experiments.training.metrics import TD_ERROR, MetricsLog
+from experiments.training.metrics import TD_ERROR, MetricsLog, Untold
 
 # Runs of fewer steps are not worth compiling.
 EAGER_BELOW_STEPS = 2_000
@@ -74,6 +74,7 @@ class Agents(LaneGroup):
     def __init__(self, streams: list[Stream], lanes: Lanes):
         self.streams: list[Stream] = streams
         self.lanes: Lanes = lanes
+        self._untold = Untold(streams)
 
     @classmethod
     def begin(cls, runs: Sequence[Run], compiled: Compiler | bool) -> Self:
@@ -113,6 +114,7 @@ class Agents(LaneGroup):
 
     def payload(self, lane: int) -> dict[str, Any]:
         """Return what the rest of a lane's run depends on, the state of its learner left out."""
+        self._untold.tell()
         stream = self.streams[lane]
         return {
             "environment": stream.environment.get_state(),
@@ -160,11 +162,11 @@ class Agents(LaneGroup):
                 errors.clear()
                 alive = [(lane, stream, stream.environment) for lane, stream in clock.alive]
             lanes.step()
-            if clock.drop_diverged():
+            if clock.drop_diverged(before=self._untold.tell):  # what those that diverge have told until now is theirs
                 alive = [(lane, stream, stream.environment) for lane, stream in clock.alive]
             if len(lanes.info) > 1:
-                for lane, stream, _ in alive:
-                    stream.metrics.record(step, lanes.info, lane)
+                self._untold.add(step, lanes.info)
+        self._untold.tell()
         return clock.pace()
 
     def tables(self, lane: int) -> dict[str, Mapping[str, np.ndarray]]:

@@ -22,7 +22,7 @@ from experiments.spec import Run
 from experiments.training import group
 from experiments.training.context import Context, Watcher, blamed_on
 from experiments.training.group import Clock, LaneGroup
-from experiments.training.metrics import MetricsLog
+from experiments.training.metrics import MetricsLog, Untold
 
 # Runs of fewer samples are not worth compiling.
 EAGER_BELOW_SAMPLES = 2_000
@@ -87,6 +87,7 @@ class LabelledLearners(LaneGroup):
                 for run, learner in zip(runs, learners, strict=True)
             ]
         self._learner = learners[0]
+        self._untold = Untold(self.streams)
         self.lanes: LabelledLanes = LabelledLanes(learners[0], spaces, states, compiled, step)
 
     @classmethod
@@ -105,6 +106,7 @@ class LabelledLearners(LaneGroup):
 
     def payload(self, lane: int) -> dict[str, Any]:
         """Return what the rest of a lane's run depends on, the state of its learner left out."""
+        self._untold.tell()
         return {"metrics": self.streams[lane].metrics.get_state()}
 
     def advance(self, begun_at: int, end: int, watcher: Watcher, save: Callable[[int], None]) -> float:
@@ -113,6 +115,7 @@ class LabelledLearners(LaneGroup):
         x, y = (np.empty((BLOCK, *port.shape), port.dtype) for port in (lanes.x, lanes.y))
         noise = np.empty((BLOCK, *lanes.noise.shape), np.float32)
         block_number = -1
+        judged = any(stream.judged_late is not None for stream in self.streams)
         for step in clock.steps():
             number, place = divmod(step - 1, BLOCK)
             if number != block_number:
@@ -128,11 +131,12 @@ class LabelledLearners(LaneGroup):
                 clock.drop_failed(errors)
             lanes.x[:], lanes.y[:], lanes.noise[:] = x[place], y[place], noise[place]
             lanes.step()
-            clock.drop_diverged()
-            for lane, stream in clock.alive:
-                stream.metrics.record(step, lanes.info, lane)
+            clock.drop_diverged(before=self._untold.tell)  # what those that diverge have told until now is theirs
+            self._untold.add(step, lanes.info)
+            for lane, stream in clock.alive if judged else ():
                 if (task := stream.judged_task(step)) is not None:
                     stream.judge(task, self._learner, lanes.state(lane))
+        self._untold.tell()
         return clock.pace()
 
     def tables(self, lane: int) -> dict[str, Mapping[str, np.ndarray]]:

@@ -1,6 +1,7 @@
 """Metrics of a run: means and maxima over windows, and every step as it is where that is wanted."""
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
@@ -44,6 +45,45 @@ def test_windows_equal_numpy(every, rows):
     for i, name in enumerate(("a", "b")):
         np.testing.assert_allclose(table[name], windows[:, :, i].mean(1), rtol=1e-12, atol=1e-9)
         np.testing.assert_array_equal(table[f"{name}_max"], windows[:, :, i].max(1) if whole else [])
+
+
+@given(
+    st.integers(1, 7),
+    st.integers(0, 9),
+    st.booleans(),
+    st.integers(1, 20),
+    st.lists(st.tuples(st.floats(width=32), st.floats(0, 1, width=32)), min_size=1, max_size=60),
+    st.lists(st.integers(1, 20), min_size=1, max_size=10),
+)
+def test_many_steps_at_once_leave_the_bits_of_one_by_one(every, task_steps, late, first, rows, sizes):
+    log, reference = (MetricsLog(every, task_steps, late=int(late)) for _ in range(2))
+    values, step = np.array(rows, np.float64), first
+    for each in (log, reference):
+        each.begin(["a", "b"])
+    for row in values:  # as sums and maxima are defined
+        if every == 1:
+            reference._rows.append((step, *row))
+        else:
+            reference._count += 1
+            reference._sum = reference._sum + row
+            reference._max = np.maximum(reference._max, row)
+            within = (step - late) % task_steps if task_steps else step - late
+            if within % every == 0:
+                reference._rows.append((step, *(reference._sum / reference._count), *reference._max))
+                reference._clear()
+        step += 1
+    done = 0
+    for size in itertools.cycle(sizes):
+        log.record_many(first + done, values[done : done + size])
+        done += size
+        if done >= len(values):
+            break
+    assert [column.tobytes() for column in log.table().values()] == [column.tobytes() for column in reference.table().values()]
+    assert (log._count, log._sum.tobytes(), log._max.tobytes()) == (
+        reference._count,
+        reference._sum.tobytes(),
+        reference._max.tobytes(),
+    )
 
 
 def test_windows_end_at_multiples_of_their_length_wherever_a_log_begins():
