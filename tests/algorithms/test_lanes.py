@@ -79,7 +79,8 @@ def test_eager_lane_holds_the_bits_of_the_same_run_alone(count):
 
 
 @needs_compiler
-@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 3, 5])
 def test_compiled_lane_holds_the_bits_of_the_same_run_alone(count):
     group = run_group(tuple(range(count)), True, 300)
     for lane in range(count):

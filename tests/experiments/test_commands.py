@@ -335,8 +335,9 @@ def test_help_names_the_options(command, module):
 
 
 def test_experiment_is_trained_and_drawn_and_trained_only_once(command, tmp_path, monkeypatch):
-    words = ("stream_barrier", "--preset", "quick", "--set", "steps=200", "--seeds", "1")
-    runs = resolve_request("stream_barrier", "quick", ["steps=200"], 1).runs
+    small = ["steps=200", "hidden=[16,16]"]
+    words = ("stream_barrier", "--preset", "quick", "--set", small[0], "--set", small[1], "--seeds", "1")
+    runs = resolve_request("stream_barrier", "quick", small, 1).runs
     assert {"classic_ac", "ppo1", "sac1", "stream_ac"} <= {run_.algorithm for run_ in runs}
     first = python("-m", "experiments.run", *words, "--workers", "2")
     assert first.code == 0, first
