@@ -18,21 +18,25 @@ CODE: Settings = {**ACTOR_CRITIC, **CODE_BOUND, "lamda": 0.8}
 DRAFT: Settings = {**ACTOR_CRITIC, **DRAFT_BOUND, "lamda": 0.99}
 
 
-def arms(settings: Settings) -> tuple[Arm, ...]:
-    return (
-        recurrent("Stream AC-RTU", "stream_ac", settings, 64, 64),
-        Arm("PPO-RTU", "recurrent_ppo"),
-        feedforward("Stream AC-FFN", "stream_ac", settings, 64, 64),
-    )
+def arms(settings: Settings, ppo: bool) -> tuple[Arm, ...]:
+    with_memory = recurrent("Stream AC-RTU", "stream_ac", settings, 64, 64)
+    without = feedforward("Stream AC-FFN", "stream_ac", settings, 64, 64)
+    return (with_memory, Arm("PPO-RTU", "recurrent_ppo"), without) if ppo else (with_memory, without)
 
 
 def rows(
-    bodies: tuple[str, ...], frames: int, seeds: int, settings: Settings = CODE, masks: str = "PV", bin_width: int = 100_000
+    bodies: tuple[str, ...],
+    frames: int,
+    seeds: int,
+    settings: Settings = CODE,
+    masks: str = "PV",
+    bin_width: int = 100_000,
+    ppo: bool = True,
 ) -> tuple[Row, ...]:
     return tuple(
         Row(
             f"masked/{body}-v4",
-            arms(settings),
+            arms(settings, ppo),
             steps=frames,
             seeds=seeds,
             bin_width=bin_width,
@@ -55,6 +59,10 @@ EXPERIMENT = Experiment(
         "laptop": Preset(
             "Hopper and Walker2d, settings of the draft, 200k frames, 5 seeds",
             rows(("Hopper", "Walker2d"), 200_000, 5, DRAFT, bin_width=20_000),
+        ),
+        "million": Preset(
+            "Hopper and Walker2d, settings of the draft, 1M frames, 5 seeds, without PPO",
+            rows(("Hopper", "Walker2d"), 1_000_000, 5, DRAFT, bin_width=50_000, ppo=False),
         ),
         "quick": Preset(
             "Hopper by its positions, settings of the draft, 40k frames, 2 seeds",
