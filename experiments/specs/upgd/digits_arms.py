@@ -77,6 +77,16 @@ def best() -> tuple[Arm, ...]:
     )
 
 
+def finer() -> tuple[Arm, ...]:
+    """Return UPGD with step sizes between those of the search, with and without protection."""
+    return tuple(
+        Arm(f"{label}, step_size={size:g}", algorithm, {**NETWORK, **fixed, **BEST[label], "step_size": size})
+        for label, algorithm, fixed, _ in LEARNERS
+        if algorithm == "upgd"
+        for size in (0.01, 0.02, 0.03, 0.05)
+    )
+
+
 def searched() -> tuple[Arm, ...]:
     arms = []
     for label, algorithm, fixed, grid in LEARNERS:

@@ -6,7 +6,7 @@ accuracy over the whole run, on seeds that are used for nothing else (preset `se
 """
 
 from experiments.spec import Experiment, Preset
-from experiments.specs.upgd.digits_arms import best, row, searched
+from experiments.specs.upgd.digits_arms import best, finer, row, searched
 
 SEARCH_SEED = 1_000
 
@@ -21,6 +21,9 @@ EXPERIMENT = Experiment(
         "paper": Preset("400 tasks of 500 samples, 20 seeds", (row(best(), 400, 20, 4),)),
         "laptop": Preset("200 tasks, 10 seeds", (row(best(), 200, 10, 4),)),
         "quick": Preset("40 tasks, 2 seeds", (row(best(), 40, 2, 2),)),
+        "finer": Preset(
+            "step sizes of UPGD that the search left out, tried after it, 200 tasks, 10 seeds", (row(finer(), 200, 10, 4),)
+        ),
         "search": Preset(
             "all settings of the search, 100 tasks, 2 seeds of its own", (row(searched(), 100, 2, 4, first_seed=SEARCH_SEED),)
         ),
