@@ -42,7 +42,8 @@ IMAGE_LANES = 2
 WORKER_BYTES = 1e9
 
 # Steps/s of one core for an environment stepped by Stream AC at 8 lanes, and for a learner on HalfCheetah-v4, used until
-# the store holds measured ones. Read off `results/throughput/`, or for images, series and DQN off first runs on a busy machine.
+# the store holds measured ones. Read off `results/throughput/`, or for images, series, masked robots and DQN off first runs on a
+# busy machine. Masked Ant and POPGym are guesses.
 ENVIRONMENT_SPEED = {
     **{"HalfCheetah": 8000, "Hopper": 4500, "Walker2d": 4500, "Ant": 2500, "Humanoid": 1500},
     **{"masked/HalfCheetah": 10_000, "masked/Hopper": 6400, "masked/Walker2d": 5600, "masked/Ant": 4000},
@@ -62,7 +63,7 @@ LEARNER_SPEED = {
 }
 # The same for learners too large to be as fast in lanes as Stream AC.
 LANES_SPEED = {"sac1": 3000, "td3_1": 4300, "avg": 4500, "iac": 4500, "avg_sac1": 2900, "avg_td3_1": 3600}
-# With a recurrent cell and exact gradients, whatever the environment.
+# With a recurrent cell and exact gradients, before what the environment takes.
 RECURRENT_SPEED = 4000
 # Seconds for a labelled sample that is a vector, in 8 lanes or more: to call a kernel, for a byte of a learner's state in the
 # second cache and in the third, and for a weight that noise is made for. Fitted to toy regressions, digits and
