@@ -108,13 +108,15 @@ def _recording(path: Path) -> Iterator[Show]:
     """Collect pictures and write them to a file at the end."""
     with writing_to(path, "--record"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "wb"):
+        there_before = path.exists()
+        with open(path, "ab"):
             pass  # a folder that cannot be written to is found out before an episode is played
     frames: list[np.ndarray] = []
     try:
         yield frames.append
     except BaseException:
-        path.unlink(missing_ok=True)
+        if not there_before:  # an older recording stays
+            path.unlink(missing_ok=True)
         raise
     with writing_to(path, "--record"):
         (_write_gif if path.suffix == ".gif" else _write_mp4)(path, frames)

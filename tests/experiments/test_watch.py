@@ -139,6 +139,13 @@ def test_what_cannot_be_watched_is_refused_with_the_remedy(watch, tmp_path, monk
     assert not list(tmp_path.glob("a.*"))
 
 
+def test_older_recording_survives_a_run_that_cannot_be_watched(watch, tmp_path):
+    bare = trained(tmp_path, "Create-Mover-v0", 0, 4, weights=False)
+    (tmp_path / "a.gif").write_bytes(b"older")
+    assert one_sentence(watch(bare.run_id, "--store", tmp_path, "--record", tmp_path / "a.gif"), "no weights")
+    assert (tmp_path / "a.gif").read_bytes() == b"older"
+
+
 def test_runs_without_weights_pictures_or_actions_say_so(watch, tmp_path):
     bare = trained(tmp_path, "Create-Mover-v0", 0, 4, weights=False)
     chain = trained(tmp_path, "memory/MemoryChain-v0", 0, 4, "stream_q", **SMALL)
