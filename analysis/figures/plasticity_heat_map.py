@@ -54,7 +54,9 @@ def cells(data: FigureData) -> pd.DataFrame:
         found.append(ends[ends["metric"].isin(list(MAPS))][NUMBERS[:-1]])
     table = pd.concat([part for part in found if len(part)] or found[:1], ignore_index=True)
     theirs = upgd.heat_map().rename(columns={"learner": "algorithm", "value": "published"})
-    return table.merge(theirs, how="left", on=["env_id", "algorithm", "metric"])[NUMBERS]
+    others = {row.panel_name for row in data.preset.rows if row.environment.get("data_sha256")}  # other data than the paper's
+    table = table.merge(theirs, how="left", on=["env_id", "algorithm", "metric"])[NUMBERS]
+    return table.assign(published=table["published"].mask(table["panel"].isin(others)))
 
 
 def _map(axes: Axes, numbers: pd.DataFrame, streams: list[str], learners: list[str]) -> None:

@@ -73,6 +73,17 @@ def test_heat_map_has_a_cell_for_each_stream_and_learner_with_the_authors_number
     assert [text.replace(MINUS, "-") for text in texts] == ["-15.0", "-15.0\n(-66.4)", "15.0\n(-6.9)"]
 
 
+def test_heat_map_of_other_files_has_no_number_of_the_authors(drawn, tmp_path):
+    environment = {"task_steps": TASK, "permute": "labels", "data_sha256": ("0" * 64,)}
+    row = Row("permuted_emnist", (UPGD,), steps=8 * TASK, seeds=2, bin_width=2 * TASK, environment=environment, panel="made up")
+    experiment, store = an_experiment((row,), "plasticity_heat_map", kind="metrics"), Store(tmp_path / "runs")
+    fill(store, experiment, lambda arm, step: 0.5 + step / 2e4)
+    figure, numbers = drawn(experiment, store)
+    assert len(numbers) == 2
+    assert numbers["published"].isna().all()
+    assert not any("authors" in text.get_text() for text in figure.texts)
+
+
 def test_numbers_of_the_authors_heat_map_that_are_not_ours_to_compare_are_left_out():
     table = upgd.heat_map().set_index(["env_id", "learner", "metric"])["value"]
     assert len(table) == 3 * 2 * 10 - 1
@@ -82,7 +93,7 @@ def test_numbers_of_the_authors_heat_map_that_are_not_ours_to_compare_are_left_o
 
 def test_heat_map_trains_nothing_of_its_own():
     streams = ("input_permuted_mnist", "label_permuted_cifar10", "label_permuted_emnist", "label_permuted_mini_imagenet")
-    for preset, shared in (("paper", 4), ("laptop", 3)):
+    for preset, shared in (("paper", 4), ("laptop", 3), ("made_up", 3)):
         own = {run.run_id for run in runs_of(load_experiment("plasticity_heat_map"), preset)}
         theirs = {run.run_id for name in streams[:shared] for run in runs_of(load_experiment(name), preset)}
         assert own == theirs

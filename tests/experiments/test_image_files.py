@@ -20,6 +20,7 @@ from experiments import families
 from experiments.datasets import images, mini_imagenet
 from experiments.datasets.permuted import scaled
 from experiments.errors import UserError
+from experiments.specs.upgd.made_up_files import FILES
 from experiments.testing import image_files
 
 
@@ -62,11 +63,17 @@ def put(folder, names, contents):
     return tuple(map(sha256, contents))
 
 
+def named(env_id):
+    """Return the digests that the presets `made_up` name."""
+    return FILES[env_id][1:]
+
+
 MNIST_NAMES = [file.name for file in images.MNIST]
 
 
 def test_mnist_is_read_as_it_was_written(folder, mnist):
     accepted = put(folder, MNIST_NAMES, mnist)
+    assert accepted == named("permuted_mnist")
     stream = families.make("permuted_mnist", {"permute": "nothing", "task_steps": 0, "data_sha256": accepted}, 3)
     x, y = image_files.learnable(60_000, (28, 28), 10)
     found = images.mnist(accepted).data
@@ -166,6 +173,7 @@ def test_labels_out_of_range_are_refused(folder, mnist):
 def test_emnist_is_read_out_of_its_archive(folder):
     content = image_files.emnist_zip()
     (accepted,) = put(folder, ["gzip.zip"], [content])
+    assert (accepted,) == named("permuted_emnist")
     data = images.emnist((accepted,)).data
     test = images.emnist_test((accepted,)).data
     x, y = image_files.learnable(131_600, (28, 28), 47)
@@ -188,12 +196,18 @@ def test_archives_that_are_none_are_told():
 
 def test_cifar_is_read_out_of_its_pickles(folder, cifar):
     (accepted,) = put(folder, ["cifar-10-python.tar.gz"], [cifar])
+    assert (accepted,) == named("permuted_cifar10")
     stream = families.make("permuted_cifar10", {"permute": "labels", "task_steps": 2500, "data_sha256": (accepted,)}, 0)
     assert (stream.spaces.x_shape, stream.spaces.classes) == ((3, 32, 32), 10)
     data = images.cifar10((accepted,)).data
     x, y = image_files.learnable(50_000, (3_072,), 10)
     np.testing.assert_array_equal(data.x[::2500], x.reshape(-1, 3, 32, 32)[::2500])
     np.testing.assert_array_equal(data.y, y)
+
+
+@pytest.mark.slow
+def test_made_up_features_are_those_that_presets_name():
+    assert (sha256(image_files.feature_file()),) == named("permuted_mini_imagenet")
 
 
 class Malicious:

@@ -11,6 +11,7 @@ Settings are those of the authors' lists of plotted runs. These differ from the 
 from typing import Any
 
 from experiments.spec import Arm, Preset, Row, Value
+from experiments.specs.upgd.made_up_files import made_up
 
 # Of a learner: label, algorithm, names of its settings. Their values by stream stand below, in the same order.
 LEARNERS = (
@@ -98,5 +99,6 @@ def presets(env_id: str, permute: str, task: int, learners: tuple[Arm, ...], see
     return {
         "paper": Preset(f"the published protocol: 1M samples, {seeds} seeds", (row(1_000_000, seeds),)),
         "laptop": Preset("100k samples, 3 seeds", (row(100_000, 3),)),
+        "made_up": made_up("100k samples, 3 seeds", (row(100_000, 3),)),
         "quick": Preset("UPGD-W and AdamW, six tasks, 2 seeds", (row(6 * task, 2, few),)),
     }

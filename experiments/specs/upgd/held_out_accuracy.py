@@ -9,6 +9,7 @@ from typing import Any
 
 from experiments.spec import Arm, Experiment, Preset, Row
 from experiments.specs.upgd.comparison_arms import LABEL_PERMUTED_EMNIST, arms
+from experiments.specs.upgd.made_up_files import made_up
 
 TASK, HELD_OUT = 2_500, 250
 
@@ -32,6 +33,7 @@ EXPERIMENT = Experiment(
     presets={
         "paper": Preset("the published protocol: 1M samples, 20 seeds", (row(400, 20, 4),)),
         "laptop": Preset("the 80 tasks that the figure shows, 3 seeds", (row(80, 3),)),
+        "made_up": made_up("the 80 tasks that the figure shows, 3 seeds", (row(80, 3),)),
         "quick": Preset("six tasks, 2 seeds", (row(6, 2),)),
     },
 )

@@ -7,6 +7,7 @@ code's other experiments. (The released script has tasks of 5,000 and 1M samples
 from typing import Any
 
 from experiments.spec import Arm, Experiment, Preset, Row
+from experiments.specs.upgd.made_up_files import made_up
 
 WINDOW: dict[str, Any] = {"window": 600}
 ADAM: dict[str, Any] = {"step_size": 1e-4, "beta1": 0.9, "beta2": 0.9999, "epsilon": 1e-8, "weight_decay": 0.0, **WINDOW}
@@ -34,6 +35,7 @@ EXPERIMENT = Experiment(
         "paper": Preset("the published protocol: 250 tasks of 60,000 samples, 20 seeds", (row(250, 20),)),
         "zoom": Preset("four tasks in points of 600 samples, 5 seeds", (row(4, 5, bin_width=600),)),
         "laptop": Preset("10 tasks of 60,000 samples, 2 seeds", (row(10, 2),)),
+        "made_up": made_up("10 tasks of 60,000 samples, 2 seeds", (row(10, 2),)),
         "quick": Preset("6 tasks of 6,000 samples, 1 seed", (row(6, 1, task=6_000, bin_width=600),)),
     },
 )

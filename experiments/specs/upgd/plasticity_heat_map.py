@@ -9,6 +9,7 @@ from experiments.specs.upgd import comparison_arms as settings
 from experiments.specs.upgd.comparison_arms import arms, presets
 from experiments.specs.upgd.digits_arms import best
 from experiments.specs.upgd.digits_arms import row as digits
+from experiments.specs.upgd.made_up_files import made_up
 
 STREAMS = (
     presets("permuted_mnist", "inputs", 5_000, arms(settings.INPUT_PERMUTED_MNIST), seeds=20),
@@ -31,6 +32,7 @@ EXPERIMENT = Experiment(
     presets={
         "paper": Preset("the published protocol: 1M samples; 20 seeds, 10 on CIFAR-10", rows("paper")),
         "laptop": Preset("100k samples, 3 seeds, without mini-ImageNet", rows("laptop")[:3]),
+        "made_up": made_up("100k samples, 3 seeds, without mini-ImageNet", rows("laptop")[:3]),
         "digits": Preset("permuted digits, a stand-in: 400 tasks, 20 seeds", (digits(best(), 400, 20, 4),)),
         "quick": Preset("permuted digits, a stand-in: 40 tasks, 2 seeds", (digits(best(), 40, 2, 2),)),
     },

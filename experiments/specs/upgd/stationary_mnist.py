@@ -7,6 +7,7 @@ scaling, weight-wise and feature-wise.
 from typing import Any
 
 from experiments.spec import Arm, Experiment, Preset, Row, Value
+from experiments.specs.upgd.made_up_files import made_up
 
 
 def upgd(label: str, step_size: float, beta: float, sigma: float, **settings: Any) -> Arm:
@@ -44,6 +45,7 @@ EXPERIMENT = Experiment(
     presets={
         "paper": Preset("the published protocol: 1M samples, 20 seeds", (row(1_000_000, 20),)),
         "laptop": Preset("100k samples, 3 seeds", (row(100_000, 3),)),
+        "made_up": made_up("100k samples, 3 seeds", (row(100_000, 3),)),
         "quick": Preset("SGD and UPGD, 30k samples, 2 seeds", (row(30_000, 2, (ARMS[0], ARMS[3])),)),
     },
 )

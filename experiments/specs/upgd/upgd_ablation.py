@@ -14,6 +14,7 @@ from experiments.specs.upgd.comparison_arms import (
     Values,
     arms,
 )
+from experiments.specs.upgd.made_up_files import made_up
 
 NAMES = {"SGDW": "SGD, decay", "PGD": "SGD, noise", "S&P": "SGD, decay and noise", "UPGD-W": "UPGD-W"}
 # Of UPGD-W without noise, without decay, and without both: step size, beta, and then (sigma, decay) of each.
@@ -57,6 +58,7 @@ EXPERIMENT = Experiment(
     presets={
         "paper": Preset("the published protocol: 1M samples, 10 seeds", rows(1_000_000, 10)),
         "laptop": Preset("100k samples, 2 seeds, without mini-ImageNet", rows(100_000, 2)[:3]),
+        "made_up": made_up("100k samples, 2 seeds, without mini-ImageNet", rows(100_000, 2)[:3]),
         "quick": Preset("permuted MNIST, 20k samples, 1 seed", rows(20_000, 1)[:1]),
     },
 )

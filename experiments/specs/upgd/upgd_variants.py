@@ -6,6 +6,7 @@ Settings are those of the authors' lists; on CIFAR-10 there is no feature-wise f
 from typing import Any
 
 from experiments.spec import Arm, Experiment, Preset, Row
+from experiments.specs.upgd.made_up_files import made_up
 
 LOCAL: dict[str, Any] = {"scaling": "local"}
 FEATURE: dict[str, Any] = {"level": "feature"}
@@ -55,6 +56,7 @@ EXPERIMENT = Experiment(
     presets={
         "paper": Preset("the published protocol: 1M samples, 10 seeds", rows(1_000_000, 10)),
         "laptop": Preset("100k samples, 2 seeds", rows(100_000, 2)),
+        "made_up": made_up("100k samples, 2 seeds", rows(100_000, 2)),
         "quick": Preset("permuted MNIST, 20k samples, 1 seed", rows(20_000, 1)[:1]),
     },
 )
