@@ -10,13 +10,13 @@ There is no generator to carry along. Equal arguments give equal numbers, and nu
 place are independent for all that a learner can tell; these are not numbers to keep secrets with. What a lane draws does not
 depend on the lanes beside it.
 
-How: `_words` hashes key, counter and purpose into 64 bits. Every place is then hashed with them in two rounds, the first with
-the one half and the second with the other, which gives 32 random bits a place. The mixing function of all hashes is the
-published `lowbias32` (Chris Wellons, "hash-prospector"): shifts, exclusive ors and two products, each of which can be undone,
-so that different places of one draw never hold the same bits. Integers are exact: eager and compiled, the bits are the same.
-Floats agree up to rounding.
+How: `_words` hashes key, counter and purpose into 64 bits. Every place is then hashed with them, with the one half before the
+first product and with the other before the second, which gives 32 random bits a place. The mixing function of all hashes is
+the published `lowbias32` (Chris Wellons, "hash-prospector"): shifts, exclusive ors and two products, each of which can be
+undone, so that different places of one draw never hold the same bits. Integers are exact: eager and compiled, the bits are the
+same. Floats agree up to rounding.
 
-Measured, 282,160 normal numbers on one busy core, compiled as lanes are: 0.2 ms, where `torch.randn` takes 0.95 ms.
+Measured, 282,160 normal numbers within a compiled step of UPGD: 0.1 ms, where `torch.randn` takes 0.95 ms.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from algorithms.agent import State, leaves, map_state
 
 # Of lowbias32, as signed numbers: torch multiplies no unsigned ones.
 _FACTOR1, _FACTOR2 = 0x7FEB352D, 0x846CA68B - 2**32
+# The places of a row, whose number is a power of two.
+_COLUMNS = torch.arange(1024, dtype=torch.int32)
 # Where hashing begins: the first digits of pi, which stand for nothing.
 _START1, _START2 = 0x243F6A88, 0x85A308D3 - 2**32
 
@@ -58,14 +60,15 @@ def bits(key: Tensor, counter: Tensor, purpose: int, count: int) -> Tensor:
     """
     if key.dtype != torch.int64 or counter.dtype != torch.int64:
         raise TypeError(f"key and counter of random numbers are int64, not {key.dtype} and {counter.dtype}")
+    # In rows, with the columns in memory: numbers made anew for every 16 places would take longer than the hash. One row is too
+    # many and cut off again: what is done with a part of an array, over lanes, the compiler does in one loop.
+    width = min(len(_COLUMNS), 1 << max(count - 1, 0).bit_length())
+    rows = count // width + 1
     word1, word2 = _words(key, counter, purpose)
-    x = torch.arange(count, dtype=torch.int32) ^ word1
-    x = _shifted(x, 16) * _FACTOR1
-    x = _shifted(x, 15) * _FACTOR2
-    # The first round ends and the second begins with a shift by 16, of which one is enough.
-    x = _shifted(x ^ word2, 16) * _FACTOR1
-    x = _shifted(x, 15) * _FACTOR2
-    return _shifted(x, 16)
+    word1, word2 = torch.stack([torch.arange(rows, dtype=torch.int32) * width ^ word1, word2.expand(rows)]).unsqueeze(-1)
+    x = _shifted(_COLUMNS[:width] ^ word1, 16) * _FACTOR1
+    x = _shifted(x ^ word2, 15) * _FACTOR2
+    return _shifted(x, 16).flatten()[:count]
 
 
 def uniform(key: Tensor, counter: Tensor, purpose: int, shape: tuple[int, ...]) -> Tensor:
@@ -85,8 +88,7 @@ def normal(key: Tensor, counter: Tensor, purpose: int, shape: tuple[int, ...]) -
     """
     count = math.prod(shape)
     half = (count + 1) // 2
-    # A few too many and cut off: what is done with a part of an array, over lanes, the compiler does in one loop.
-    word = bits(key, counter, purpose, half + 8)[:half]
+    word = bits(key, counter, purpose, half)
     radius = _radius((word >> 12) & 0xFFFFF)
     # Half a turn and a sign: on so short a range the polynomials can be short.
     radius = torch.where((word & 0x800) != 0, -radius, radius)

@@ -130,8 +130,8 @@ def perturbed(
         shrink: 1 - alpha lambda.
         protecting: gate gradient and noise, or noise alone.
     """
-    openness = torch.sigmoid(-exponent)  # 1 - gate
-    change = (direction + noise) * openness if protecting else direction + noise * openness
+    closed = 1 + torch.exp(exponent)  # 1 / (1 - gate)
+    change = (direction + noise) / closed if protecting else direction + noise / closed
     return shrink * parameter - step * change
 
 

@@ -54,13 +54,13 @@ def reference_bits(key, counter, purpose, count):
     found = []
     for place in range(count):
         z = place ^ x
-        z = (z ^ (z >> 16)) * 0x7FEB352D & mask
-        z = ((z ^ (z >> 15)) * 0x846CA68B & mask) ^ y
-        found.append(mixed(z))
+        z = (z ^ (z >> 16)) * 0x7FEB352D & mask ^ y
+        z = (z ^ (z >> 15)) * 0x846CA68B & mask
+        found.append(z ^ (z >> 16))
     return np.array(found, dtype=np.uint32)
 
 
-@given(int64, int64, purposes, st.integers(0, 20))
+@given(int64, int64, purposes, st.integers(0, 20) | st.integers(1020, 2060))
 def test_bits_are_those_of_the_description(key, counter, purpose, count):
     own = noise.bits(of(key), of(counter), purpose, count)
     assert own.dtype == torch.int32
@@ -68,8 +68,8 @@ def test_bits_are_those_of_the_description(key, counter, purpose, count):
 
 
 def test_bits_are_what_they_were():
-    assert unsigned(noise.bits(of(0), of(0), 0, 4)).tolist() == [1676253859, 2147647890, 3060890447, 1275260090]
-    assert unsigned(noise.bits(of(2**62 + 12345), of(10**10), 7, 4)).tolist() == [1773780460, 3737654776, 150425335, 3361230260]
+    assert unsigned(noise.bits(of(0), of(0), 0, 4)).tolist() == [1239235554, 1292530659, 1125677041, 3483975197]
+    assert unsigned(noise.bits(of(2**62 + 12345), of(10**10), 7, 4)).tolist() == [638442461, 2831595447, 3343501518, 3120323794]
 
 
 @given(int64, int64, purposes, st.lists(st.integers(0, 5), max_size=3))
@@ -317,4 +317,6 @@ def test_these_limits_catch_a_weak_hash(monkeypatch):
     with pytest.raises(AssertionError):
         test_a_flipped_bit_of_the_input_flips_every_bit_of_the_output_half_of_the_time("counter")
     with pytest.raises(AssertionError):
-        test_draws_are_independent("consecutive steps")
+        test_a_flipped_bit_of_the_place_flips_every_bit_of_the_output_half_of_the_time()
+    with pytest.raises(AssertionError):
+        test_the_two_numbers_of_a_pair_are_independent_and_so_are_neighbours(KEYS[1])
