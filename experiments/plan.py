@@ -138,7 +138,8 @@ def plan(
         while sum(-(-len(f) // most[k]) for k, f in families.items()) < workers and any(m > 2 for m in most.values()):
             most = {key: max(2, m // 2) if m > 1 else 1 for key, m in most.items()}
     begun = checkpoint.begun(store)
-    groups = [group for key, family in families.items() for group in _split(store, family, most[key], begun, instruction_set)]
+    counts = {key: _group_count(len(family), most[key], exact=lanes is not None) for key, family in families.items()}
+    groups = [group for key, family in families.items() for group in _split(store, family, counts[key], begun, instruction_set)]
     return sorted(_told_apart(groups), key=lambda group: -group.seconds)
 
 
@@ -168,10 +169,15 @@ def _some(values: Collection[Value]) -> str:
     return ",".join(map(written, values)) if len(values) <= MOST_DIFFERENCES else f"{len(values)} values"
 
 
+def _group_count(runs: int, most: int, exact: bool) -> int:
+    """Return into how many groups runs go. A lane alone costs as much as two: unless `exact`, it joins another group."""
+    count = -(-runs // most)
+    return count - 1 if count > 1 and most > 1 and runs < 2 * count and not exact else count
+
+
 def _split(
-    store: Store, runs: list[Run], most: int, begun: set[str], instruction_set: Callable[[], str] | None
+    store: Store, runs: list[Run], count: int, begun: set[str], instruction_set: Callable[[], str] | None
 ) -> Iterable[Group]:
-    count = -(-len(runs) // most)
     speed = expected_speed(store, runs[0])
     rest = iter(runs)
     for number in range(count):

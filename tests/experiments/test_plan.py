@@ -101,6 +101,13 @@ def test_lanes_asked_for_are_the_most_in_a_group(store):
     assert sizes(plan(store, [make_run(seed=seed) for seed in range(3)], workers=4, lanes=1)) == [1, 1, 1]
 
 
+@pytest.mark.parametrize(("count", "expected"), [(1, [1]), (2, [2]), (3, [3]), (4, [2, 2]), (5, [3, 2]), (7, [3, 2, 2])])
+def test_no_lane_is_left_alone_where_two_fit_since_it_would_cost_as_much_as_two(store, count, expected):
+    runs = [make_run(hidden=(2048, 2048), seed=seed) for seed in range(count)]
+    assert most_lanes(runs[0]) == 2
+    assert sizes(plan(store, runs, workers=1)) == expected
+
+
 def test_scalar_hyperparameters_share_lanes_and_structure_does_not(store):
     scalar = [make_run(gamma=0.9), make_run(alpha_value=0.5), make_run(entropy=0.1)]
     assert sizes(plan(store, scalar, workers=1)) == [3]

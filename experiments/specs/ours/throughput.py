@@ -37,7 +37,7 @@ OF_AVG = (
 )
 # UPGD-W on the network of input-permuted MNIST, 784-300-150-10, with images made up: the stream is fast, and needs no file.
 LABELLED = (
-    lanes(2, "upgd", "UPGD-W"),
+    lanes(4, "upgd", "UPGD-W"),
     lanes(8, "upgd", "UPGD-W"),
     Arm("UPGD-W, ordinary PyTorch loop", "throughput", {"learner": "upgd", "lanes": 1, "implementation": "library"}),
     lanes(8, "adam", "AdamW"),
