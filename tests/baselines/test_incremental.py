@@ -288,7 +288,13 @@ def test_td3_update_equals_stable_baselines3_own_train() -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "compiled"), [("sac", False), ("td3", False), ("ppo", False), pytest.param("td3", True, marks=pytest.mark.slow)]
+    ("case", "compiled"),
+    [
+        ("td3", False),
+        ("ppo", False),
+        pytest.param("sac", False, marks=pytest.mark.slow),
+        pytest.param("td3", True, marks=pytest.mark.slow),
+    ],
 )
 def test_a_lane_is_the_run_alone(case: str, compiled: bool) -> None:
     _, _, _, env_id = CASES[case]

@@ -59,8 +59,16 @@ def test_there_are_learners():
     )
 
 
+# One of each way to remember; the others take as long again.
+TRIED_ALWAYS = ("upgd", "adaupgd", "s_rwalk", "continual_backprop")
+
+
+def sparing(arm):
+    return pytest.param(arm, DIGITS, marks=[] if arm.label in TRIED_ALWAYS else pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
-    ("arm", "row"), [*((arm, DIGITS) for arm in ARMS), (ARMS[0], TOY)], ids=lambda x: getattr(x, "label", "") or x.env_id
+    ("arm", "row"), [*map(sparing, ARMS), (ARMS[0], TOY)], ids=lambda x: getattr(x, "label", "") or x.env_id
 )
 def test_lane_is_the_run_alone_and_goes_on_exactly(arm, row):
     runs = [run_of(arm, seed, row) for seed in (0, 1)]

@@ -95,6 +95,7 @@ def test_learner_of_the_readme_passes_its_check_and_stands_beside_the_arms_of_a_
     assert str(folder) not in manifest.read_text(), "where it lies is nobody's business"
 
 
+@pytest.mark.slow
 def test_figure_of_ones_own_is_drawn_from_a_file(folder, capfd, monkeypatch):
     write(folder, SOURCE)
     write(

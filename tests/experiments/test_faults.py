@@ -607,7 +607,7 @@ def test_folder_of_any_name_is_shown_as_it_is(command, tmp_path):
     assert shown.get() == f"in {store.root}\n"
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.slow)])
 def test_terminal_without_the_letters_shows_others_instead(store, tmp_path, encoding):
     runs = resolve_request("stream_barrier", "anchors", SMALL[4::2], 2).runs
     assert train_runs(runs[:1], store, eager(), lambda: False) == DONE

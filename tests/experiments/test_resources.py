@@ -168,9 +168,13 @@ def test_numbers_of_samples_that_mean_nothing_are_refused(tmp_path, learner, sam
     [
         ("HalfCheetah-v4", {"learner": "stream_ac", "engine": "eager"}),
         ("MinAtar/Breakout-v1", {"learner": "stream_q", "engine": "eager"}),
-        ("HalfCheetah-v4", {"learner": "sac1", "engine": "eager", "settings": ("implementation=lanes",)}),
+        pytest.param(
+            "HalfCheetah-v4",
+            {"learner": "sac1", "engine": "eager", "settings": ("implementation=lanes",)},
+            marks=pytest.mark.slow,
+        ),
         ("HalfCheetah-v4", {"learner": "sac", "settings": ("learning_starts=20",)}),
-        ("HalfCheetah-v4", {"learner": "td3_1"}),
+        pytest.param("HalfCheetah-v4", {"learner": "td3_1"}, marks=pytest.mark.slow),
         ("HalfCheetah-v4", {"learner": "ppo", "settings": ("rollout_steps=128",)}),
     ],
 )

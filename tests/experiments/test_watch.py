@@ -49,9 +49,9 @@ def test_robot_is_recorded_picture_by_picture(watch, tmp_path):
     ("env_id", "algorithm", "size"),
     [
         ("HalfCheetah-v4", "stream_ac", (480, 480)),
-        ("dm_control/cartpole-swingup-v0", "stream_ac", (480, 480)),
+        pytest.param("dm_control/cartpole-swingup-v0", "stream_ac", (480, 480), marks=pytest.mark.slow),
         ("MinAtar/Breakout-v1", "stream_q", (320, 320)),
-        ("BreakoutNoFrameskip-v4", "stream_q", (160, 210)),
+        pytest.param("BreakoutNoFrameskip-v4", "stream_q", (160, 210), marks=pytest.mark.slow),
     ],
 )
 def test_every_family_draws(tmp_path, env_id, algorithm, size):
