@@ -83,7 +83,7 @@ def normal(key: Tensor, counter: Tensor, purpose: int, shape: tuple[int, ...]) -
     Box and Muller (1958): a point of the plane from its distance to the origin and its direction. Both of its coordinates are
     used, the second ones in the second half of the places. So a number depends on how many are drawn with it.
 
-    One word makes a pair, 20 bits of it the distance and 12 the direction: half of a step of UPGD is this. Of 15 million
+    One word makes a pair, 20 bits of it the distance and 12 the direction: noise is a quarter of a step of UPGD. Of 15 million
     numbers one would be further out.
     """
     count = math.prod(shape)
