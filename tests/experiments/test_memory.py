@@ -18,6 +18,7 @@ import experiments.environments.memory_chain as memory_chain
 from algorithms.normalization import init_reward_scaler, init_statistics, normalize_observation, scale_reward
 from experiments.environments import Environment
 from experiments.environments.memory_chain import KMemoryChainEnv, MemoryChainEnv
+from experiments.environments.popgym import make_popgym
 from experiments.errors import UserError
 from experiments.executor import run_inline
 from experiments.plan import Group
@@ -328,6 +329,20 @@ def test_repeat_first_can_be_played_without_a_fault():
         env.step(first)
     assert env.last_episode is not None
     assert env.last_episode.episodic_return == pytest.approx(1.0)
+
+
+def test_repeat_first_is_played_without_memory_by_who_repeats_the_last_action():
+    """The last action is in the observation: so agents without memory may leave chance behind."""
+    pytest.importorskip("popgym")
+    env = make_popgym("popgym-RepeatFirstEasy-v0")
+    for seed in range(20):
+        obs, _ = env.reset(seed=seed)
+        total, over = 0.0, False
+        while not over:
+            card, action, reward = obs[:4], obs[4:8], obs[8]
+            obs, reward, terminated, truncated, _ = env.step(int(np.argmax(action if reward else card)))
+            total, over = total + reward, terminated or truncated
+        assert total == pytest.approx(1)
 
 
 def test_unknown_game_is_refused_with_the_closest():

@@ -3,7 +3,8 @@
 The package's games; the paper's came from a JAX port in which Autoencode cannot be learnt and CountRecall has two actions
 instead of 27. Settings are those of the paper's code (preset `paper`) and of its draft (`draft`). QRC is what the paper calls
 Q(lambda). PPO-RTU learns from sequences (`baselines.recurrent_ppo`). The paper's line FFN names no algorithm: here both
-learners have a form without memory.
+learners have a form without memory. In RepeatFirst that is no bar: who repeats its last action, which is in the observation,
+needs none.
 """
 
 from experiments.spec import Arm, Experiment, Preset, Row
