@@ -36,9 +36,10 @@ def in_lanes(run: Run, settings: Throughput, compiler: Compiler | bool) -> tuple
 
     def together(ticks: int) -> int:
         nonlocal step
-        learners.advance(step, step + ticks, Unwatched(), lambda _: None)
-        step += ticks
-        return ticks * settings.lanes
+        count = _whole_blocks(ticks)
+        learners.advance(step, step + count, Unwatched(), lambda _: None)
+        step += count
+        return count * settings.lanes
 
     def update(ticks: int) -> int:
         for _ in range(ticks):
@@ -48,13 +49,18 @@ def in_lanes(run: Run, settings: Throughput, compiler: Compiler | bool) -> tuple
     return together, update
 
 
+def _whole_blocks(ticks: int) -> int:
+    """Return at least so many ticks. Training takes samples by the block: one that was broken off would be made for nothing."""
+    return -(-ticks // BLOCK) * BLOCK
+
+
 def stream_alone(run: Run) -> Take:
     """Return what takes samples from the stream and does nothing with them."""
     stream, first = _stream(run), 0
 
     def take(ticks: int) -> int:
         nonlocal first
-        count = -(-ticks // BLOCK) * BLOCK
+        count = _whole_blocks(ticks)
         stream.samples(first, count)
         first += count
         return count

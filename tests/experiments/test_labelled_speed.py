@@ -7,6 +7,7 @@ import torch
 from experiments.errors import UserError
 from experiments.expand import resolve
 from experiments.measurements import Throughput
+from experiments.randomness import BLOCK
 from experiments.spec import Arm, Row
 from experiments.training import labelled_speed, throughput
 from experiments.training.context import Context
@@ -31,7 +32,7 @@ def test_ordinary_loop_learns_sample_by_sample(learner, monkeypatch):
 
 def test_lanes_count_the_samples_of_all(tmp_path):
     together, update = labelled_speed.in_lanes(run_of("upgd"), Throughput(learner="upgd", lanes=3), False)
-    assert (together(2), update(2)) == (6, 6)
+    assert (together(2), update(2)) == (3 * BLOCK, 6), "samples are taken by the block"
     assert labelled_speed.stream_alone(run_of("upgd"))(10) >= 10
 
 
