@@ -107,20 +107,14 @@ class Compiler:
     instruction_set: str = field(default_factory=best_instruction_set)
     cache: Cache = field(default_factory=NoCache)
 
-    def compile(self, graph: torch.fx.GraphModule, inputs: Sequence[Tensor], contracted: bool = False) -> Callable[..., Any]:
-        """Compile a traced step for inputs of these shapes. Raise where it cannot be compiled; never execute it otherwise.
-
-        Args:
-            graph: the step.
-            inputs: tensors of the right shapes and types.
-            contracted: a product and the sum after it may be rounded once, in one instruction.
-        """
-        name = _name(graph, inputs, contracted)
+    def compile(self, graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
+        """Compile a traced step for inputs of these shapes. Raise where it cannot be compiled; never execute it otherwise."""
+        name = _name(graph, inputs)
         with self.cache.workspace() as folder:
             if self.cache.restore(name, folder):
                 kept = _files(folder)
                 try:
-                    kernel = _compile(graph, inputs, self.instruction_set, folder, contracted)
+                    kernel = _compile(graph, inputs, self.instruction_set, folder)
                 except Exception as error:
                     lines = str(error).strip().splitlines() or [""]
                     self.cache.discard(name, f"{type(error).__name__}: {lines[0]}")
@@ -129,14 +123,12 @@ class Compiler:
                     if _files(folder) - kept:  # something in it was for other options of the compiler
                         self.cache.publish(name, folder)
                     return kernel
-            kernel = _compile(graph, inputs, self.instruction_set, folder, contracted)
+            kernel = _compile(graph, inputs, self.instruction_set, folder)
             self.cache.publish(name, folder)
             return kernel
 
 
-def _compile(
-    graph: torch.fx.GraphModule, inputs: Sequence[Tensor], instruction_set: str, folder: Path, contracted: bool
-) -> Callable[..., Any]:
+def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor], instruction_set: str, folder: Path) -> Callable[..., Any]:
     # Inductor is called on the traced graph directly: shapes are fixed, so the guards that `torch.compile` would check at
     # every call (a fifth of the step at 8 lanes) have nothing to guard.
     from torch._guards import TracingContext, tracing
@@ -160,7 +152,6 @@ def _compile(
         # be computed again for every row of the matrix that follows.
         "realize_reads_threshold": 1,
         "realize_opcount_threshold": 10,
-        "cpp.enable_floating_point_contract_flag": "fast" if contracted else "off",
         # These would be 150 MB in the system's folder for temporary files, and broken by a kill like everything there.
         "cpp_cache_precompile_headers": False,
     }
@@ -185,9 +176,9 @@ def _compile(
         return kernel
 
 
-def _name(graph: torch.fx.GraphModule, inputs: Sequence[Tensor], contracted: bool) -> str:
+def _name(graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> str:
     """Return a name that differs between graphs. Inductor makes sure by itself that what it finds is of this graph."""
-    told = hashlib.sha256(graph.code.encode() + b"contracted" * contracted)
+    told = hashlib.sha256(graph.code.encode())
     for node in graph.graph.nodes:
         if node.op == "get_attr" and isinstance(value := getattr(graph, node.target), Tensor):
             told.update(f"{node.target} {value.dtype} {tuple(value.shape)}".encode() + value.numpy().tobytes())

@@ -53,7 +53,6 @@ class Engine:
     """
 
     must_be_finite: ClassVar[tuple[str, ...]] = ()
-    contracted: ClassVar[bool] = False
 
     def __init__(
         self, learner: Any, inputs: tuple[Tensor, ...], states: Sequence[State], compiled: Compiler | bool, steps: int = 0
@@ -154,7 +153,7 @@ class Engine:
             # Traced on copies: tracing executes the step, which must not count as one.
             graph = make_fx(step)(*(x.clone() for x in self._inputs))
             self._info_names = names
-            return self._compiler.compile(graph, self._inputs, self.contracted) if self._compiler else graph
+            return self._compiler.compile(graph, self._inputs) if self._compiler else graph
 
 
 class _Moment(NamedTuple):
@@ -226,7 +225,6 @@ class LabelledLanes(Engine):
     """
 
     must_be_finite = ("loss",)
-    contracted = True  # 5 % faster for UPGD; learners of rewards keep the bits that they have always had
 
     def __init__(
         self,
