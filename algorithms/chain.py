@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from algorithms.agent import State
 from algorithms.dense import fresh_layers
+from algorithms.softmax import log_softmax
 
 Power = Literal[1, 2]
 LossName = Literal["cross_entropy", "squared"]
@@ -350,7 +351,7 @@ def loss_of(name: LossName, output: Tensor, target: Tensor) -> LossValue:
 
 
 def _cross_entropy(output: Tensor, target: Tensor) -> LossValue:
-    log_share = torch.log_softmax(output, -1)
+    log_share = log_softmax(output)
     hit = (torch.arange(output.shape[-1]) == target).to(output.dtype)
     share = log_share.exp()
     return LossValue(-(log_share * hit).sum(-1), share - hit, share - share * share)

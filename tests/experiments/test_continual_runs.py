@@ -59,6 +59,15 @@ def test_there_are_learners():
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["upgd", "adam", "s_rwalk"])
+def test_compiled_lane_holds_the_same_bits_beside_any_number_of_others(name):
+    (arm,) = (arm for arm in ARMS if arm.label == name)
+    few, many = (trained([run_of(arm, seed) for seed in range(lanes)], (300,), True) for lanes in (2, 5))
+    for lane in range(2):
+        assert (state(few, lane), told(few, lane)) == (state(many, lane), told(many, lane))
+
+
 # One of each way to remember; the others take as long again.
 TRIED_ALWAYS = ("upgd", "adaupgd", "s_rwalk", "continual_backprop")
 
