@@ -16,7 +16,7 @@ from analysis.site.shown import Shown
 from experiments import catalog, described
 from experiments.spec import Experiment
 
-ORDER = (shown.FULL, shown.PART, shown.NONE, shown.ABSENT, shown.NOTHING)
+ORDER = (shown.FULL, shown.PART, shown.OTHER, shown.NONE, shown.ABSENT, shown.NOTHING)
 OURS = "ours"
 # What the front page shows of all figures, where it is there.
 FEATURED = ("stream_ac_ablation", "anchors")

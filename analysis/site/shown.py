@@ -25,10 +25,12 @@ from experiments.errors import UserError
 from experiments.spec import Experiment
 
 FINDING = "finding.txt"
-FULL, PART, NONE, ABSENT, NOTHING = "in full", "in part", "not run", "no experiment", "nothing to run"
+FULL, PART, OTHER, NONE = "in full", "in part", "other data", "not run"
+ABSENT, NOTHING = "no experiment", "nothing to run"
 STATES = {
     FULL: "steps, seeds and panels of the paper, or of our own full protocol",
     PART: "fewer steps, seeds or panels than the paper, or data made up in place of its own",
+    OTHER: "run from end to end on files that take the place of the paper's data set, and say nothing about its results",
     NONE: "an experiment, of which nothing has been trained",
     ABSENT: "no experiment yet, or none possible here",
     NOTHING: "a drawing",
@@ -132,6 +134,8 @@ class Shown:
     @cached_property
     def state(self) -> str:
         """Return whether it is all that the paper has, or a part."""
+        if any(row["environment"].get("data_sha256") for row in self.manifest["rows"]):
+            return OTHER
         if self.customised or self.manifest["missing"] or self.manifest["failed"]:
             return PART
         paper = self.experiment.presets.get("paper")

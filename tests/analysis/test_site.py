@@ -267,6 +267,9 @@ def test_a_short_run_is_in_part_and_the_published_protocol_in_full(small: tuple[
         row["paper"] = {"steps": 500_000, "seeds": fewest + 1}
     (results / "barrier/quick/manifest.json").write_text(json.dumps(manifest))
     assert shown.read(as_run, results / "barrier/quick").state == shown.PART
+    manifest["rows"][0]["environment"]["data_sha256"] = ["0" * 64]
+    (results / "barrier/quick/manifest.json").write_text(json.dumps(manifest))
+    assert shown.read(as_run, results / "barrier/quick").state == shown.OTHER
     assert content.Subject(experiment, ()).state == shown.NONE
 
 
