@@ -138,7 +138,12 @@ def plan(
         while sum(-(-len(f) // most[k]) for k, f in families.items()) < workers and any(m > 2 for m in most.values()):
             most = {key: max(2, m // 2) if m > 1 else 1 for key, m in most.items()}
     begun = checkpoint.begun(store)
-    counts = {key: _group_count(len(family), most[key], exact=lanes is not None) for key, family in families.items()}
+    counts = {key: -(-len(family) // most[key]) for key, family in families.items()}
+    for key, count in counts.items():
+        # A lane alone is padded and costs as much as two: it joins another group, unless a worker would be idle for it.
+        lonely = lanes is None and most[key] > 1 and count > 1 and len(families[key]) < 2 * count
+        if lonely and sum(counts.values()) > workers:
+            counts[key] = count - 1
     groups = [group for key, family in families.items() for group in _split(store, family, counts[key], begun, instruction_set)]
     return sorted(_told_apart(groups), key=lambda group: -group.seconds)
 
@@ -167,12 +172,6 @@ def _told_apart(groups: Iterable[Group]) -> Iterable[Group]:
 
 def _some(values: Collection[Value]) -> str:
     return ",".join(map(written, values)) if len(values) <= MOST_DIFFERENCES else f"{len(values)} values"
-
-
-def _group_count(runs: int, most: int, exact: bool) -> int:
-    """Return into how many groups runs go. A lane alone costs as much as two: unless `exact`, it joins another group."""
-    count = -(-runs // most)
-    return count - 1 if count > 1 and most > 1 and runs < 2 * count and not exact else count
 
 
 def _split(

@@ -108,6 +108,11 @@ def test_no_lane_is_left_alone_where_two_fit_since_it_would_cost_as_much_as_two(
     assert sizes(plan(store, runs, workers=1)) == expected
 
 
+def test_a_lane_is_left_alone_rather_than_a_worker_idle(store):
+    runs = [make_run(hidden=(2048, 2048), seed=seed) for seed in range(3)]
+    assert sizes(plan(store, runs, workers=2)) == [2, 1]
+
+
 def test_scalar_hyperparameters_share_lanes_and_structure_does_not(store):
     scalar = [make_run(gamma=0.9), make_run(alpha_value=0.5), make_run(entropy=0.1)]
     assert sizes(plan(store, scalar, workers=1)) == [3]
