@@ -74,17 +74,23 @@ def write(folder: Path, source: str, name: str = "my_learner.py") -> Path:
 # README
 
 
-def test_learner_of_the_readme_passes_its_check_and_stands_beside_the_arms_of_a_figure(folder, capfd, monkeypatch):
+CHECK, RUN = (shlex.split(command) for command in COMMANDS)
+
+
+def test_learner_of_the_readme_passes_its_check(folder, capfd, monkeypatch):
     write(folder, SOURCE)
-    check, run = (shlex.split(command) for command in COMMANDS)
-    assert check[2] == "experiments.check"
-    answer = ask(capfd, monkeypatch, "check", *check[3:])
+    assert CHECK[2] == "experiments.check"
+    answer = ask(capfd, monkeypatch, "check", *CHECK[3:])
     assert answer.code == 0, answer
     assert answer.out.count("ok ") == 5
     assert "can be trained" in answer.out
 
+
+@pytest.mark.slow
+def test_learner_of_the_readme_stands_beside_the_arms_of_a_figure(folder):
+    write(folder, SOURCE)
     small = ("--set", "steps=200", "--set", "bin_width=100", "--set", "hidden=[4]", "--seeds", "2", "--workers", "1")
-    done = python("-W", "ignore", *run[1:], *small, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = python("-W", "ignore", *RUN[1:], *small, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.code == 0, done
     assert re.search(r"Linear Sarsa +200 ", done.out)
     (manifest,) = folder.glob("results/stream_q_minatar/quick*/manifest.json")

@@ -389,7 +389,9 @@ def host(store: Store) -> Iterator[Callable[[str, Sequence[Run]], Host]]:
         started.kill()
 
 
-@pytest.mark.parametrize("comes_back", ["while the other trains", "after the other has published"])
+@pytest.mark.parametrize(
+    "comes_back", ["while the other trains", pytest.param("after the other has published", marks=pytest.mark.slow)]
+)
 def test_of_two_hosts_one_trains_and_when_taken_for_dead_it_stops(store, host, comes_back):
     runs = KINDS["lanes"]
     racing = {name: host(name, runs) for name in ("one", "two")}

@@ -170,6 +170,7 @@ def test_labels_out_of_range_are_refused(folder, mnist):
         images.mnist(accepted)
 
 
+@pytest.mark.slow
 def test_emnist_is_read_out_of_its_archive(folder):
     content = image_files.emnist_zip()
     (accepted,) = put(folder, ["gzip.zip"], [content])
@@ -194,6 +195,7 @@ def test_archives_that_are_none_are_told():
         images.parse_cifar10(b"no archive")
 
 
+@pytest.mark.slow
 def test_cifar_is_read_out_of_its_pickles(folder, cifar):
     (accepted,) = put(folder, ["cifar-10-python.tar.gz"], [cifar])
     assert (accepted,) == named("permuted_cifar10")

@@ -95,7 +95,7 @@ def torn(store: Store, runs: Sequence[Run]) -> bool:
 
 @pytest.mark.parametrize(
     ("env_id", "hidden", "seeds", "steps", "kills"),
-    [("Hopper-v4", (), 5, 1300, 20), ("dm_control/cheetah-run-v0", (4,), 2, 1050, 6)],
+    [("Hopper-v4", (), 5, 1300, 20), pytest.param("dm_control/cheetah-run-v0", (4,), 2, 1050, 6, marks=pytest.mark.slow)],
 )
 def test_run_killed_at_random_moments_ends_in_the_same_bytes(
     worker_factory: WorkerFactory, store, env_id, hidden, seeds, steps, kills
@@ -172,7 +172,7 @@ def test_run_asked_to_stop_leaves_a_checkpoint_and_no_claim(worker_factory: Work
 # Groups put together in another way
 
 
-@pytest.mark.parametrize("env_id", ENV_IDS)
+@pytest.mark.parametrize("env_id", [ENV_IDS[0], pytest.param(ENV_IDS[1], marks=pytest.mark.slow)])
 def test_lanes_at_different_steps_and_in_other_groups_than_before_end_in_the_same_bytes(store, env_id):
     runs = runs_of(env_id, range(4), 200)
     assert train(store, runs[:1], eager(), until_step=128) == STOPPED
