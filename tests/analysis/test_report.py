@@ -130,7 +130,9 @@ def test_measurement_needs_no_episodes(tmp_path: Path, monkeypatch: pytest.Monke
     assert "no published numbers" in nothing.output
 
 
-@pytest.mark.parametrize(("envs", "arms", "seeds"), [(1, 1, 1), (2, 3, 1), (3, 2, 2), (6, 6, 2)])
+@pytest.mark.parametrize(
+    ("envs", "arms", "seeds"), [(1, 1, 1), (2, 3, 1), (3, 2, 2), pytest.param(6, 6, 2, marks=pytest.mark.slow)]
+)
 def test_figure_draws_any_number_of_panels_and_bars(tmp_path: Path, envs: int, arms: int, seeds: int) -> None:
     names = ("Hopper-v4", "Ant-v4", "Walker2d-v4", "HalfCheetah-v4", "MyOwn-v0", "dm_control/dog-stand-v0")
     labels = ("Stream AC", "my own learner", "SAC", "PPO", "PPO1", "SAC1")

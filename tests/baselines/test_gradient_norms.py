@@ -55,6 +55,7 @@ def test_a_run_that_tells_is_otherwise_the_run_that_does_not(algorithm: str, tmp
     assert "metrics" not in contexts[0].store.load(silent.run_id)[2]
 
 
+@pytest.mark.slow
 def test_what_is_told_goes_on_after_a_stop(tmp_path: Path) -> None:
     run = told_run("sac", 2200)
     alone, broken = make_context(tmp_path / "alone"), make_context(tmp_path / "broken")

@@ -25,7 +25,11 @@ def make_run(**settings):
     [
         ({"lanes": 2}, {"environment alone", "update alone", "learner and environment"}),
         ({"learner": "ppo1", "lanes": 1}, {"environment alone", "learner and environment"}),
-        ({"learner": "sac1", "lanes": 1, "implementation": "library"}, {"environment alone", "learner and environment"}),
+        pytest.param(
+            {"learner": "sac1", "lanes": 1, "implementation": "library"},
+            {"environment alone", "learner and environment"},
+            marks=pytest.mark.slow,
+        ),
         (
             {"learner": "ppo1", "lanes": 2, "implementation": "lanes"},
             {"environment alone", "update alone", "learner and environment"},

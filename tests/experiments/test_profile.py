@@ -16,7 +16,7 @@ WHOLE = ["environment", "learner", "loop around them"]
 @pytest.mark.parametrize(
     ("learner", "env_id", "settings"),
     [
-        ("stream_q", "CartPole-v1", ["hidden=[4]"]),
+        pytest.param("stream_q", "CartPole-v1", ["hidden=[4]"], marks=pytest.mark.slow),
         # Several compiled forms of one step.
         pytest.param("td3_1", "Pendulum-v1", ["implementation=lanes", "hidden=[4]"], marks=pytest.mark.slow),
     ],

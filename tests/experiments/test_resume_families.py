@@ -36,13 +36,10 @@ FAMILIES = [
     ("memory/MemoryChain-v0", "qrc", {"units": 4, "hidden": (8,)}, 500, (300,), False),
     ("masked/Hopper-v4", "stream_ac", {"cell": "rtu", "units": 4, "hidden": (8,)}, 500, (64,), False),
     ("popgym-RepeatFirstEasy-v0", "stream_q", {"cell": "gru", "units": 4, "hidden": (8,)}, 500, (64,), False),
-    (
-        "memory/KMemoryChain-v0",
-        "stream_ac",
-        {"cell": "rtu", "units": 4, "hidden": (8,), "staleness_window": 32},
-        500,
-        (64,),
-        False,
+    pytest.param(
+        *("memory/KMemoryChain-v0", "stream_ac", {"cell": "rtu", "units": 4, "hidden": (8,), "staleness_window": 32}),
+        *(500, (64,), False),
+        marks=pytest.mark.slow,
     ),
     ("memory/MemoryChain-v0", "recurrent_ppo", {**SMALL_PPO, "cell": "lstm"}, 500, (100,), False),
 ]
