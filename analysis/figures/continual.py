@@ -13,6 +13,7 @@ A preset in which learners have many settings is a search: one dot for each sett
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Mapping
 
@@ -94,7 +95,7 @@ def _curves(data: FigureData) -> tuple[Figure, pd.DataFrame]:
             if i == 0:
                 plot.set_title(axes, "second half of the run", width - 0.15)
         if len(rows) > 1:
-            places[0].set_ylabel(row.panel_name, fontweight="bold")
+            places[0].set_ylabel(textwrap.fill(row.panel_name, 16), fontweight="bold")
     if len(rows) == 1:
         figure.suptitle(rows[0].panel_name.replace("_", " "), fontweight="bold", fontsize=9)
     drawn = pd.concat([table for table in numbers if len(table)] or numbers[:1], ignore_index=True)
