@@ -42,8 +42,8 @@ IMAGE_LANES = 2
 WORKER_BYTES = 1e9
 
 # Steps/s of one core for an environment stepped by Stream AC at 8 lanes, and for a learner on HalfCheetah-v4, used until
-# the store holds measured ones. Read off `results/throughput/`, or for images, series, masked robots and DQN off first runs on
-# a busy machine. Masked Ant and POPGym are guesses.
+# the store holds measured ones. Read off `results/throughput/` and `results/training_log.csv`, or for images, series and DQN off
+# first runs on a busy machine. Masked Ant is a guess.
 ENVIRONMENT_SPEED = {
     **{"HalfCheetah": 8000, "Hopper": 4500, "Walker2d": 4500, "Ant": 2500, "Humanoid": 1500},
     **{"masked/HalfCheetah": 10_000, "masked/Hopper": 6400, "masked/Walker2d": 5600, "masked/Ant": 4000},
@@ -53,6 +53,7 @@ ATARI_SPEED = 900
 LEARNER_SPEED = {
     "recurrent_ppo": 1300,
     "ppo": 2500,
+    "adaupgd_ppo": 2500,
     "sac": 90,
     "ppo1": 900,
     "sac1": 380,
@@ -62,16 +63,18 @@ LEARNER_SPEED = {
     "dqn1": 1000,
 }
 # The same for learners too large to be as fast in lanes as Stream AC.
-LANES_SPEED = {"sac1": 3000, "td3_1": 4300, "avg": 4500, "iac": 4500, "avg_sac1": 2900, "avg_td3_1": 3600}
-# With a recurrent cell and exact gradients, before what the environment takes.
-RECURRENT_SPEED = 4000
-# Seconds for a labelled sample that is a vector, in 8 lanes or more: to call a kernel, for a byte of a learner's state in the
-# second cache and in the third, and for a weight that noise is made for. Fitted to toy regressions, digits and
-# `results/throughput/labelled`.
-CALL_SECONDS, NEAR_BYTE, FAR_BYTE, NOISY_WEIGHT = 8e-6, 0.03e-9, 0.08e-9, 1e-9
+LANES_SPEED = {"sac1": 2700, "td3_1": 4300, "avg": 4500, "iac": 4500, "avg_sac1": 2900, "avg_td3_1": 3600}
+# Seconds for a byte of a recurrent learner's state, before what the environment takes.
+RECURRENT_BYTE = 0.19e-9
+# Seconds for a labelled sample: to call a kernel; for convolutions; for a byte of a learner's state in the second cache and in
+# the third; and for a weight, what is measured beside learning (gradients, plasticity), and the learner's own noise. Fitted to
+# `results/training_log.csv`, where nearly all come out within a factor of 1.5.
+CALL_SECONDS, CONVOLUTION_SECONDS, NEAR_BYTE, FAR_BYTE = 5e-6, 180e-6, 0.03e-9, 0.06e-9
 NEAR_BYTES = 2**19
-# Learners that make noise, and the bytes of their state for each weight.
-NOISY = {"upgd": 8, "adaupgd": 16, "pgd": 4, "shrink_and_perturb": 4}
+DIAGNOSTICS_WEIGHT = 0.8e-9
+NOISE_WEIGHT = {"upgd": 1.1e-9, "adaupgd": 1.1e-9, "pgd": 0.5e-9, "shrink_and_perturb": 0.5e-9}
+# With every utility there is, and the exact one by taking each weight out.
+UTILITY_QUALITY_SPEED = 2500
 UNKNOWN_SPEED = 2000
 # Up to this batch an update costs about what one of a single sample does.
 SMALL_BATCH = 16
@@ -219,12 +222,22 @@ def _most_lanes(algorithm: str, hyperparameters: tuple[tuple[str, object], ...],
 
 @cache
 def _state_bytes(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Any) -> int:
-    import torch
-
     from algorithms.agent import state_bytes
 
-    run = Run(algorithm, hyperparameters, "", (), 0, 0)  # type: ignore[arg-type]
-    return state_bytes(make_learner(run).init(torch.Generator(), spaces))
+    return state_bytes(_fresh(algorithm, hyperparameters, spaces))
+
+
+@cache
+def _weights(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Any) -> int:
+    from algorithms.agent import leaves
+
+    return sum(leaf.numel() for leaf in leaves(_fresh(algorithm, hyperparameters, spaces)["parameters"]))
+
+
+def _fresh(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Any) -> Any:
+    import torch
+
+    return make_learner(Run(algorithm, hyperparameters, "", (), 0, 0)).init(torch.Generator(), spaces)  # type: ignore[arg-type]
 
 
 @cache
@@ -267,19 +280,21 @@ def estimated_speed(run: Run) -> float:
     speeds_alone = LANES_SPEED if lanes else LEARNER_SPEED
     learner = speeds_alone.get(SMALL_FORMS.get(run.algorithm, run.algorithm) if small else run.algorithm)
     if lanes and dict(run.hyperparameters).get("cell", "none") != "none":
-        learner = RECURRENT_SPEED
+        spaces = spaces_of(run.env_id, run.environment)
+        learner = 1 / (RECURRENT_BYTE * _state_bytes(run.algorithm, run.hyperparameters, spaces))
+        return min(0.9 * environment, 1 / (1 / learner + 1 / (2 * environment)))
     return environment if learner is None else 1 / (1 / learner + 1 / (2 * environment))
 
 
 def _labelled_speed(run: Run) -> float:
+    if run.algorithm == "utility_quality":
+        return UTILITY_QUALITY_SPEED
     spaces = cast("LabelledSpaces", spaces_of(run.env_id, run.environment))
-    if len(spaces.x_shape) == 3:
-        return UNKNOWN_SPEED
     size = _state_bytes(run.algorithm, run.hyperparameters, spaces)
-    seconds = CALL_SECONDS + size * (NEAR_BYTE if size <= NEAR_BYTES else FAR_BYTE)
-    if run.algorithm in NOISY:
-        seconds += size / NOISY[run.algorithm] * NOISY_WEIGHT
-    return 1 / seconds
+    weights = _weights(run.algorithm, run.hyperparameters, spaces)
+    for_weight = NOISE_WEIGHT.get(run.algorithm, 0.0) + (DIAGNOSTICS_WEIGHT if make_learner(run).diagnostics else 0.0)
+    convolutions = CONVOLUTION_SECONDS if len(spaces.x_shape) == 3 else 0.0
+    return 1 / (CALL_SECONDS + convolutions + size * (NEAR_BYTE if size <= NEAR_BYTES else FAR_BYTE) + weights * for_weight)
 
 
 def _environment_speed(env_id: str) -> float:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from algorithms.agent import structure
 from experiments import checkpoint
+from experiments.catalog import load_experiment
 from experiments.errors import UserError
 from experiments.executor import run_inline
-from experiments.expand import resolve
+from experiments.expand import labelled_runs, resolve
 from experiments.plan import (
     LANE_BYTES,
     MOST_LANES,
@@ -214,11 +215,29 @@ def test_estimated_speed_of_labelled_learners_falls_with_their_size_and_noise(st
     # As measured on the network of the paper: results/throughput/labelled.
     assert 1 / 1.5 < speed("upgd", (300, 150)) / 1938 < 1.5
     assert 1 / 1.5 < speed("adam", (300, 150)) / 3485 < 1.5
+    images = speed("sgd", (200, 100), "permuted_cifar10")
+    assert images < speed("sgd", (200, 100))
+
+
+def test_what_labelled_learners_measure_beside_learning_is_counted(store):
+    def speed(**settings):
+        row = Row("permuted_generated", (), 200, 1, 1)
+        return expected_speed(store, resolve(row, Arm("arm", "sgd", {"hidden": (300, 150), **settings}), 0))
+
+    assert speed(diagnostics=True) < speed() / 1.5
 
 
 def test_recurrent_learners_are_expected_to_be_slower(store):
-    with_cell, without = (make_run("memory/MemoryChain-v0", 0, 200, "qrc", cell=cell) for cell in ("rtu", "none"))
-    assert expected_speed(store, with_cell) < expected_speed(store, without) / 2
+    def speed(algorithm="qrc", env_id="memory/MemoryChain-v0", **settings):
+        return expected_speed(store, resolve(Row(env_id, (), 200, 1, 1), Arm("arm", algorithm, settings), 0))
+
+    assert speed(cell="rtu") < speed(cell="none") / 2
+    assert speed(cell="rtu", hidden=()) < speed(cell="none", hidden=())
+    # As trained in the figure: results/training_log.csv.
+    preset = load_experiment("masked_mujoco").presets["laptop"]
+    (trained, *_) = (run for _, _, run in labelled_runs(preset) if dict(run.hyperparameters).get("cell") == "rtu")
+    assert trained.env_id == "masked/Hopper-v4"
+    assert 1 / 1.5 < expected_speed(store, trained) / 3132 < 1.5
 
 
 def test_a_small_batch_is_expected_to_be_faster_and_measured_by_its_own_kind(store):
