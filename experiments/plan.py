@@ -42,8 +42,8 @@ IMAGE_LANES = 2
 WORKER_BYTES = 1e9
 
 # Steps/s of one core for an environment stepped by Stream AC at 8 lanes, and for a learner on HalfCheetah-v4, used until
-# the store holds measured ones. Read off `results/throughput/` and `results/training_log.csv`, or for images, series and DQN off
-# first runs on a busy machine. Masked Ant is a guess.
+# the store holds measured ones. Read off `results/throughput/` and `results/training_log.csv`, or for images, series and DQN
+# off first runs on a busy machine. Masked Ant is a guess.
 ENVIRONMENT_SPEED = {
     **{"HalfCheetah": 8000, "Hopper": 4500, "Walker2d": 4500, "Ant": 2500, "Humanoid": 1500},
     **{"masked/HalfCheetah": 10_000, "masked/Hopper": 6400, "masked/Walker2d": 5600, "masked/Ant": 4000},
