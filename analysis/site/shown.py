@@ -22,6 +22,7 @@ from analysis.site import inventory, tables, text
 from analysis.site.tables import PLUS_MINUS, Table
 from analysis.verdicts import INSIDE, OUTSIDE, UNDECIDED, WITHIN
 from experiments.errors import UserError
+from experiments.families import STAND_INS
 from experiments.spec import Experiment
 
 FINDING = "finding.txt"
@@ -29,8 +30,8 @@ FULL, PART, OTHER, NONE = "in full", "in part", "other data", "not run"
 ABSENT, NOTHING = "no experiment", "nothing to run"
 STATES = {
     FULL: "steps, seeds and panels of the paper, or of our own full protocol",
-    PART: "fewer steps, seeds or panels than the paper, or data made up in place of its own",
-    OTHER: "run from end to end on files that take the place of the paper's data set, and say nothing about its results",
+    PART: "fewer steps, seeds or panels than the paper",
+    OTHER: "run from end to end on data that take the place of the paper's, and say nothing about its results",
     NONE: "an experiment, of which nothing has been trained",
     ABSENT: "no experiment yet, or none possible here",
     NOTHING: "a drawing",
@@ -134,11 +135,12 @@ class Shown:
     @cached_property
     def state(self) -> str:
         """Return whether it is all that the paper has, or a part."""
-        if any(row["environment"].get("data_sha256") for row in self.manifest["rows"]):
+        paper = self.experiment.presets.get("paper")
+        stand_ins = set(STAND_INS) - {row.env_id for row in (paper.rows if paper else ())}
+        if any(row["environment"].get("data_sha256") or row["env_id"] in stand_ins for row in self.manifest["rows"]):
             return OTHER
         if self.customised or self.manifest["missing"] or self.manifest["failed"]:
             return PART
-        paper = self.experiment.presets.get("paper")
         wanted = {row.panel_name for row in paper.rows} if paper else set()
         ours = {str(row.get("panel") or row["env_id"]) for row in self.manifest["rows"]}
         if not wanted <= ours:

@@ -270,6 +270,10 @@ def test_a_short_run_is_in_part_and_the_published_protocol_in_full(small: tuple[
     manifest["rows"][0]["environment"]["data_sha256"] = ["0" * 64]
     (results / "barrier/quick/manifest.json").write_text(json.dumps(manifest))
     assert shown.read(as_run, results / "barrier/quick").state == shown.OTHER
+    del manifest["rows"][0]["environment"]["data_sha256"]
+    manifest["rows"][0]["env_id"] = "ETTm2-generated"
+    (results / "barrier/quick/manifest.json").write_text(json.dumps(manifest))
+    assert shown.read(as_run, results / "barrier/quick").state == shown.OTHER
     assert content.Subject(experiment, ()).state == shown.NONE
 
 

@@ -22,7 +22,7 @@ import pytest
 from experiments import checkpoint
 from experiments.expand import resolve
 from experiments.spec import Arm, Row, Run
-from experiments.store import Store
+from experiments.store import Store, process_identity
 from experiments.terminal import run_app
 from experiments.testing.comparing import result_bytes
 from experiments.worker import DONE, Options, train_runs
@@ -150,6 +150,17 @@ class Worker:
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
+
+    def until(self, condition: Callable[[], Any], seconds: float = 300.0) -> None:
+        """Wait for a condition; fail after so many seconds, or as soon as the worker has ended without it."""
+
+        def met_or_ended() -> bool:
+            ended = process_identity(self.pid) is None
+            met = bool(condition())
+            assert met or not ended, f"the worker ended first, with exit code {self.wait()}"
+            return met
+
+        wait_until(met_or_ended, seconds, pause=0.001)
 
     def wait(self) -> int:
         """Return the exit code, negative for a signal."""

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pandas as pd
 import pytest
-from experiment_support import NEVER, ROOT, make_run, python, result_bytes, wait_until
+from experiment_support import NEVER, ROOT, make_run, python, result_bytes
 
 from experiments import checkpoint, plain_data
 from experiments.environments import Environment, gymnasium_simulator, snapshot
@@ -187,7 +187,7 @@ def test_run_killed_in_the_middle_ends_in_the_same_bytes(soon, worker_factory, t
     run = make_run("HalfCheetah-v4", 0, 1100, algorithm, ON_AND_ON, **changes)
     store, alone = Store(tmp_path / "killed"), Store(tmp_path / "alone")
     worker = worker_factory.start(store, (run,), Options(0.1, compiled=False))
-    wait_until(lambda: checkpoint.latest_step(store, run.run_id) >= 500, pause=0.001)
+    worker.until(lambda: checkpoint.latest_step(store, run.run_id) >= 500)
     worker.signal(signal.SIGKILL)
     assert worker.wait() == -signal.SIGKILL
     assert worker_factory.train(store, (run,), Options(NEVER, compiled=False)) == DONE

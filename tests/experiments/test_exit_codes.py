@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from experiment_support import ALWAYS, Answer, ask, bytes_alone, eager, make_run, result_bytes, wait_until
+from experiment_support import ALWAYS, Answer, ask, bytes_alone, eager, make_run, result_bytes
 
 from experiments import checkpoint, run
 from experiments.cli import resolve_request
@@ -172,7 +172,7 @@ def test_run_that_its_holder_gives_up_while_others_are_trained_is_trained_as_wel
 def test_command_that_meets_a_dying_orphan_waits_for_it_and_goes_on_from_its_checkpoint(command, store, worker_factory):
     runs = tuple(small_runs(2))
     worker = worker_factory.start(store, runs, eager(ALWAYS))
-    wait_until(lambda: all(checkpoint.latest_step(store, run_.run_id) for run_ in runs), pause=0.001)
+    worker.until(lambda: all(checkpoint.latest_step(store, run_.run_id) for run_ in runs))
     worker.signal(signal.SIGSTOP)
     assert store.claimant(runs[0].run_id)["dying"] is False
     worker_factory.kill()

@@ -131,7 +131,7 @@ def test_disk_that_fails_between_checkpoints_costs_no_more_than_was_trained_sinc
     runs, disk = KINDS[kind], tmpfs("4m")
     store = Store(disk / "runs")
     worker = worker_factory.start(store, runs, eager(ALWAYS))
-    wait_until(lambda: all(checkpoint.latest_step(store, run_.run_id) for run_ in runs), pause=0.001)
+    worker.until(lambda: all(checkpoint.latest_step(store, run_.run_id) for run_ in runs))
     while process_identity(worker.pid) is not None:
         break_disk(disk)  # again and again: every checkpoint that is dropped makes room for another
     assert worker.wait() == STORE_UNWRITABLE

@@ -156,7 +156,7 @@ def test_checkpoints_of_a_run_killed_right_after_it_was_published_are_removed(st
 def test_run_asked_to_stop_leaves_a_checkpoint_and_no_claim(worker_factory: WorkerFactory, store, number):
     runs = runs_of("Hopper-v4", range(3), 900)
     worker = worker_factory.start(store, runs, eager(ALWAYS))
-    wait_until(lambda: min(newest(store, runs)) > 0)
+    worker.until(lambda: min(newest(store, runs)) > 0)
     assert store.claimant(runs[0].run_id)["alive"]
     worker.signal(number)
     assert worker.wait() == STOPPED
@@ -231,7 +231,7 @@ def test_diverged_lane_is_a_result_and_survives_a_stop(store):
 def test_compiled_run_killed_and_grouped_in_another_way_ends_in_the_same_bytes(worker_factory: WorkerFactory, store, tmp_path):
     runs = tuple(make_run("InvertedPendulum-v4", seed, 2000) for seed in range(3))
     worker = worker_factory.start(store, runs, Options(ALWAYS, compiled=True))
-    wait_until(lambda: min(newest(store, runs)) >= 64, seconds=300)
+    worker.until(lambda: min(newest(store, runs)) >= 64)
     worker.signal(signal.SIGKILL)
     assert worker.wait() == -signal.SIGKILL
     assert worker_factory.train(store, runs[:2], Options(NEVER, compiled=True)) == DONE
@@ -259,7 +259,7 @@ def test_result_does_not_depend_on_how_many_lanes_there_were(store, tmp_path, mo
 def test_worker_whose_starter_was_killed_stops_with_a_checkpoint_and_gives_up_its_claims(worker_factory: WorkerFactory, store):
     runs = runs_of("Hopper-v4", range(2), 100_000)
     worker = worker_factory.start(store, runs, eager(ALWAYS))
-    wait_until(lambda: min(newest(store, runs)) > 0)
+    worker.until(lambda: min(newest(store, runs)) > 0)
     worker_factory.kill()
     try:
         wait_until(lambda: store.claimant(runs[0].run_id) is None)

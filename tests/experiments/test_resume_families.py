@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from experiment_support import ALWAYS, NEVER, WorkerFactory, make_run, result_bytes, wait_until
+from experiment_support import ALWAYS, NEVER, WorkerFactory, make_run, result_bytes
 
 from experiments import checkpoint
 from experiments.store import Store
@@ -55,7 +55,7 @@ def test_run_killed_with_sigkill_ends_in_the_same_bytes(
     store, alone = Store(tmp_path / "killed"), Store(tmp_path / "alone")
     for step in kills:
         worker = worker_factory.start(store, runs, Options(ALWAYS, compiled))
-        wait_until(lambda step=step: checkpoint.latest_step(store, runs[0].run_id) >= step, seconds=300, pause=0.001)
+        worker.until(lambda step=step: checkpoint.latest_step(store, runs[0].run_id) >= step)
         worker.signal(signal.SIGKILL)
         assert worker.wait() == -signal.SIGKILL, "it ended before it was killed"
     assert worker_factory.train(store, runs, Options(NEVER, compiled)) == DONE
