@@ -49,14 +49,18 @@ def redraw(folder: Path) -> list[Path]:
 
 def figure_data(manifest: dict[str, Any], experiment: Experiment, curves: pd.DataFrame, summary: pd.DataFrame) -> FigureData:
     """Return what a figure is drawn from, made of what a report left; its store is empty."""
-    emphasised = {
-        arm.label for preset in experiment.presets.values() for row in preset.rows for arm in row.arms if arm.emphasised
-    }
-    rows = tuple(_row(known, emphasised) for known in manifest["rows"])
+    rows = tuple(_row(known, _emphasised(experiment, known["env_id"])) for known in manifest["rows"])
     preset = Preset(manifest.get("description", ""), rows)
     # An environment is compared with what the paper gave it under the name that the report used.
     own = replace(experiment, presets={**experiment.presets, manifest["preset"]: preset})
     return FigureData(own, preset, Store(Path("runs")), _runs(manifest, rows, curves), curves, summary)
+
+
+def _emphasised(experiment: Experiment, env_id: str) -> set[str]:
+    """Return the labels of the arms that are emphasised on a task, or anywhere if the experiment does not know the task."""
+    rows = [row for preset in experiment.presets.values() for row in preset.rows]
+    same = [row for row in rows if row.env_id == env_id]
+    return {arm.label for row in same or rows for arm in row.arms if arm.emphasised}
 
 
 def _row(known: dict[str, Any], emphasised: set[str]) -> Row:

@@ -29,8 +29,6 @@ from experiments.stream_options import PermutedOptions, RegressionOptions, Utili
 
 SERIES = ("ETTm2", "ETTm2-generated")
 PERMUTED = tuple(f"permuted_{data}" for data in ("mnist", "emnist", "cifar10", "mini_imagenet", "digits", "generated"))
-# Data that take the place of a paper's own where a file is not at hand.
-STAND_INS = ("ETTm2-generated", "permuted_digits", "permuted_generated")
 REGRESSIONS = ("toy_changing_inputs", "toy_changing_sign")
 ROBOTS = ("UR-Reacher-2-v0", "Create-Mover-v0")
 PIXELS = "pixels/"

@@ -87,6 +87,8 @@ def rank_lines(drawn: pd.DataFrame) -> list[str]:
     for arm in drawn[drawn["published"]].itertuples():
         told = "has no rank" if pd.isna(arm.rank) else f"is number {arm.rank} of {arm.of}"
         lines.append(f"{paper_name(arm.panel)}: the published configuration, {arm.algorithm}, {told}.")
+    ranked_there = drawn["rank"].groupby(drawn["panel"], sort=False).count()
+    lines += [f"{paper_name(panel)}: the best {SHOWN} of {n} are drawn." for panel, n in ranked_there.items() if n > SHOWN]
     unranked = drawn[drawn["rank"].isna()].groupby("panel", sort=False).size()
     lines += [f"{paper_name(panel)}: {count} without a rank (diverged, or no run yet)." for panel, count in unranked.items()]
     return lines

@@ -1,9 +1,11 @@
-"""Names and units of tasks: Atari is published by the name of the game and in frames, four to an agent step."""
+"""Names and units of tasks: Atari is published by the name of the game and in frames, four to an agent step; and stand-ins."""
 
 from __future__ import annotations
 
 ATARI = "NoFrameskip-v4"
 FRAMES_PER_STEP = 4
+# Streams that take the place of a paper's data where its files are not at hand.
+STAND_INS = ("ETTm2-generated", "permuted_digits", "permuted_generated")
 
 
 def is_atari(env_id: str) -> bool:

@@ -17,12 +17,11 @@ from analysis.budget import sentences, short_steps, stated
 from analysis.commands import command
 from analysis.figures import tables_of
 from analysis.kinds import KINDS
-from analysis.published.names import paper_name
+from analysis.published.names import STAND_INS, paper_name
 from analysis.site import inventory, tables, text
 from analysis.site.tables import PLUS_MINUS, Table
 from analysis.verdicts import INSIDE, OUTSIDE, UNDECIDED, WITHIN
 from experiments.errors import UserError
-from experiments.families import STAND_INS
 from experiments.spec import Experiment
 
 FINDING = "finding.txt"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,16 @@ def test_a_measurement_without_its_runs_is_an_error_that_says_so(tmp_path: Path,
     monkeypatch.setattr(catalog, "load_experiment", lambda name: experiment)
     with pytest.raises(UserError, match="needs the runs themselves"):
         redraw.redraw(folder)
+
+
+def test_an_arm_is_emphasised_on_the_tasks_on_which_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = replace(STREAM, emphasised=False)
+    rows = tuple(
+        Row(env_id, (arm,), steps=200_000, seeds=1, bin_width=20_000)
+        for env_id, arm in (("Hopper-v4", replace(STREAM, emphasised=True)), ("Ant-v4", plain))
+    )
+    experiment = an_experiment(rows)
+    fill(Store(tmp_path / "runs"), experiment, {})
+    built = made(experiment, tmp_path, monkeypatch)
+    drawn = redraw.figure_data(built.manifest, experiment, built.summary.iloc[:0], built.summary).preset
+    assert [arm.emphasised for row in drawn.rows for arm in row.arms] == [True, False]

@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import pytest
 
+from analysis.figures import hyperparameter_search
 from analysis.figures.hyperparameter_search import areas, rank_lines, ranked
 from experiments.spec import Arm, Row
 
@@ -58,3 +59,8 @@ def test_the_rank_of_the_published_configuration_is_told():
         "HalfCheetah-v4: the published configuration, #2, is number 2 of 5.",
         "HalfCheetah-v4: 2 without a rank (diverged, or no run yet).",
     ]
+
+
+def test_how_many_configurations_are_drawn_is_told_where_it_is_not_all(monkeypatch):
+    monkeypatch.setattr(hyperparameter_search, "SHOWN", 2)
+    assert "HalfCheetah-v4: the best 2 of 3 are drawn." in rank_lines(ranked(ROW, *tables()))
