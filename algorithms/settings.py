@@ -181,8 +181,9 @@ class ActionValueLearnerSettings(ExplorationSettings, BoundedStepSettings, Strea
 class StreamQSettings(CellSettings, ActionValueLearnerSettings):
     """Hyperparameters of Stream Q(lambda)."""
 
-    cut: Literal["after_update", "before_accumulation"] = "after_update"
-    """When an exploratory action empties the trace: after the update from it, or before its gradient is added."""
+    cut: Literal["after_update", "before_accumulation", "never"] = "after_update"
+    """When an exploratory action empties the trace: after the update from it (the code), before its gradient is added (the
+    paper), or never, as Peng's Q(lambda) has it; before November 2024 the code left the choice."""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def test_agent_equals_reference_on_stacked_atari_frames_in_bytes():
 
 OPTIONS = [
     {"cut": "before_accumulation"},
+    {"cut": "never"},
     {"bootstrap_on_truncation": True},
     {"reset_trace_on_truncation": False},
     {"cut_reward_trace_on_truncation": False},
@@ -169,7 +170,16 @@ def test_cut_before_accumulation_as_in_the_paper():
     assert third == (-4.5, [1.5, -0.375], [0.5, -1.3125])
 
 
-@pytest.mark.parametrize("cut", ["after_update", "before_accumulation"])
+def test_no_cut_lets_what_came_before_learn_from_what_was_only_tried():
+    actions, (first, second, third) = watkins("never")
+    assert actions == [0, 1, 1]
+    assert first == (1.0, [1.5, 0.0], [0.5, 0.0])
+    assert second == (3.0, [1.875, 3.0], [0.875, 1.5])
+    # delta = 0 - 4.5, along (1, 1) / 16 of action 0 and (1, 1) + (2, 1) / 4 of action 1.
+    assert third == (-4.5, [1.734375, -0.375], [0.734375, -1.3125])
+
+
+@pytest.mark.parametrize("cut", ["after_update", "before_accumulation", "never"])
 def test_random_draw_that_hits_the_greedy_action_cuts_nothing(cut):
     by_chance, by_choice = watkins(cut, EXPLORE_0), watkins(cut, GREEDY)
     assert by_chance == by_choice
