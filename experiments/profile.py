@@ -24,6 +24,7 @@ from experiments.arithmetic import choose
 from experiments.cli import MOST_LANES, MOST_SECONDS, positive
 from experiments.errors import UserError, told_plainly, writing_to
 from experiments.expand import check_hyperparameters, check_spaces, resolve
+from experiments.heap import keep_freed_memory
 from experiments.settings_text import parse_settings, single
 from experiments.spec import Arm, Row, Run
 from experiments.terminal import run_app
@@ -151,6 +152,7 @@ def main(
     csv: Annotated[Path | None, typer.Option(help="File to write the table to as well.")] = None,
 ) -> None:
     """Say where the time of a learner goes, in microseconds of one step of one stream."""
+    keep_freed_memory()
     with told_plainly():
         positive("--lanes", lanes, MOST_LANES)
         positive("--seconds", seconds, MOST_SECONDS)

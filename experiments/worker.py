@@ -23,6 +23,7 @@ from experiments import checkpoint
 from experiments.arithmetic import Arithmetic
 from experiments.errors import failure_text, last_line
 from experiments.families import files_of
+from experiments.heap import keep_freed_memory
 from experiments.provenance import this_version
 from experiments.spec import Run
 from experiments.store import Owner, Store
@@ -132,6 +133,7 @@ def keep_niceness() -> None:
 def main() -> None:
     """Train the group on standard input."""
     keep_niceness()
+    keep_freed_memory()
     asked_to_stop: list[int] = []
     # SLURM sends the warning of a job, SIGUSR2, to every process of it.
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)

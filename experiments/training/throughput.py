@@ -23,6 +23,7 @@ from experiments.environments import Environment
 from experiments.errors import UserError
 from experiments.expand import measured_run
 from experiments.families import family_of
+from experiments.heap import keep_freed_memory
 from experiments.measurements import Throughput
 from experiments.provenance import available_cores
 from experiments.spec import Run
@@ -201,6 +202,7 @@ def _measure_side_by_side(run: Run, settings: Throughput, arithmetic: Arithmetic
 
 def _one_of_many(run: Run, settings: Throughput, arithmetic: Arithmetic | None, number: int, barrier: Any, rates: Any) -> None:
     torch.set_num_threads(1)
+    keep_freed_memory()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[number]})
     if arithmetic:
