@@ -65,7 +65,7 @@ LEARNER_SPEED = {
 # The same for learners too large to be as fast in lanes as Stream AC.
 LANES_SPEED = {"sac1": 2700, "td3_1": 4300, "avg": 4500, "iac": 4500, "avg_sac1": 2900, "avg_td3_1": 3600}
 # Seconds for a byte of a recurrent learner's state, before what the environment takes.
-RECURRENT_BYTE = 0.19e-9
+RECURRENT_BYTE = 0.15e-9
 # Seconds for a labelled sample: to call a kernel; for convolutions; for a byte of a learner's state in the second cache and in
 # the third; and for a weight, what is measured beside learning (gradients, plasticity), and the learner's own noise. Fitted to
 # `results/training_log.csv`, where nearly all come out within a factor of 1.5.
