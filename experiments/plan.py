@@ -231,7 +231,8 @@ def _state_bytes(algorithm: str, hyperparameters: tuple[tuple[str, object], ...]
 def _weights(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Any) -> int:
     from algorithms.agent import leaves
 
-    return sum(leaf.numel() for leaf in leaves(_fresh(algorithm, hyperparameters, spaces)["parameters"]))
+    # A learner from outside may call them otherwise.
+    return sum(leaf.numel() for leaf in leaves(_fresh(algorithm, hyperparameters, spaces).get("parameters", {})))
 
 
 def _fresh(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Any) -> Any:
@@ -280,9 +281,9 @@ def estimated_speed(run: Run) -> float:
     speeds_alone = LANES_SPEED if lanes else LEARNER_SPEED
     learner = speeds_alone.get(SMALL_FORMS.get(run.algorithm, run.algorithm) if small else run.algorithm)
     if lanes and dict(run.hyperparameters).get("cell", "none") != "none":
-        spaces = spaces_of(run.env_id, run.environment)
-        learner = 1 / (RECURRENT_BYTE * _state_bytes(run.algorithm, run.hyperparameters, spaces))
-        return min(0.9 * environment, 1 / (1 / learner + 1 / (2 * environment)))
+        size = _state_bytes(run.algorithm, run.hyperparameters, spaces_of(run.env_id, run.environment))
+        # Of a very small one the environment's speed says more, which has a learner without a cell in it.
+        return min(0.9 * environment, 1 / (RECURRENT_BYTE * size + 1 / (2 * environment)))
     return environment if learner is None else 1 / (1 / learner + 1 / (2 * environment))
 
 
@@ -291,10 +292,15 @@ def _labelled_speed(run: Run) -> float:
         return UTILITY_QUALITY_SPEED
     spaces = cast("LabelledSpaces", spaces_of(run.env_id, run.environment))
     size = _state_bytes(run.algorithm, run.hyperparameters, spaces)
-    weights = _weights(run.algorithm, run.hyperparameters, spaces)
-    for_weight = NOISE_WEIGHT.get(run.algorithm, 0.0) + (DIAGNOSTICS_WEIGHT if make_learner(run).diagnostics else 0.0)
-    convolutions = CONVOLUTION_SECONDS if len(spaces.x_shape) == 3 else 0.0
-    return 1 / (CALL_SECONDS + convolutions + size * (NEAR_BYTE if size <= NEAR_BYTES else FAR_BYTE) + weights * for_weight)
+    seconds = CALL_SECONDS + size * (NEAR_BYTE if size <= NEAR_BYTES else FAR_BYTE)
+    if len(spaces.x_shape) == 3:
+        seconds += CONVOLUTION_SECONDS
+    for_weight = NOISE_WEIGHT.get(run.algorithm, 0.0)
+    if dict(run.hyperparameters).get("diagnostics"):
+        for_weight += DIAGNOSTICS_WEIGHT
+    if for_weight:
+        seconds += for_weight * _weights(run.algorithm, run.hyperparameters, spaces)
+    return 1 / seconds
 
 
 def _environment_speed(env_id: str) -> float:
