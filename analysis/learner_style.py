@@ -88,6 +88,11 @@ STYLES: dict[str, Style] = {
     "no obs/reward norm": Style(AMBER, "D", DASHDOT),
     "no LayerNorm": Style(PURPLE, "s", DASHDOT),
     "no SparseInit": Style(GREEN, "^", DASHDOT),
+    # Forms of a learner that paper and code do not share.
+    "reward variance around 0": Style(AMBER, "D", DASHED),
+    "one set of inputs a layer": Style(PURPLE, "s", DASHED),
+    "as the paper writes": Style("#55150e", "v", DASHED),
+    "trace never cut": Style(AMBER, "s", DASHED),
     # Parts taken out of AVG, one of them alone, or others in their place.
     "no obs norm": Style(AMBER, "D", DASHDOT),
     "no pnorm": Style(PURPLE, "s", DASHDOT),
