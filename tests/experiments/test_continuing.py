@@ -219,6 +219,7 @@ gymnasium.register("Line-v0", Line)
 """
 
 
+@pytest.mark.slow
 def test_readme_trains_an_environment_of_a_module_beside_the_tree_by_its_reward_rate(tmp_path):
     (tmp_path / "my_module.py").write_text(MODULE)
     words = ["stream_q_minatar", "--preset", "quick", "--set", "env_id=my_module:Line-v0", "--set", "continuing=true"]
