@@ -12,8 +12,8 @@ from experiments import checkpoint
 from experiments.store import Store
 from experiments.worker import DONE, Options
 
-# env_id, algorithm, hyperparameters, steps, steps at which it is killed, compiled. Images are compiled, which takes long:
-# eagerly, and padded to 32 lanes, they take seconds a step. Some are killed twice, so that what was resumed is resumed.
+# env_id, algorithm, hyperparameters, steps, steps at which it is killed, compiled. Images are compiled: eagerly, and padded
+# to 32 lanes, they take seconds a step. Some are killed twice, so that a run that was resumed is resumed again.
 SMALL = {"implementation": "lanes", "hidden": (8,)}
 SMALL_PPO = {"units": 4, "hidden": (8,), "readout": (8,), "rollout_steps": 64, "sequence_steps": 8, "minibatch_size": 32}
 FAMILIES = [
