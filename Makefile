@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Tests start hundreds of processes: without compiled modules each would compile them all anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: quickstart test test-slow install clean
 
 quickstart: install

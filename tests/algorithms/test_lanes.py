@@ -271,7 +271,9 @@ def test_what_happens_in_one_lane_does_not_reach_another(compiled):
 # State in and out -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("compiled", ENGINES)
+@pytest.mark.parametrize(
+    "compiled", [pytest.param(False, id="eager"), pytest.param(True, id="compiled", marks=[needs_compiler, pytest.mark.slow])]
+)
 def test_state_taken_out_and_put_into_other_lanes_goes_on_with_the_same_bits(compiled):
     whole = run_group((0, 1, 2), compiled, 100)
     lanes, streams = begin((0, 1, 2), compiled)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from experiment_support import make_run, python
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from experiments import expand, registry
@@ -445,14 +445,26 @@ def test_words_that_are_not_json_are_strings(key, word):
     ) or word in ("NaN", "Infinity")
 
 
+def keys_or_refusal(text):
+    try:
+        return list(parse_settings([text]))
+    except UserError as refusal:
+        return str(refusal)
+
+
 @given(st.text())
+@example("key=,")
+@example("key=[,]")
+@example("=1")
 def test_any_text_is_read_or_refused(text):
-    key, equals, _ = text.partition("=")
-    if key and equals:
-        assert list(parse_settings([text])) == [key]
-    else:
-        with pytest.raises(UserError, match="--set wants key=value"):
-            parse_settings([text])
+    key, equals, value = text.partition("=")
+    told = keys_or_refusal(text)
+    if not key or not equals:
+        assert "--set wants key=value" in told
+    elif all(part.strip() for part in value.split(",")) or "," not in value:
+        assert told == [key]
+    else:  # nothing between two commas, which is only in brackets or quotes a value
+        assert told == [key] or "has an empty value between its commas" in told
 
 
 def test_value_may_hold_an_equals_sign():
