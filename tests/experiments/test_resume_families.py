@@ -27,7 +27,7 @@ FAMILIES = [
     ("Acrobot-v1", "stream_ac", {"diagnostics": True}, 1200, (1024,), False),
     ("Hopper-v4", "td3_1", {**SMALL, "policy_frequency": 3}, 500, (64, 320), False),
     ("Hopper-v4", "ppo1", SMALL, 500, (64,), False),
-    ("Hopper-v4", "avg", {"hidden": (8,), "diagnostics": True, "target_network": True, "tau": 0.5}, 500, (320,), False),
+    ("Hopper-v4", "avg", {"hidden": (8,), "diagnostics": True, "target_network": True, "tau": 0.5}, 1100, (1024,), False),
     ("Hopper-v4", "iac", {"hidden": (8,), "scale_td_error": True}, 500, (64,), False),
     ("Hopper-v4", "avg_sac1", {"hidden": (8,)}, 360, (200,), False),
     ("Hopper-v4", "avg_td3_1", {"hidden": (8,), "scale_td_error": True}, 360, (200,), False),

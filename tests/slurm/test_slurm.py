@@ -564,19 +564,22 @@ def submitted(submit: Submit, store: Store, profile: str, *words: str) -> Answer
     return answer
 
 
-def frozen_in_the_middle_of_training(store: Store, run: Run) -> int:
-    """Return the pid of the worker of a run, stopped once there is a checkpoint: it is in the middle however fast it is."""
+def frozen_in_the_middle_of_training(store: Store, runs: Sequence[Run]) -> list[int]:
+    """Return the pids of the workers of runs, each stopped as soon as it has a checkpoint: so in the middle, however fast."""
+    pids: dict[str, int] = {}
 
-    def middle() -> int | None:
-        if checkpoint.latest_step(store, run.run_id) == 0:
-            return None
-        holder = store.claimant(run.run_id)
-        return int(holder["pid"]) if holder else None
+    def all_are() -> bool:
+        for run in runs:
+            if run.run_id in pids or checkpoint.latest_step(store, run.run_id) == 0:
+                continue
+            if holder := store.claimant(run.run_id):
+                pids[run.run_id] = int(holder["pid"])
+                os.kill(pids[run.run_id], signal.SIGSTOP)
+                assert run.run_id not in store.finished(), "it was over before it could be interrupted"
+        return len(pids) == len(runs)
 
-    pid: int = wait_until(middle, seconds=120, pause=0.01)
-    os.kill(pid, signal.SIGSTOP)
-    assert run.run_id not in store.finished(), "it was over before it could be interrupted"
-    return pid
+    wait_until(all_are, seconds=120, pause=0.01)
+    return [pids[run.run_id] for run in runs]
 
 
 def thaw_when_asked_to_stop(pid: int, seconds: float = 60.0) -> None:
@@ -636,7 +639,7 @@ def test_status_shows_a_run_of_a_job_as_it_shows_a_local_one_and_counts_the_queu
 
     begun = wait_until(lambda: [run for run in runs if run.run_id in store.claimed()], seconds=120)
     (first,) = begun  # one task at a time
-    worker = frozen_in_the_middle_of_training(store, first)
+    (worker,) = frozen_in_the_middle_of_training(store, [first])
     said = status()
     assert table(said) == {"finished": 0, "running": 1, "queued": 1, "failed": 0, "missing": 0}
     holder = store.claimant(first.run_id)
@@ -653,7 +656,7 @@ def test_interrupted_jobs_are_requeued_each_by_itself_and_end_in_the_same_bytes(
     late = Store(tmp_path / "late")
     # A minute is the shortest limit. SLURM looks every 30 s and warns up to a minute early, so any delay will do.
     submitted(submit, late, profile(time_minutes=1, signal_delay_seconds=1), "--seeds", "1")
-    frozen = frozen_in_the_middle_of_training(late, overdue)
+    (frozen,) = frozen_in_the_middle_of_training(late, [overdue])
     with ThreadPoolExecutor() as meanwhile:
         thawed = meanwhile.submit(thaw_when_asked_to_stop, frozen, seconds=120)
         interrupted_in_every_way(submit, store, profile)
@@ -670,7 +673,7 @@ def interrupted_in_every_way(submit: Submit, store: Store, profile: Callable[...
     """Interrupt three tasks of an array of four; the last to be started has the number of the whole array."""
     runs = small_runs(4)
     submitted(submit, store, profile(max_array_size=4), "--seeds", "4", "--lanes", "1", "--hours", "0.001")
-    workers = {run.run_id: frozen_in_the_middle_of_training(store, run) for run in runs}
+    workers = dict(zip([run.run_id for run in runs], frozen_in_the_middle_of_training(store, runs), strict=True))
     names = dict(line.split() for line in slurm("squeue", "--array", "--noheader", "--format=%A %i").splitlines())
     tasks = {names[holder["job"]]: run for run in runs if (holder := store.claimant(run.run_id)) is not None}
     (array,) = {name.partition("_")[0] for name in tasks}
@@ -706,7 +709,7 @@ exec {shutil.which("squeue")} "$@"
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     (run,) = runs = small_runs(1)
     submitted(submit, store, profile(), "--seeds", "1")
-    worker = frozen_in_the_middle_of_training(store, run)
+    (worker,) = frozen_in_the_middle_of_training(store, [run])
     ((job, _),) = (line.split() for line in jobs())
     slurm("scancel", "--signal=TERM", job)
     thaw_when_asked_to_stop(worker)
@@ -719,7 +722,7 @@ exec {shutil.which("squeue")} "$@"
 def test_cancelled_job_stays_cancelled_and_its_runs_are_submitted_again(cluster, submit, store, profile):
     (run,) = runs = small_runs(1)
     submitted(submit, store, profile(), "--seeds", "1")
-    worker = frozen_in_the_middle_of_training(store, run)
+    (worker,) = frozen_in_the_middle_of_training(store, [run])
     ((job, _),) = (line.split() for line in jobs())
     slurm("scancel", job)
     wait_until(lambda: not jobs(), pause=0.2)
@@ -758,7 +761,7 @@ def processes_of_jobs(folder: Path) -> list[int]:
 def test_restart_of_the_daemon_of_a_node_disturbs_nobody(cluster, submit, store, profile):
     (run,) = runs = small_runs(1)
     submitted(submit, store, profile(), "--seeds", "1")
-    worker = frozen_in_the_middle_of_training(store, run)
+    (worker,) = frozen_in_the_middle_of_training(store, [run])
     restart_node(cluster)
     os.kill(worker, signal.SIGCONT)
     finished_and_gone(store, runs)
@@ -770,7 +773,7 @@ def test_restart_of_the_daemon_of_a_node_disturbs_nobody(cluster, submit, store,
 def test_job_of_a_node_that_crashed_is_requeued_and_ends_in_the_same_bytes(cluster, submit, store, profile):
     (run,) = runs = small_runs(1)
     submitted(submit, store, profile(), "--seeds", "1")
-    worker = frozen_in_the_middle_of_training(store, run)
+    (worker,) = frozen_in_the_middle_of_training(store, [run])
     # A job of less than BatchStartTimeout and MessageTimeout, 12 s, that a node does not know of may be on its way there.
     wait_until(lambda: int(slurm("squeue", "--noheader", "--format=%M").rpartition(":")[2]) > 13, pause=0.2)
     os.kill(int((cluster / "slurmd.pid").read_text()), signal.SIGKILL)
