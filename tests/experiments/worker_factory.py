@@ -33,7 +33,7 @@ def work(root: str, group: bytes) -> int:
 def main() -> None:
     # What is imported at first use. Nothing is differentiated: autograd could not be used after the fork.
     torch.set_num_threads(1)
-    make_fx(torch.func.vmap(lambda x: x + 1))(torch.zeros(2))
+    make_fx(torch.func.vmap(lambda x: x + 1), tracing_mode="fake")(torch.zeros(2))
     for env_id in ("Hopper-v4", "dm_control/cheetah-run-v0"):
         Environment(env_id, 0).close()
     while True:
