@@ -135,7 +135,6 @@ def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor], instruction_
     from torch._inductor import compile as inductor_compile
     from torch._inductor import config
     from torch._inductor.codegen.cpp import CppScheduling
-    from torch._inductor.cpu_vec_isa import pick_vec_isa
     from torch._inductor.exc import InductorError
     from torch._inductor.runtime.cache_dir_utils import temporary_cache_dir
     from torch._subclasses import FakeTensorMode
@@ -161,9 +160,9 @@ def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor], instruction_
             "cpp.vec_isa_ok": True,  # what the processor has is known; a compiler that cannot do it shall fail
             "cpp.march": target.architecture,  # not "native": kernels are shared by processors that differ in the rest
         }
-    with temporary_cache_dir(str(folder)), tracing(context), config.patch(settings):
-        if instruction_set != "native" and pick_vec_isa().bit_width() != target.bits:
-            raise RuntimeError(f"this processor cannot run kernels for {instruction_set}")
+    if instruction_set not in usable_instruction_sets():
+        raise RuntimeError(f"this processor cannot run kernels for {instruction_set}")
+    with temporary_cache_dir(str(folder)), tracing(context), config.patch(settings), _vectors(instruction_set):
         kernel: Callable[..., Any]
         try:
             kernel = inductor_compile(graph, list(inputs))
@@ -174,6 +173,26 @@ def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor], instruction_
             with patch.object(CppScheduling, "can_fuse_vertical_outer_loop", lambda *_: False):
                 kernel = inductor_compile(graph, list(inputs))
         return kernel
+
+
+@contextmanager
+def _vectors(instruction_set: str) -> Iterator[None]:
+    """Let Inductor write for the vectors of an instruction set and for nothing else that this processor may have.
+
+    By itself it would add VNNI, bfloat16 and matrix tiles, which no kernel here uses, after compiling a program for each of
+    them: with all of them that is up to six programs in every process, 5 s of its start.
+    """
+    from torch._inductor import cpu_vec_isa
+
+    if instruction_set == "native":
+        yield
+        return
+    vectors = {"avx512": [cpu_vec_isa.VecAVX512()], "avx2": [cpu_vec_isa.VecAVX2()], "scalar": []}[instruction_set]
+    with (
+        patch.object(cpu_vec_isa, "valid_vec_isa_list", lambda: vectors),
+        patch.object(cpu_vec_isa.VecAVX512, "__bool__", lambda _: True),  # by itself it tries bfloat16 here
+    ):
+        yield
 
 
 def _name(graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> str:

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from experiment_support import ALWAYS, NEVER, Answer, ask, in_child, make_run, one_sentence, python, snapshot, wait_until
+from torch._inductor import cpu_vec_isa
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from algorithms import kernels
@@ -37,21 +38,6 @@ INPUTS = [torch.linspace(-2, 2, 2 * 37).reshape(2, 37), torch.linspace(-1, 3, 2 
 
 def step(x: torch.Tensor, w: torch.Tensor) -> list[torch.Tensor]:
     return [(w * x.unsqueeze(1)).sum(-1).tanh(), x.exp()]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def without_vectors_of_small_integers() -> Iterator[None]:
-    """Let Inductor not try out what else an instruction set might have: nothing here needs it, and it takes long."""
-    from torch._inductor import cpu_vec_isa
-
-    cached = (cpu_vec_isa.valid_vec_isa_list, cpu_vec_isa.VecAVX512.__bool__, cpu_vec_isa.VecAVX512VNNI.__bool__)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cpu_vec_isa.VecISA, "check_build", lambda *_: False)
-        for function in cached:
-            function.cache_clear()
-        yield
-    for function in cached:
-        function.cache_clear()
 
 
 class Kernels:
@@ -326,8 +312,13 @@ def test_kernels_of_another_instruction_set_or_compiler_are_not_seen(shared):
 
 @needs_compiler
 @pytest.mark.skipif(BEST not in ("avx512", "avx2"), reason="a processor without vectors")
-def test_instruction_set_does_not_depend_on_how_trying_it_out_ends(shared, bits):
-    assert shared.compile() == bits  # every try fails: see the first fixture
+def test_nothing_is_compiled_to_try_an_instruction_set_out(shared, bits, monkeypatch):
+    tried = []
+    monkeypatch.setattr(cpu_vec_isa.VecISA, "check_build", lambda *what: tried.append(what))
+    for remembered in (cpu_vec_isa.valid_vec_isa_list, cpu_vec_isa.VecAVX512.__bool__, cpu_vec_isa.VecAVX512VNNI.__bool__):
+        remembered.cache_clear()
+    assert shared.compile() == bits
+    assert not tried
     (entry,) = shared.entries()
     with zipfile.ZipFile(entry) as archive:
         code = b"".join(archive.read(name) for name in archive.namelist() if name.endswith(".main.cpp"))
