@@ -21,6 +21,7 @@ def test_numbers_are_those_of_torch(values):
 
 
 @pytest.mark.skipif(not compiler_available(), reason="there is no C++ compiler")
+@pytest.mark.slow
 def test_loss_of_a_compiled_lane_does_not_depend_on_how_many_there_are():
     def step(outputs, labels):
         return list(vmap(lambda output, label: tuple(loss_of("cross_entropy", output, label)))(outputs, labels))

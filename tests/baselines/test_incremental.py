@@ -290,8 +290,8 @@ def test_td3_update_equals_stable_baselines3_own_train() -> None:
 @pytest.mark.parametrize(
     ("case", "compiled"),
     [
-        ("td3", False),
         ("ppo", False),
+        pytest.param("td3", False, marks=pytest.mark.slow),
         pytest.param("sac", False, marks=pytest.mark.slow),
         pytest.param("td3", True, marks=pytest.mark.slow),
     ],

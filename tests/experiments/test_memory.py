@@ -351,7 +351,7 @@ def test_unknown_game_is_refused_with_the_closest():
         Environment("popgym-RepeatFirstEasy-v1", 0)
 
 
-@pytest.mark.parametrize("learner", ["stream_ac", "qrc"])
+@pytest.mark.parametrize("learner", ["stream_ac", pytest.param("qrc", marks=pytest.mark.slow)])
 def test_unit_that_forgets_nothing_is_recorded_as_a_divergence(learner, tmp_path):
     # At r = 1 the normaliser's slope is 0 / 0: float32 rounds these radii to 1, as training may do.
     options = {"cell": "rtu", "units": 4, "hidden": (8,), "rtu_radius": (0.99999999, 1.0)}

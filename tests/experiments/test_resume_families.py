@@ -25,15 +25,18 @@ FAMILIES = [
     ("ETTm2-generated", "stream_td", {}, 600, (64, 300), False),
     ("CartPole-v1", "stream_sarsa", {"optimizer": "adaptive_obgd"}, 500, (64, 300), False),
     ("Acrobot-v1", "stream_ac", {"diagnostics": True}, 1200, (1024,), False),
-    ("Hopper-v4", "td3_1", {**SMALL, "policy_frequency": 3}, 500, (64, 320), False),
+    pytest.param("Hopper-v4", "td3_1", {**SMALL, "policy_frequency": 3}, 500, (64, 320), False, marks=pytest.mark.slow),
     ("Hopper-v4", "ppo1", SMALL, 500, (64,), False),
-    ("Hopper-v4", "avg", {"hidden": (8,), "diagnostics": True, "target_network": True, "tau": 0.5}, 1100, (1024,), False),
+    ("Hopper-v4", "avg", {"hidden": (8,), "target_network": True, "tau": 0.5}, 500, (64,), False),
+    pytest.param("Hopper-v4", "avg", {"hidden": (8,), "diagnostics": True}, 1100, (1024,), False, marks=pytest.mark.slow),
     ("Hopper-v4", "iac", {"hidden": (8,), "scale_td_error": True}, 500, (64,), False),
-    ("Hopper-v4", "avg_sac1", {"hidden": (8,)}, 360, (200,), False),
-    ("Hopper-v4", "avg_td3_1", {"hidden": (8,), "scale_td_error": True}, 360, (200,), False),
+    ("Hopper-v4", "avg_sac1", {"hidden": (8,)}, 240, (64,), False),
+    pytest.param(
+        *("Hopper-v4", "avg_td3_1", {"hidden": (8,), "scale_td_error": True}, 360, (200,), False), marks=pytest.mark.slow
+    ),
     ("CartPole-v1", "dqn1", {**SMALL, "target_network_frequency": 50}, 500, (64,), False),
     ("Create-Mover-v0", "stream_ac", {"environment": {"device": "jetson_nano"}}, 900, (320,), False),
-    ("memory/MemoryChain-v0", "qrc", {"units": 4, "hidden": (8,)}, 360, (200,), False),
+    ("memory/MemoryChain-v0", "qrc", {"units": 4, "hidden": (8,)}, 240, (64,), False),
     ("masked/Hopper-v4", "stream_ac", {"cell": "rtu", "units": 4, "hidden": (8,)}, 320, (64,), False),
     ("popgym-RepeatFirstEasy-v0", "stream_q", {"cell": "gru", "units": 4, "hidden": (8,)}, 320, (64,), False),
     pytest.param(
