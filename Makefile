@@ -16,7 +16,7 @@ quickstart: install
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@$(BIN)/mypy & types=$$!; $(BIN)/pytest -n 4 --dist worksteal; tests=$$?; wait $$types && exit $$tests
+	@$(BIN)/mypy & types=$$!; $(BIN)/pytest -n 3 --dist worksteal; tests=$$?; wait $$types && exit $$tests
 
 test-slow: install
 	$(BIN)/pytest -n 2 -m slow

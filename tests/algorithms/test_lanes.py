@@ -183,10 +183,9 @@ LEARNERS = {
 }
 GROUPS = [
     *(pytest.param(name, False, id=f"{name}-eager") for name in LEARNERS if name not in ("q_image", "q_atari")),
-    *(pytest.param(name, True, id=f"{name}-compiled", marks=needs_compiler) for name in ("q",)),
     *(
         pytest.param(name, True, id=f"{name}-compiled", marks=[needs_compiler, pytest.mark.slow])
-        for name in ("q_image", "q_atari", "qrc", "sarsa", "td", "ac", "rtu_ac")
+        for name in ("q", "q_image", "q_atari", "qrc", "sarsa", "td", "ac", "rtu_ac")
     ),
 ]
 # A step of the network for Atari takes as long as a thousand of the others.

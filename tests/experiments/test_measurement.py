@@ -30,9 +30,10 @@ def make_run(**settings):
             {"environment alone", "learner and environment"},
             marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             {"learner": "ppo1", "lanes": 2, "implementation": "lanes"},
             {"environment alone", "update alone", "learner and environment"},
+            marks=pytest.mark.slow,
         ),
     ],
 )

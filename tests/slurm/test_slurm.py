@@ -695,6 +695,7 @@ def interrupted_in_every_way(submit: Submit, store: Store, profile: Callable[...
     assert result_bytes(store, runs) == {run.run_id: bytes_alone((run,))[run.run_id] for run in runs}
 
 
+@pytest.mark.slow
 def test_job_is_requeued_though_squeue_fails_when_it_is_stopped(cluster, submit, store, profile, tmp_path, monkeypatch):
     # In the way of the task's questions alone, which name a job.
     folder = tmp_path / "bin"
@@ -758,6 +759,7 @@ def processes_of_jobs(folder: Path) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_restart_of_the_daemon_of_a_node_disturbs_nobody(cluster, submit, store, profile):
     (run,) = runs = small_runs(1)
     submitted(submit, store, profile(), "--seeds", "1")
