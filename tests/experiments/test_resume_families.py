@@ -22,7 +22,7 @@ FAMILIES = [
         *("BreakoutNoFrameskip-v4", "stream_q", {"bootstrap_on_truncation": True}, 400, (128,), True),
         marks=pytest.mark.slow,
     ),
-    ("ETTm2-generated", "stream_td", {}, 400, (64,), False),
+    ("ETTm2-generated", "stream_td", {}, 600, (64, 300), False),
     ("CartPole-v1", "stream_sarsa", {"optimizer": "adaptive_obgd"}, 500, (64, 300), False),
     ("Acrobot-v1", "stream_ac", {"diagnostics": True}, 1200, (1024,), False),
     pytest.param("Hopper-v4", "td3_1", {**SMALL, "policy_frequency": 3}, 500, (64, 320), False, marks=pytest.mark.slow),
