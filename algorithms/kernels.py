@@ -39,6 +39,9 @@ class Target(NamedTuple):
 X86 = {"avx512": Target(512, "x86-64-v4"), "avx2": Target(256, "x86-64-v3"), "scalar": Target(0, "x86-64")}
 NATIVE = {"native": Target(0, None)}
 
+# Longer ones are no layer's: they are the noise of a whole network, made number by number where each is used.
+LARGEST_VECTOR = 4096
+
 
 class Cache(Protocol):
     """Keeps copies of what a kernel was compiled to, by name."""
@@ -147,8 +150,8 @@ def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor], instruction_
         "compile_threads": 1,
         "size_asserts": False,
         "alignment_asserts": False,
-        # A value read more than once is kept in memory: by default LayerNorm and LeakyReLU, with a root and a division, would
-        # be computed again for every row of the matrix that follows.
+        # A value read more than once is kept in memory: by default LayerNorm, with a root and a division, would be computed
+        # again for every row of the matrix that follows.
         "realize_reads_threshold": 1,
         "realize_opcount_threshold": 10,
         # These would be 150 MB in the system's folder for temporary files, and broken by a kill like everything there.
@@ -162,7 +165,7 @@ def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor], instruction_
         }
     if instruction_set not in usable_instruction_sets():
         raise RuntimeError(f"this processor cannot run kernels for {instruction_set}")
-    with temporary_cache_dir(str(folder)), tracing(context), config.patch(settings), _vectors(instruction_set):
+    with temporary_cache_dir(str(folder)), tracing(context), config.patch(settings), _vectors(instruction_set), _loops():
         kernel: Callable[..., Any]
         try:
             kernel = inductor_compile(graph, list(inputs))
@@ -191,6 +194,42 @@ def _vectors(instruction_set: str) -> Iterator[None]:
     with (
         patch.object(cpu_vec_isa, "valid_vec_isa_list", lambda: vectors),
         patch.object(cpu_vec_isa.VecAVX512, "__bool__", lambda _: True),  # by itself it tries bfloat16 here
+    ):
+        yield
+
+
+@contextmanager
+def _loops() -> Iterator[None]:
+    """Let Inductor form loops as networks want them that learn from one sample.
+
+    It walks through a matrix by rows wherever rows are whole vectors. By itself it takes all elements in one loop where it
+    can; but an outer product needs rows and columns, so that it and what follows, such as Adam, would not become one loop, and
+    the gradient would be written to memory and read again.
+
+    And it keeps a layer's vector in memory that is used more than once, however little it takes to compute. By itself it would
+    compute LeakyReLU again for every row of the matrix that follows. The comparison in it is slow beside a division: an
+    instruction that makes numbers of a mask waits, on Intel's processors, for what the register that it fills held before.
+    """
+    from torch._inductor.ir import Pointwise, StorageBox
+    from torch._inductor.sizevars import SizeVarAllocator
+
+    merge, realize = SizeVarAllocator._simplify_loops_impl, StorageBox.should_realize_on_reuse
+
+    def simplify(self: Any, index_vars: Any, sizes: Any, formulas: Any) -> Any:
+        if len(sizes) > 2 and 1 not in sizes and sizes[-1] % 16 == 0:  # lanes, rows, columns; 16 floats are AVX512's vector
+            return list(sizes), list, list
+        return merge(self, index_vars, sizes, formulas)
+
+    def keep(self: Any, users: int, **options: Any) -> bool:
+        if users > 1 and isinstance(self.data, Pointwise) and self.num_reads() > 0:
+            size = self.data.get_size()  # lanes, units
+            if len(size) == 2 and size[1] <= LARGEST_VECTOR:
+                return True
+        return realize(self, users, **options)
+
+    with (
+        patch.object(SizeVarAllocator, "_simplify_loops_impl", simplify),
+        patch.object(StorageBox, "should_realize_on_reuse", keep),
     ):
         yield
 
