@@ -1,0 +1,126 @@
+"""Time kernels with Inductor's own loops beside those that `algorithms.kernels` asks for: compare.py [LEARNER ...] [--lanes N]
+
+Both kernels of a learner are in one process, begin from the same states and are given the same random inputs. They are timed in
+turns, block by block, so that a machine whose speed changes slows both. Environments have no part in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pkgutil
+import statistics
+import time
+from contextlib import nullcontext
+from typing import Annotated, Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+import typer
+
+from algorithms import kernels
+from algorithms.agent import LabelledSpaces, Spaces, leaves
+from algorithms.lanes import Engine, LabelledLanes, Lanes
+from experiments.provenance import provenance, version_name
+from experiments.registry import algorithm
+
+ROBOT = Spaces((17,), 6, action_low=(-1.0,) * 6, action_high=(1.0,) * 6)  # the sizes of HalfCheetah
+PLANES = Spaces((4, 10, 10), 6, discrete=True)  # those of MinAtar's Breakout
+DIGITS = LabelledSpaces((784,), classes=10)
+SERIES = Spaces((7,), 1, prediction=True)
+CASES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "stream_ac": (ROBOT, {}),
+    "stream_ac, RTU": (ROBOT, {"cell": "rtu"}),
+    "stream_ac, GRU": (ROBOT, {"cell": "gru", "gradient": "tbptt1"}),
+    "classic_ac": (ROBOT, {}),
+    "avg": (ROBOT, {}),
+    "iac": (ROBOT, {}),
+    "avg_sac1": (ROBOT, {}),
+    "avg_td3_1": (ROBOT, {}),
+    "ppo1": (ROBOT, {"implementation": "lanes"}),
+    "stream_q": (PLANES, {}),
+    "qrc": (PLANES, {}),
+    "dqn1": (PLANES, {"implementation": "lanes"}),
+    "stream_td": (SERIES, {}),
+    "upgd": (DIGITS, {}),
+    "adaupgd": (DIGITS, {}),
+    "adam": (DIGITS, {}),
+    "s_ewc": (DIGITS, {}),
+}
+
+
+def main(
+    learners: Annotated[list[str] | None, typer.Argument(help="Names as in the table; all of them if left out.")] = None,
+    lanes: Annotated[int, typer.Option(help="Learners in one kernel.", min=2)] = 4,
+    blocks: Annotated[int, typer.Option(help="How often each kernel is timed; medians are printed.", min=1)] = 15,
+    steps: Annotated[int, typer.Option(help="Updates in a block.", min=1)] = 50,
+) -> None:
+    """Print one row for each learner: microseconds per update of one lane with both, and their ratio."""
+    if unknown := set(learners or ()) - set(CASES):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
+    torch.set_num_threads(1)
+    told = provenance()
+    print(f"{told['machine']['processor']}, torch {torch.__version__}, code {version_name(told['git'])}, {lanes} lanes")
+    print(f"{'learner':<16}{'own loops':>12}{'ours':>8}{'ratio':>8}  states after the same updates")
+    for name in learners or CASES:
+        spaces, settings = CASES[name]
+        with patch.object(kernels, "_loops", nullcontext):
+            own = build(name, spaces, settings, lanes)
+        both = (own, build(name, spaces, settings, lanes))
+        times: tuple[list[float], list[float]] = ([], [])
+        random = tuple(np.random.default_rng(0) for _ in both)
+        for _ in range(blocks):
+            for engine, generator, mine in zip(both, random, times, strict=True):
+                update(engine, generator, 5)
+                mine.append(update(engine, generator, steps) / lanes * 1e6)
+        ratio = statistics.median(old / new for old, new in zip(*times, strict=True))
+        same = "the same bits" if bits(both[0]) == bits(both[1]) else "differ"
+        old, new = (statistics.median(mine) for mine in times)
+        print(f"{name:<16}{old:>9.0f} us{new:>5.0f} us{ratio:>8.2f}  {same}", flush=True)
+
+
+def build(name: str, spaces: Any, settings: dict[str, Any], lanes: int) -> Engine:
+    """Return compiled lanes of a learner that have made one update."""
+    record = algorithm(name.partition(",")[0])
+    learner = pkgutil.resolve_name(record.lanes or record.learner)(**settings)
+    states = [learner.init(torch.Generator().manual_seed(lane), spaces) for lane in range(lanes)]
+    engine: Engine
+    if isinstance(spaces, LabelledSpaces):
+        engine = LabelledLanes(learner, spaces, states, compiled=True)
+    else:
+        engine = Lanes(learner, spaces, states, compiled=True)
+        engine.start()
+    update(engine, np.random.default_rng(1), 1)
+    return engine
+
+
+def update(engine: Engine, random: np.random.Generator, count: int) -> float:
+    """Make updates from random inputs; return the seconds that one took, without those that made the inputs."""
+    took = 0.0
+    for _ in range(count):
+        if isinstance(engine, LabelledLanes):
+            engine.x[:] = random.random(engine.x.shape)
+            engine.y[:] = random.integers(0, 10, engine.y.shape)
+            engine.noise[:] = random.normal(size=engine.noise.shape)
+        elif isinstance(engine, Lanes):
+            engine.next_obs[:] = random.normal(size=engine.next_obs.shape)
+            engine.acting_obs[:] = engine.next_obs
+            engine.reward[:] = random.normal(size=engine.reward.shape)
+            engine.noise[:] = random.random(engine.noise.shape)
+        began = time.perf_counter()
+        engine.step()
+        took += time.perf_counter() - began
+    return took / count
+
+
+def bits(engine: Engine) -> str:
+    """Return a digest of all states."""
+    told = hashlib.sha256()
+    for lane in range(engine.count):
+        for x in leaves(engine.state(lane)):
+            told.update(x.numpy().tobytes())
+    return told.hexdigest()
+
+
+if __name__ == "__main__":
+    typer.run(main)
