@@ -10,6 +10,7 @@ import pkgutil
 import statistics
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Annotated, Any
 from unittest.mock import patch
 
@@ -81,12 +82,15 @@ def build(name: str, spaces: Any, settings: dict[str, Any], lanes: int) -> Engin
     """Return compiled lanes of a learner that have made one update."""
     record = algorithm(name.partition(",")[0])
     learner = pkgutil.resolve_name(record.lanes or record.learner)(**settings)
+    if hasattr(learner, "run_steps"):
+        learner = replace(learner, run_steps=1e6)
     states = [learner.init(torch.Generator().manual_seed(lane), spaces) for lane in range(lanes)]
     engine: Engine
     if isinstance(spaces, LabelledSpaces):
         engine = LabelledLanes(learner, spaces, states, compiled=True)
     else:
         engine = Lanes(learner, spaces, states, compiled=True)
+        engine.acting_obs[:] = np.random.default_rng(2).normal(size=engine.acting_obs.shape)
         engine.start()
     update(engine, np.random.default_rng(1), 1)
     return engine
@@ -114,6 +118,8 @@ def update(engine: Engine, random: np.random.Generator, count: int) -> float:
 def verdict(own: Engine, ours: Engine) -> str:
     """Return in words whether two engines hold the same states."""
     pairs = [pair for lane in range(own.count) for pair in zip(leaves(own.state(lane)), leaves(ours.state(lane)), strict=True)]
+    if not all(bool(torch.isfinite(x).all()) for pair in pairs for x in pair):
+        return "not finite"
     if all(x.numpy().tobytes() == y.numpy().tobytes() for x, y in pairs):
         return "the same bits"
     if all(torch.equal(x, y) for x, y in pairs):
