@@ -39,6 +39,9 @@ class Target(NamedTuple):
 X86 = {"avx512": Target(512, "x86-64-v4"), "avx2": Target(256, "x86-64-v3"), "scalar": Target(0, "x86-64")}
 NATIVE = {"native": Target(0, None)}
 
+# What this module asks of Inductor beside its options is in none of Inductor's own keys: kernels have other names with it.
+SOURCE = Path(__file__).read_bytes()
+
 # Longer ones are no layer's: they are the noise of a whole network, made number by number where each is used.
 LARGEST_VECTOR = 4096
 
@@ -200,15 +203,15 @@ def _vectors(instruction_set: str) -> Iterator[None]:
 
 @contextmanager
 def _loops() -> Iterator[None]:
-    """Let Inductor form loops as networks want them that learn from one sample. No number changes (studies/kernel_loops).
+    """Let Inductor form loops as networks want them that learn from one sample (results/kernel_loops).
 
     It walks through a matrix by rows wherever rows are whole vectors. By itself it takes all elements in one loop where it
     can; but an outer product needs rows and columns, so that it and what follows, such as Adam, would not become one loop, and
     the gradient would be written to memory and read again.
 
     And it keeps a layer's vector in memory that is used more than once, however little it takes to compute. By itself it would
-    compute LeakyReLU again for every row of the matrix that follows. The comparison in it is slow beside a division: an
-    instruction that makes numbers of a mask waits, on Intel's processors, for what the register that it fills held before.
+    compute LeakyReLU again for every row of the matrix that follows. The comparison in it is slow beside a division: where it
+    was measured, the instruction that makes numbers of its mask seemed to wait for what the register held before.
     """
     from torch._inductor.ir import Pointwise, StorageBox
     from torch._inductor.sizevars import SizeVarAllocator
@@ -235,8 +238,11 @@ def _loops() -> Iterator[None]:
 
 
 def _name(graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> str:
-    """Return a name that differs between graphs. Inductor makes sure by itself that what it finds is of this graph."""
-    told = hashlib.sha256(graph.code.encode())
+    """Return a name that differs between graphs and between versions of this module.
+
+    Inductor makes sure by itself that what it finds is of this graph.
+    """
+    told = hashlib.sha256(SOURCE + graph.code.encode())
     for node in graph.graph.nodes:
         if node.op == "get_attr" and isinstance(value := getattr(graph, node.target), Tensor):
             told.update(f"{node.target} {value.dtype} {tuple(value.shape)}".encode() + value.numpy().tobytes())

@@ -307,6 +307,15 @@ def test_kernels_of_another_instruction_set_or_compiler_are_not_seen(shared):
     assert found == [True, False, False]
 
 
+@needs_compiler
+def test_kernels_of_another_version_of_this_suites_compiling_are_not_taken(shared, bits, monkeypatch):
+    assert shared.compile() == bits
+    (before,) = shared.entries()
+    monkeypatch.setattr(kernels, "SOURCE", kernels.SOURCE + b"\n# asks for other loops\n")
+    assert shared.compile() == bits
+    assert set(shared.entries()) > {before}
+
+
 # Which instruction set
 
 
