@@ -23,7 +23,7 @@ import pytest
 import stable_baselines3 as sb3
 import torch
 from gymnasium.wrappers import NormalizeObservation, NormalizeReward, TransformObservation, TransformReward
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import Logger
 from torch.distributions import AffineTransform, Independent, Normal, TanhTransform, TransformedDistribution
 from torch.nn import functional as F
 
@@ -227,7 +227,7 @@ def test_ppo_update_equals_that_of_stable_baselines3(learner: PPO) -> None:
         vf_coef=0.25,  # theirs is not halved
         device="cpu",
     )
-    plain.set_logger(configure(None, []))
+    plain.set_logger(Logger(None, []))
     plain.policy.load_state_dict(copy.deepcopy(model.policy.state_dict()))
     plain.rollout_buffer = copy.deepcopy(model.rollout_buffer)
     plain.lr_schedule = lambda _: model.lr_schedule(model._current_progress_remaining)

@@ -16,7 +16,7 @@ import torch
 from experiment_support import kept
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import Logger
 from torch import nn
 from torch.nn import functional as F
 
@@ -258,7 +258,7 @@ def test_update_equals_that_of_stable_baselines3_with_a_squared_loss(monkeypatch
     plain = sb3.DQN(
         "MlpPolicy", cartpole(), learning_rate=1e-2, max_grad_norm=math.inf, policy_kwargs={"net_arch": [120, 84]}, device="cpu"
     )
-    plain.set_logger(configure(None, []))
+    plain.set_logger(Logger(None, []))
     plain.policy.load_state_dict(copy.deepcopy(model.policy.state_dict()))
     plain.replay_buffer = copy.deepcopy(model.replay_buffer)
     # Theirs is a Huber loss.

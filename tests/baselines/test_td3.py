@@ -14,7 +14,7 @@ import stable_baselines3 as sb3
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import Logger
 from test_batch import Corridor, hopper, make_context, make_run
 from torch.nn import functional as F
 
@@ -62,7 +62,7 @@ def test_update_equals_that_of_stable_baselines3(frequency: int) -> None:
         policy_kwargs={"net_arch": [32, 32]},
         device="cpu",
     )
-    plain.set_logger(configure(None, []))
+    plain.set_logger(Logger(None, []))
     for name in NETWORKS:
         getattr(plain, name).load_state_dict(copy.deepcopy(getattr(model, name).state_dict()))
     plain.replay_buffer = model.replay_buffer
