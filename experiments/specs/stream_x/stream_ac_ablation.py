@@ -35,7 +35,7 @@ EXPERIMENT = Experiment(
         ),
         "laptop": Preset(
             "all arms and tasks, 400k steps, 6 seeds",
-            tuple(Row(env_id, ARMS, steps=400_000, seeds=6, bin_width=10_000) for env_id in ABLATION_TASKS),
+            as_published(*(Row(env_id, ARMS, steps=400_000, seeds=6, bin_width=10_000) for env_id in ABLATION_TASKS)),
         ),
         "quick": Preset(
             "all arms on one task, 60k steps",

@@ -37,7 +37,7 @@ EXPERIMENT = Experiment(
         ),
         "laptop": Preset(
             "Stream AC on all 26 tasks, 300k steps, 4 seeds",
-            tuple(Row(env_id, (STREAM_AC,), steps=300_000, seeds=4, bin_width=10_000) for env_id in TASKS),
+            as_published(*(Row(env_id, (STREAM_AC,), steps=300_000, seeds=4, bin_width=10_000) for env_id in TASKS)),
         ),
         "quick": Preset(
             "Stream AC and PPO1 on two tasks, 40k steps",

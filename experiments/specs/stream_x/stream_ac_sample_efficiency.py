@@ -24,7 +24,9 @@ EXPERIMENT = Experiment(
         ),
         "laptop": Preset(
             "all algorithms and tasks, 200k steps; fewer seeds for the slow batch learners",
-            tuple(Row(env_id, ARMS, steps=200_000, seeds=8, bin_width=10_000, fewer_seeds=FEW) for env_id in SAMPLE_EFFICIENCY),
+            as_published(
+                *(Row(env_id, ARMS, steps=200_000, seeds=8, bin_width=10_000, fewer_seeds=FEW) for env_id in SAMPLE_EFFICIENCY)
+            ),
         ),
         "quick": Preset(
             "all but SAC on one task, 40k steps",

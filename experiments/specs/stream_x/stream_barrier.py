@@ -50,9 +50,11 @@ EXPERIMENT = Experiment(
         "laptop": Preset(
             "all algorithms and tasks, 200k steps, too few to learn Atari; fewer seeds for the slow batch learners",
             (
-                *(
-                    Row(env_id, ARMS, steps=200_000, seeds=8, bin_width=10_000, window=50_000, fewer_seeds=FEW)
-                    for env_id in CONTINUOUS_CONTROL
+                *as_published(
+                    *(
+                        Row(env_id, ARMS, steps=200_000, seeds=8, bin_width=10_000, window=50_000, fewer_seeds=FEW)
+                        for env_id in CONTINUOUS_CONTROL
+                    )
                 ),
                 *(Row(env_id, ATARI_ARMS, steps=200_000, seeds=2, bin_width=10_000, window=50_000) for env_id in ATARI),
             ),
