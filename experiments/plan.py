@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from baselines.settings import used_sizes
 from experiments import checkpoint
@@ -213,32 +213,29 @@ def most_lanes(run: Run) -> int:
 def _most_lanes(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Any, images: bool) -> int:
     if images:
         return IMAGE_LANES
-    size = _state_bytes(algorithm, hyperparameters, spaces)
+    size = _size(algorithm, hyperparameters, spaces).state_bytes
     fitting = 1
     while fitting < MOST_LANES and 2 * fitting * size <= LANE_BYTES:
         fitting *= 2
     return max(2, fitting)
 
 
+class Size(NamedTuple):
+    """How large a learner is that has seen nothing: bytes of its state, and how many weights of it are learnt."""
+
+    state_bytes: int
+    weights: int
+
+
 @cache
-def _state_bytes(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Any) -> int:
-    from algorithms.agent import state_bytes
-
-    return state_bytes(_fresh(algorithm, hyperparameters, spaces))
-
-
-@cache
-def _weights(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Any) -> int:
-    from algorithms.agent import leaves
-
-    # A learner from outside may call them otherwise.
-    return sum(leaf.numel() for leaf in leaves(_fresh(algorithm, hyperparameters, spaces).get("parameters", {})))
-
-
-def _fresh(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Any) -> Any:
+def _size(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Any) -> Size:
     import torch
 
-    return make_learner(Run(algorithm, hyperparameters, "", (), 0, 0)).init(torch.Generator(), spaces)  # type: ignore[arg-type]
+    from algorithms.agent import leaves, state_bytes
+
+    state = make_learner(Run(algorithm, hyperparameters, "", (), 0, 0)).init(torch.Generator(), spaces)  # type: ignore[arg-type]
+    # A learner from outside may call them otherwise.
+    return Size(state_bytes(state), sum(leaf.numel() for leaf in leaves(state.get("parameters", {}))))
 
 
 @cache
@@ -281,7 +278,7 @@ def estimated_speed(run: Run) -> float:
     speeds_alone = LANES_SPEED if lanes else LEARNER_SPEED
     learner = speeds_alone.get(SMALL_FORMS.get(run.algorithm, run.algorithm) if small else run.algorithm)
     if lanes and dict(run.hyperparameters).get("cell", "none") != "none":
-        size = _state_bytes(run.algorithm, run.hyperparameters, spaces_of(run.env_id, run.environment))
+        size = _size(run.algorithm, run.hyperparameters, spaces_of(run.env_id, run.environment)).state_bytes
         # Of a very small one the environment's speed says more, which has a learner without a cell in it.
         return min(0.9 * environment, 1 / (RECURRENT_BYTE * size + 1 / (2 * environment)))
     return environment if learner is None else 1 / (1 / learner + 1 / (2 * environment))
@@ -291,7 +288,7 @@ def _labelled_speed(run: Run) -> float:
     if run.algorithm == "utility_quality":
         return UTILITY_QUALITY_SPEED
     spaces = cast("LabelledSpaces", spaces_of(run.env_id, run.environment))
-    size = _state_bytes(run.algorithm, run.hyperparameters, spaces)
+    size, weights = _size(run.algorithm, run.hyperparameters, spaces)
     seconds = CALL_SECONDS + size * (NEAR_BYTE if size <= NEAR_BYTES else FAR_BYTE)
     if len(spaces.x_shape) == 3:
         seconds += CONVOLUTION_SECONDS
@@ -299,7 +296,7 @@ def _labelled_speed(run: Run) -> float:
     if dict(run.hyperparameters).get("diagnostics"):
         for_weight += DIAGNOSTICS_WEIGHT
     if for_weight:
-        seconds += for_weight * _weights(run.algorithm, run.hyperparameters, spaces)
+        seconds += for_weight * weights
     return 1 / seconds
 
 
@@ -353,6 +350,6 @@ def _weights_bytes(run: Run) -> int:
     if not loop_of(run).lanes:
         return 0
     try:
-        return _state_bytes(run.algorithm, run.hyperparameters, spaces_of(run.env_id, run.environment))
+        return _size(run.algorithm, run.hyperparameters, spaces_of(run.env_id, run.environment)).state_bytes
     except RuntimeError:  # it is larger than the memory, which training will say of this run alone
         return 0
