@@ -45,7 +45,7 @@ WORKER_BYTES = 1e9
 # the store holds measured ones. Read off `results/throughput/` and `results/training_log.csv`, or for images, series and DQN
 # off first runs on a busy machine. Masked Ant is a guess.
 ENVIRONMENT_SPEED = {
-    **{"HalfCheetah": 8000, "Hopper": 4500, "Walker2d": 4500, "Ant": 2500, "Humanoid": 1500},
+    **{"HalfCheetah": 8000, "Hopper": 4500, "Walker2d": 4500, "Ant": 2200, "Humanoid": 1500},
     **{"masked/HalfCheetah": 10_000, "masked/Hopper": 6400, "masked/Walker2d": 5600, "masked/Ant": 4000},
     **{"memory/": 30_000, "popgym": 10_000, "dm_control/cheetah": 6000, "dm_control/dog": 700, "MinAtar/": 5000, "ETTm2": 8000},
 }
@@ -63,7 +63,7 @@ LEARNER_SPEED = {
     "dqn1": 1000,
 }
 # The same for learners too large to be as fast in lanes as Stream AC.
-LANES_SPEED = {"sac1": 2700, "td3_1": 4300, "avg": 4500, "iac": 4500, "avg_sac1": 2900, "avg_td3_1": 3600}
+LANES_SPEED = {"sac1": 2700, "td3_1": 4300, "avg": 3100, "iac": 3200, "avg_sac1": 1700, "avg_td3_1": 2100}
 # Seconds for a byte of a recurrent learner's state, before what the environment takes.
 RECURRENT_BYTE = 0.15e-9
 # Seconds for a labelled sample: to call a kernel; for convolutions; for a byte of a learner's state in the second cache and in
