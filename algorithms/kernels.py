@@ -27,6 +27,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
+from algorithms.buffers import Buffers
+
 
 class Target(NamedTuple):
     """An instruction set as Inductor knows it, by the bits of a vector, and as the compiler does."""
@@ -168,7 +170,15 @@ def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor], instruction_
         }
     if instruction_set not in usable_instruction_sets():
         raise RuntimeError(f"this processor cannot run kernels for {instruction_set}")
-    with temporary_cache_dir(str(folder)), tracing(context), config.patch(settings), _vectors(instruction_set), _loops():
+    buffers = Buffers()
+    with (
+        temporary_cache_dir(str(folder)),
+        tracing(context),
+        config.patch(settings),
+        _vectors(instruction_set),
+        _loops(),
+        buffers.given(),
+    ):
         kernel: Callable[..., Any]
         try:
             kernel = inductor_compile(graph, list(inputs))
@@ -178,7 +188,7 @@ def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor], instruction_
             # its bits.
             with patch.object(CppScheduling, "can_fuse_vertical_outer_loop", lambda *_: False):
                 kernel = inductor_compile(graph, list(inputs))
-        return kernel
+        return buffers.around(kernel)
 
 
 @contextmanager
