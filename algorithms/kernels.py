@@ -213,7 +213,7 @@ def _vectors(instruction_set: str) -> Iterator[None]:
 
 @contextmanager
 def _loops() -> Iterator[None]:
-    """Let Inductor form loops as networks want them that learn from one sample (results/kernel_loops).
+    """Let Inductor form loops as networks want them that learn from one sample (results/kernels).
 
     It walks through a matrix by rows wherever rows are whole vectors. By itself it takes all elements in one loop where it
     can; but an outer product needs rows and columns, so that it and what follows, such as Adam, would not become one loop, and

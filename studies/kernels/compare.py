@@ -1,4 +1,6 @@
-"""Time kernels with Inductor's own loops beside those that `algorithms.kernels` asks for: compare.py [LEARNER ...] [--lanes N]
+"""Time kernels with and without what is asked of Inductor beside its options: compare.py PART [LEARNER ...] [--lanes N]
+
+PART is `loops`, those that `algorithms.kernels` asks for, or `buffers`, which are kept from one call to the next.
 
 Both kernels of a learner are in one process, begin from the same states and are given the same random inputs. They are timed in
 turns, block by block, so that a machine whose speed changes slows both. Environments have no part in it.
@@ -9,8 +11,9 @@ from __future__ import annotations
 import pkgutil
 import statistics
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from enum import StrEnum
 from typing import Annotated, Any
 from unittest.mock import patch
 
@@ -49,7 +52,33 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
+class Part(StrEnum):
+    """What is left out of one of two kernels."""
+
+    LOOPS = "loops"
+    BUFFERS = "buffers"
+
+    def left_out(self) -> AbstractContextManager[Any]:
+        """Return a context in which kernels are built without it."""
+        return (
+            patch.object(kernels, "_loops", nullcontext) if self is Part.LOOPS else patch.object(kernels, "Buffers", NoBuffers)
+        )
+
+
+class NoBuffers:
+    """Leaves a kernel to allocate its buffers in every call."""
+
+    def given(self) -> AbstractContextManager[None]:
+        """Change nothing."""
+        return nullcontext()
+
+    def around(self, kernel: Any) -> Any:
+        """Return the kernel as it is."""
+        return kernel
+
+
 def main(
+    part: Annotated[Part, typer.Argument(help="What is compared.")],
     learners: Annotated[list[str] | None, typer.Argument(help="Names as in the table; all of them if left out.")] = None,
     lanes: Annotated[int, typer.Option(help="Learners in one kernel.", min=2)] = 4,
     blocks: Annotated[int, typer.Option(help="How often each kernel is timed; medians are printed.", min=1)] = 15,
@@ -61,12 +90,12 @@ def main(
     torch.set_num_threads(1)
     told = provenance()
     print(f"{told['machine']['processor']}, torch {torch.__version__}, code {version_name(told['git'])}, {lanes} lanes")
-    print(f"{'learner':<16}{'own loops':>12}{'ours':>8}{'ratio':>8}  states after the same updates")
+    print(f"{'learner':<16}{'without':>12}{'with':>8}{'ratio':>8}  states after the same updates")
     for name in learners or CASES:
         spaces, settings = CASES[name]
-        with patch.object(kernels, "_loops", nullcontext):
-            own = build(name, spaces, settings, lanes)
-        both = (own, build(name, spaces, settings, lanes))
+        with part.left_out():
+            without = build(name, spaces, settings, lanes)
+        both = (without, build(name, spaces, settings, lanes))
         times: tuple[list[float], list[float]] = ([], [])
         random = tuple(np.random.default_rng(0) for _ in both)
         for _ in range(blocks):
@@ -115,9 +144,9 @@ def update(engine: Engine, random: np.random.Generator, count: int) -> float:
     return took / count
 
 
-def verdict(own: Engine, ours: Engine) -> str:
+def verdict(one: Engine, other: Engine) -> str:
     """Return in words whether two engines hold the same states."""
-    pairs = [pair for lane in range(own.count) for pair in zip(leaves(own.state(lane)), leaves(ours.state(lane)), strict=True)]
+    pairs = [pair for lane in range(one.count) for pair in zip(leaves(one.state(lane)), leaves(other.state(lane)), strict=True)]
     if not all(bool(torch.isfinite(x).all()) for pair in pairs for x in pair):
         return "not finite"
     same = all(x.numpy().tobytes() == y.numpy().tobytes() for x, y in pairs)
