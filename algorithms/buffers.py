@@ -1,7 +1,7 @@
 """Memory that a compiled kernel keeps from one call to the next.
 
 Inductor's kernels allocate their buffers anew in every call and free them at its end. A step of a learner has a hundred of
-them, most of them small: allocating and freeing took 4 to 18 % of an update where it was measured.
+them, most of them small; where it was measured (results/kernels), updates took 1.09 to 1.44 times as long that way.
 """
 
 from __future__ import annotations
