@@ -82,6 +82,7 @@ STYLES: dict[str, Style] = {
     "QRC-RTU": Style("#137c5f", "D"),
     "PPO-RTU": Style(ORANGE, "^"),
     "Stream AC-FFN": Style(GREY, "X", DASHDOT),
+    "Stream AC-FFN, wide": Style("#8c564b", "D", DASHED),
     "QRC-FFN": Style("#a8ce5c", "P", DASHDOT),
     # Components taken out of Stream AC.
     "no ObGD": Style("#55150e", "v", DASHDOT),

@@ -7,8 +7,10 @@ MuJoCo results are of 5M frames. As in the code a time limit ends an episode, an
 -1 and 1.
 """
 
+from dataclasses import replace
+
 from experiments.spec import Arm, Experiment, Preset, Row
-from experiments.specs.rtu.arms import CODE_BOUND, DRAFT_BOUND, STREAM_AC, Settings, feedforward, recurrent
+from experiments.specs.rtu.arms import CODE_BOUND, DRAFT_BOUND, NO_CELL, STREAM_AC, Settings, feedforward, recurrent
 
 BODIES = ("Ant", "HalfCheetah", "Hopper", "Walker2d")
 MASKS = {"P": "positions", "V": "velocities"}
@@ -22,6 +24,11 @@ def arms(settings: Settings, ppo: bool) -> tuple[Arm, ...]:
     with_memory = recurrent("Stream AC-RTU", "stream_ac", settings, 64, 64)
     without = feedforward("Stream AC-FFN", "stream_ac", settings, 64, 64)
     return (with_memory, Arm("PPO-RTU", "recurrent_ppo"), without) if ppo else (with_memory, without)
+
+
+def as_wide(settings: Settings) -> Arm:
+    """Return a learner without memory, and a layer of 384 units where the others have the two outputs of 192 RTUs."""
+    return Arm("Stream AC-FFN, wide", "stream_ac", {**settings, **NO_CELL, "hidden": (64, 384, 64)})
 
 
 def rows(
@@ -63,6 +70,13 @@ EXPERIMENT = Experiment(
         "million": Preset(
             "Hopper and Walker2d, settings of the draft, 1M frames, 5 seeds, without PPO",
             rows(("Hopper", "Walker2d"), 1_000_000, 5, DRAFT, bin_width=50_000, ppo=False),
+        ),
+        "width": Preset(
+            "is it the size of the network? Preset million on Walker2d, with a network as large without RTUs",
+            tuple(
+                replace(row, arms=(*row.arms, as_wide(DRAFT)))
+                for row in rows(("Walker2d",), 1_000_000, 5, DRAFT, bin_width=50_000, ppo=False)
+            ),
         ),
         "quick": Preset(
             "Hopper by its positions, settings of the draft, 40k frames, 2 seeds",
