@@ -18,17 +18,14 @@ FRAMES, SEEDS = 2_000_000, 5
 ACTOR_CRITIC: Settings = {**STREAM_AC, "activation": "tanh", "free_std": True, "head_init": "orthogonal"}
 CODE: Settings = {**ACTOR_CRITIC, **CODE_BOUND, "lamda": 0.8}
 DRAFT: Settings = {**ACTOR_CRITIC, **DRAFT_BOUND, "lamda": 0.99}
+# Without memory, and with a layer of 384 units where others have the two outputs of 192 RTUs: as many weights.
+WIDE = Arm("Stream AC-FFN, wide", "stream_ac", {**DRAFT, **NO_CELL, "hidden": (64, 384, 64)})
 
 
 def arms(settings: Settings, ppo: bool) -> tuple[Arm, ...]:
     with_memory = recurrent("Stream AC-RTU", "stream_ac", settings, 64, 64)
     without = feedforward("Stream AC-FFN", "stream_ac", settings, 64, 64)
     return (with_memory, Arm("PPO-RTU", "recurrent_ppo"), without) if ppo else (with_memory, without)
-
-
-def as_wide(settings: Settings) -> Arm:
-    """Return a learner without memory, and a layer of 384 units where the others have the two outputs of 192 RTUs."""
-    return Arm("Stream AC-FFN, wide", "stream_ac", {**settings, **NO_CELL, "hidden": (64, 384, 64)})
 
 
 def rows(
@@ -72,10 +69,10 @@ EXPERIMENT = Experiment(
             rows(("Hopper", "Walker2d"), 1_000_000, 5, DRAFT, bin_width=50_000, ppo=False),
         ),
         "width": Preset(
-            "is it the size of the network? Preset million on Walker2d, with a network as large without RTUs",
+            "is it the size of the network? Walker2d's velocities of preset million, and 300k frames of a network as large",
             tuple(
-                replace(row, arms=(*row.arms, as_wide(DRAFT)))
-                for row in rows(("Walker2d",), 1_000_000, 5, DRAFT, bin_width=50_000, ppo=False)
+                replace(row, arms=(*row.arms, WIDE), fewer_steps={WIDE.label: 300_000})
+                for row in rows(("Walker2d",), 1_000_000, 5, DRAFT, masks="V", bin_width=50_000, ppo=False)
             ),
         ),
         "quick": Preset(
