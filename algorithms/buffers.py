@@ -1,7 +1,7 @@
 """Memory that a compiled kernel keeps from one call to the next.
 
-Inductor's kernels allocate their buffers anew in every call and free them at its end. A step of a learner has a hundred of
-them, most of them small; where it was measured (results/kernels), updates took 1.09 to 1.44 times as long that way.
+Inductor's kernels allocate their buffers anew in every call and free them at its end. A step of a learner has dozens
+of them and more; where it was measured (results/kernels), updates took 1.09 to 1.44 times as long that way.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ MuJoCo results are of 5M frames. As in the code a time limit ends an episode, an
 from dataclasses import replace
 
 from experiments.spec import Arm, Experiment, Preset, Row
-from experiments.specs.rtu.arms import CODE_BOUND, DRAFT_BOUND, NO_CELL, STREAM_AC, Settings, feedforward, recurrent
+from experiments.specs.rtu.arms import CODE_BOUND, DRAFT_BOUND, STREAM_AC, Settings, feedforward, recurrent
 
 BODIES = ("Ant", "HalfCheetah", "Hopper", "Walker2d")
 MASKS = {"P": "positions", "V": "velocities"}
@@ -19,7 +19,7 @@ ACTOR_CRITIC: Settings = {**STREAM_AC, "activation": "tanh", "free_std": True, "
 CODE: Settings = {**ACTOR_CRITIC, **CODE_BOUND, "lamda": 0.8}
 DRAFT: Settings = {**ACTOR_CRITIC, **DRAFT_BOUND, "lamda": 0.99}
 # Without memory, and with a layer of 384 units where others have the two outputs of 192 RTUs: as many weights.
-WIDE = Arm("Stream AC-FFN, wide", "stream_ac", {**DRAFT, **NO_CELL, "hidden": (64, 384, 64)})
+WIDE = feedforward("Stream AC-FFN, wide", "stream_ac", DRAFT, 64, 64, hidden=(64, 384, 64))
 
 
 def arms(settings: Settings, ppo: bool) -> tuple[Arm, ...]:
