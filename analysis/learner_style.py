@@ -83,6 +83,9 @@ STYLES: dict[str, Style] = {
     "PPO-RTU": Style(ORANGE, "^"),
     "Stream AC-FFN": Style(GREY, "X", DASHDOT),
     "Stream AC-FFN, wide": Style("#8c564b", "D", DASHED),
+    "Stream AC-RTU, kappa/4": Style("#4fa9dd", "v", DASHED),
+    "Stream AC-FFN, kappa/4": Style("#3e3e3e", "P", DASHDOT),
+    "Stream AC-FFN, wide, kappa/4": Style("#d2a438", "s", DASHED),
     "QRC-FFN": Style("#a8ce5c", "P", DASHDOT),
     # Components taken out of Stream AC.
     "no ObGD": Style("#55150e", "v", DASHDOT),

@@ -17,8 +17,8 @@ CELL: Settings = {"cell": "rtu", "units": 192, "gradient": "rtrl"}
 NO_CELL: Settings = {"cell": "none"}
 # Of every stream actor-critic in that code: running statistics that begin with one sample, LayerNorm, sparse layers.
 STREAM_AC: Settings = {"one_sample_prior": True, "alpha_policy": 1.0, "alpha_value": 1.0, "entropy": 0.01}
-CODE_BOUND: Settings = {"kappa_policy": 1.5, "kappa_value": 1.0}
-DRAFT_BOUND: Settings = {"kappa_policy": 3.0, "kappa_value": 2.0}
+CODE_BOUND: Mapping[str, float] = {"kappa_policy": 1.5, "kappa_value": 1.0}
+DRAFT_BOUND: Mapping[str, float] = {"kappa_policy": 3.0, "kappa_value": 2.0}
 
 
 def recurrent(label: str, algorithm: str, settings: Settings, before: int, after: int, **changes: Value) -> Arm:

@@ -28,6 +28,16 @@ def arms(settings: Settings, ppo: bool) -> tuple[Arm, ...]:
     return (with_memory, Arm("PPO-RTU", "recurrent_ppo"), without) if ppo else (with_memory, without)
 
 
+def longer_steps(divisor: int) -> tuple[Arm, ...]:
+    """Return the networks of preset `width` with a looser bound: both kappas divided."""
+    kappas = {name: value / divisor for name, value in DRAFT_BOUND.items()}
+    with_memory, without = arms(DRAFT, ppo=False)
+    return tuple(
+        Arm(f"{arm.label}, kappa/{divisor}", arm.algorithm, {**arm.hyperparameters, **kappas}, arm.emphasised)
+        for arm in (with_memory, without, WIDE)
+    )
+
+
 def rows(
     bodies: tuple[str, ...],
     frames: int,
@@ -72,6 +82,17 @@ EXPERIMENT = Experiment(
             "is it the size of the network? Walker2d's velocities of preset million, and 300k frames of a network as large",
             tuple(
                 replace(row, arms=(*row.arms, WIDE), fewer_steps={WIDE.label: 300_000})
+                for row in rows(("Walker2d",), 1_000_000, 5, DRAFT, masks="V", bin_width=50_000, ppo=False)
+            ),
+        ),
+        "bound": Preset(
+            "is it the bound of ObGD? Preset width, and 300k frames of the same networks with steps up to four times as long",
+            tuple(
+                replace(
+                    row,
+                    arms=(*row.arms, WIDE, *longer_steps(4)),
+                    fewer_steps={arm.label: 300_000 for arm in (WIDE, *longer_steps(4))},
+                )
                 for row in rows(("Walker2d",), 1_000_000, 5, DRAFT, masks="V", bin_width=50_000, ppo=False)
             ),
         ),
