@@ -62,6 +62,13 @@ def rows(
     )
 
 
+def explaining(*others: Arm) -> tuple[Row, ...]:
+    """Return Walker2d's velocities of preset `million`, and beside them 300k frames of other arms."""
+    runs = rows(("Walker2d",), 1_000_000, 5, DRAFT, masks="V", bin_width=50_000, ppo=False)
+    fewer = {arm.label: 300_000 for arm in others}
+    return tuple(replace(row, arms=(*row.arms, *others), fewer_steps=fewer) for row in runs)
+
+
 EXPERIMENT = Experiment(
     name="masked_mujoco",
     title="Robots seen by halves",
@@ -80,21 +87,11 @@ EXPERIMENT = Experiment(
         ),
         "width": Preset(
             "is it the size of the network? Walker2d's velocities of preset million, and 300k frames of a network as large",
-            tuple(
-                replace(row, arms=(*row.arms, WIDE), fewer_steps={WIDE.label: 300_000})
-                for row in rows(("Walker2d",), 1_000_000, 5, DRAFT, masks="V", bin_width=50_000, ppo=False)
-            ),
+            explaining(WIDE),
         ),
         "bound": Preset(
             "is it the bound of ObGD? Preset width, and 300k frames of the same networks with steps up to four times as long",
-            tuple(
-                replace(
-                    row,
-                    arms=(*row.arms, WIDE, *longer_steps(4)),
-                    fewer_steps={arm.label: 300_000 for arm in (WIDE, *longer_steps(4))},
-                )
-                for row in rows(("Walker2d",), 1_000_000, 5, DRAFT, masks="V", bin_width=50_000, ppo=False)
-            ),
+            explaining(WIDE, *longer_steps(4)),
         ),
         "quick": Preset(
             "Hopper by its positions, settings of the draft, 40k frames, 2 seeds",

@@ -1,0 +1,51 @@
+"""The experiments of RTU: the arms that explain a figure differ from those they explain in one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+
+from algorithms.agent import leaves
+from experiments.catalog import load_experiment
+from experiments.expand import labelled_runs
+from experiments.plan import spaces_of
+from experiments.registry import make_learner
+from experiments.spec import Run
+
+
+def first_runs(preset: str) -> Mapping[str, Run]:
+    """Return a run of every arm of Walker2d's velocities, of the first seed, by label."""
+    runs = labelled_runs(load_experiment("masked_mujoco").presets[preset])
+    return {arm.label: run for row, arm, run in runs if row.panel == "Walker2d, V" and run.seed == 0}
+
+
+def weights(run: Run) -> int:
+    state = make_learner(run).init(torch.Generator().manual_seed(0), spaces_of(run.env_id, run.environment))
+    return sum(leaf.numel() for name in ("actor", "critic") for leaf in leaves(state[name]))
+
+
+@pytest.mark.parametrize("preset", ["width", "bound"])
+def test_arms_that_are_explained_are_runs_of_the_figure(preset):
+    million, explaining = first_runs("million"), first_runs(preset)
+    assert {label: explaining[label].run_id for label in million} == {label: run.run_id for label, run in million.items()}
+
+
+def test_wide_network_is_as_large_as_that_with_rtus():
+    runs = first_runs("width")
+    sizes = {label: weights(run) for label, run in runs.items()}
+    assert sizes == {"Stream AC-RTU": 101_965, "Stream AC-FFN": 11_085, "Stream AC-FFN, wide": 101_965}
+    assert "cell" not in dict(runs["Stream AC-FFN, wide"].hyperparameters)
+
+
+def test_looser_bound_is_all_that_its_arms_change():
+    runs = first_runs("bound")
+    loose = {label: run for label, run in runs.items() if label.endswith(", kappa/4")}
+    assert len(loose) == 3
+    for label, run in loose.items():
+        changed = dict(run.hyperparameters)
+        twin = dict(runs[label.removesuffix(", kappa/4")].hyperparameters)
+        for kappa in ("kappa_policy", "kappa_value"):
+            assert 4 * changed.pop(kappa) == twin.pop(kappa)
+        assert changed == twin
