@@ -29,12 +29,13 @@ import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
 
 from experiments.errors import NOTE, UserError
+from experiments.file_lock import locked
 
 # Where another host's process may still be at work; its locks are not seen everywhere.
 FORGOTTEN_AFTER_SECONDS = 86_400.0
@@ -147,13 +148,9 @@ class KernelCache:
     def _path(self, name: str) -> Path:
         return self._kernels / f"{name}.zip"
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> AbstractContextManager[None]:
         """Keep others from taking a folder for a dead process's before its owner's lock is on it."""
-        with open(self._work / ".lock", "a") as file:
-            with suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        return locked(self._work / ".lock")
 
     def _sweep(self) -> None:
         """Remove the folders of processes that were killed."""

@@ -23,11 +23,12 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from experiments.errors import UserError
+from experiments.file_lock import locked
 from experiments.spec import Run, run_id_of
 
 if TYPE_CHECKING:
@@ -292,15 +293,10 @@ class Store:
     def _heartbeat_path(self, owner: str) -> Path:
         return self.claims_path / f".heartbeat.{owner}"
 
-    @contextmanager
-    def _locked(self) -> Any:
-        # Replacing a dead owner's claim must not race with another starter doing the same.
-        import fcntl
-
-        with open(self.claims_path / ".lock", "a") as file:
-            with suppress(OSError):  # a file system without locks: claims are then only almost exclusive
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def _locked(self) -> AbstractContextManager[None]:
+        # Replacing a dead owner's claim must not race with another starter doing the same. Should it do so all the same, one
+        # of the two finds at its next heartbeat that it has lost the claim, and stops.
+        return locked(self.claims_path / ".lock")
 
     # What killed processes leave
 

@@ -362,6 +362,7 @@ class Host:
         assert self._process.stdin is not None
         self._process.stdin.write(pickle.dumps((tuple(runs), eager(ALWAYS))))
         self._process.stdin.close()
+        self._process.stdin = None  # communicate would flush it
         self.pid = self._process.pid
         self.signal = self._process.send_signal
         self.poll = self._process.poll
@@ -369,9 +370,8 @@ class Host:
 
     def wait(self) -> tuple[int, str]:
         """Return exit code and what it said."""
-        assert self._process.stderr is not None
-        said = self._process.stderr.read().decode()
-        return self._process.wait(timeout=60), said
+        said = self._process.communicate(timeout=300)[1].decode()
+        return self._process.returncode, said
 
 
 @pytest.fixture
@@ -405,7 +405,9 @@ def test_of_two_hosts_one_trains_and_when_taken_for_dead_it_stops(store, host, c
     beat = store.claims_path / f".heartbeat.{owner['owner']}"
     os.utime(beat, (time.time() - STALE_AFTER_SECONDS - 1,) * 2)
     second = host("three", runs)
-    wait_until(lambda: all((store.claimant(run_.run_id) or {}).get("host") == "three" for run_ in runs), pause=0.001)
+    # Its first heartbeat follows its last claim: stopped while it claims, it would hold the lock that the first needs to go.
+    held_by_second = {"host": "three", "step": 0}
+    wait_until(lambda: all(held_by_second.items() <= (store.claimant(run_.run_id) or {}).items() for run_ in runs), pause=0.001)
     if comes_back == "while the other trains":
         second.signal(signal.SIGSTOP)
         kept = sorted(path.name for path in store.checkpoints_path.rglob("*.ckpt"))
