@@ -2,9 +2,9 @@
 
 Runs on robots tell when each episode ended, in seconds of the robot's own time, and how many cycles went by while the learner
 computed. A curve is the mean over runs of the mean return of the episodes that ended in a stretch of time, with a 90 % t band;
-learners that ended earlier or later than the emphasised one are drawn over its time. Memory is arithmetic: a stored sample is
-80 bytes where the robot shows what it does here (the sheet's formula: two observations of 8 numbers, an action of 2, reward and
-end, 4 bytes each), and 43,200 bytes where it shows one picture of 160 x 90 x 3 bytes.
+learners that ended earlier or later than the emphasised one are drawn over its time, once it has one. Memory is arithmetic: a
+stored sample is 80 bytes where the robot shows what it does here (the sheet's formula: two observations of 8 numbers, an action
+of 2, reward and end, 4 bytes each), and 43,200 bytes where it shows one picture of 160 x 90 x 3 bytes.
 """
 
 from __future__ import annotations
@@ -155,8 +155,9 @@ def _share(bins: pd.DataFrame) -> float:
 
 def _returns(axes: Axes, row: Row, wide: pd.DataFrame, looks: Mapping[str, Style]) -> pd.DataFrame:
     named = [arm.label for arm in row.arms if arm.emphasised] or [arm.label for arm in row.arms]
-    ends = wide[wide["algorithm"].isin(named)].groupby(["algorithm", "seed"], observed=True)[SECONDS].max()
-    end = float(ends.mean()) if len(ends) else 1.0
+    of_named = wide[wide["algorithm"].isin(named)]
+    ends = (wide if of_named.empty else of_named).groupby(["algorithm", "seed"], observed=True)[SECONDS].max()
+    end = float(ends.groupby("algorithm", observed=True).mean().max()) if len(ends) else 1.0
     tables = []
     for arm in sorted(row.arms, key=lambda arm: arm.emphasised):
         own = wide[(wide["algorithm"] == arm.label) & (wide[EPISODES] > 0) & (wide[SECONDS] <= end)]

@@ -35,9 +35,11 @@ def experiment_of(env_ids: tuple[str, ...] = ENV_IDS) -> Experiment:
     return an_experiment(rows, "robots", kind="metrics")
 
 
-def fill(store: Store, experiment: Experiment) -> None:
+def fill(store: Store, experiment: Experiment, without: str = "") -> None:
     """Publish runs whose episodes take 100 cycles and 10 seconds, with returns that are the time in hours."""
     for _, arm, run in labelled_runs(experiment.preset("quick")):
+        if arm.label == without:
+            continue
         late = LATE[arm.label]
         step = np.arange(1, run.steps * late // 100 + 1) * 100 // late
         seconds = 10.0 * np.arange(1, len(step) + 1)
@@ -66,6 +68,14 @@ def test_returns_are_drawn_against_the_robots_time(drawn: Draw, tmp_path: Path) 
         assert own["value"].to_numpy() == pytest.approx(own["seconds"].to_numpy() / 3600 + 0.005, abs=room), label
         assert own["seconds"].max() > 1200 or label == "SAC"
     assert titled(figure, "Create-Mover").get_xlim()[1] == pytest.approx(1.987 / 3.6, abs=0.01)
+
+
+def test_others_are_drawn_before_the_emphasised_one_has_run(drawn: Draw, tmp_path: Path) -> None:
+    experiment, store = experiment_of(), Store(tmp_path / "runs")
+    fill(store, experiment, without="AVG")
+    figure, numbers = drawn(experiment, store)
+    assert set(numbers[numbers["part"] == "return"]["algorithm"]) == set(LATE) - {"AVG"}
+    assert titled(figure, "Create-Mover").get_xlim()[1] > 0.5
 
 
 def test_missed_cycles_are_those_of_the_episodes(drawn: Draw, tmp_path: Path) -> None:
