@@ -44,7 +44,7 @@ WORKER_BYTES = 1e9
 # Steps/s of one core for an environment stepped by Stream AC at 8 lanes, and for a learner on HalfCheetah-v4, used until
 # the store holds measured ones. Read off `results/throughput/` and `results/training_log.csv`, or for images, series and DQN
 # off first runs on a busy machine. Of masked robots: Hopper and Walker2d lie between two kinds of machines, one of them twice
-# as fast as the other, HalfCheetah is that of the fast one, Ant a guess. SAC1 lies between 360 and some 110 on the same two.
+# as fast as the other, HalfCheetah is that of the fast one, Ant a guess. SAC1 lies between 360 and some 100 on the same two.
 ENVIRONMENT_SPEED = {
     **{"HalfCheetah": 8000, "Hopper": 4500, "Walker2d": 4500, "Ant": 2200, "Humanoid": 1500},
     **{"masked/HalfCheetah": 10_000, "masked/Hopper": 3000, "masked/Walker2d": 2800, "masked/Ant": 2000},

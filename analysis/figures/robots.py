@@ -154,7 +154,7 @@ def _share(bins: pd.DataFrame) -> float:
 
 
 def _returns(axes: Axes, row: Row, wide: pd.DataFrame, looks: Mapping[str, Style]) -> pd.DataFrame:
-    named = [arm.label for arm in row.arms if arm.emphasised] or [arm.label for arm in row.arms]
+    named = [arm.label for arm in row.arms if arm.emphasised]
     of_named = wide[wide["algorithm"].isin(named)]
     ends = (wide if of_named.empty else of_named).groupby(["algorithm", "seed"], observed=True)[SECONDS].max()
     end = float(ends.groupby("algorithm", observed=True).mean().max()) if len(ends) else 1.0

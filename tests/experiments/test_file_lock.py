@@ -25,20 +25,19 @@ from experiments.file_lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
-    Path(sys.argv[2]).touch()
     time.sleep(0.1)
-    Path(sys.argv[2]).unlink()
+    Path(sys.argv[2]).touch()
 """
 
 
 class Holder:
-    """A process that holds a lock until it is told to let go; a moment before that, `busy` exists."""
+    """A process that holds a lock until it is told to let go; the last it does with it is to make `done`."""
 
     def __init__(self, lock: Path):
         lock.parent.mkdir(parents=True, exist_ok=True)
-        self.busy = lock.with_name("busy")
+        self.done = lock.with_name("done")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(lock), str(self.busy)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", HOLD, str(lock), str(self.done)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "held\n"
@@ -71,7 +70,7 @@ def test_lock_is_waited_for_while_its_holder_works(tmp_path, hold):
     holder = hold(tmp_path / ".lock")
     holder.let_go()
     with locked(tmp_path / ".lock"):
-        assert not holder.busy.exists()
+        assert holder.done.exists()
         assert holder.process.wait(timeout=60) == 0
 
 
