@@ -11,35 +11,20 @@ in a folder of its own, which goes away; a `Cache` may keep a copy of the whole 
 from __future__ import annotations
 
 import hashlib
-import platform
 import shutil
-import subprocess
-import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
 from algorithms.buffers import Buffers
-
-
-class Target(NamedTuple):
-    """An instruction set as Inductor knows it, by the bits of a vector, and as the compiler does."""
-
-    bits: int
-    architecture: str | None
-
-
-# From the best to what every such processor has. `native` is what Inductor chooses on processors that are not listed.
-X86 = {"avx512": Target(512, "x86-64-v4"), "avx2": Target(256, "x86-64-v3"), "scalar": Target(0, "x86-64")}
-NATIVE = {"native": Target(0, None)}
+from algorithms.toolchain import NATIVE, X86, best_instruction_set, compiler, usable_instruction_sets
 
 # What this module asks of Inductor beside its options is in none of Inductor's own keys: kernels have other names with it.
 SOURCE = Path(__file__).read_bytes()
@@ -88,22 +73,6 @@ class NoCache:
         """Have nothing to remove."""
 
 
-def best_instruction_set() -> str:
-    """Return the instruction set that torch's own kernels use in this process, which is the best of the processor."""
-    if platform.machine() not in ("x86_64", "AMD64"):
-        return "native"
-    own = torch.backends.cpu.get_cpu_capability().lower()
-    return own if own in X86 else "scalar"
-
-
-def usable_instruction_sets() -> list[str]:
-    """Return the instruction sets that this processor has, best first."""
-    if platform.machine() not in ("x86_64", "AMD64"):
-        return list(NATIVE)
-    has = {"avx512": torch.cpu._is_avx512_supported(), "avx2": torch.cpu._is_avx2_supported(), "scalar": True}
-    return [name for name in X86 if has[name]]
-
-
 @dataclass(frozen=True)
 class Compiler:
     """How to compile: for which instruction set, and where copies are kept.
@@ -148,11 +117,12 @@ def _compile(graph: torch.fx.GraphModule, inputs: Sequence[Tensor], instruction_
     from torch._subclasses import FakeTensorMode
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-    target = (X86 | NATIVE)[instruction_set]
+    target, command = (X86 | NATIVE)[instruction_set], compiler()
     # Only with a shape environment does Inductor look into its folder for what is compiled already.
     context = TracingContext(FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True))
     settings: dict[str, Any] = {
         "compile_threads": 1,
+        "cpp.cxx": (command,),
         "size_asserts": False,
         "alignment_asserts": False,
         # A value read more than once is kept in memory: by default LayerNorm, with a root and a division, would be computed
@@ -269,35 +239,3 @@ def _files(folder: Path) -> set[Path]:
 def _empty(folder: Path) -> None:
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-@cache
-def compiler_version() -> str | None:
-    """Return what the C++ compiler calls itself; None where there is none, or where the headers of Python are missing."""
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        compiler = get_cpp_compiler()
-        command = [compiler, "-fsyntax-only", "-I", sysconfig.get_path("include"), "-x", "c++", "-"]
-        if subprocess.run(command, input=b"#include <Python.h>", capture_output=True).returncode != 0:
-            return None
-        return subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout.partition("\n")[0].strip()
-    except (InvalidCxxCompiler, OSError):
-        return None
-
-
-def compiler_available() -> bool:
-    """Return whether lanes can be compiled here: it takes a C++ compiler and the headers of Python."""
-    return compiler_version() is not None
-
-
-def compiler_knows(instruction_set: str) -> bool:
-    """Return whether the C++ compiler can make code for an instruction set."""
-    from torch._inductor.cpp_builder import get_cpp_compiler
-
-    target = (X86 | NATIVE)[instruction_set]
-    if target.architecture is None:
-        return True
-    command = [get_cpp_compiler(), f"-march={target.architecture}", "-fsyntax-only", "-x", "c++", "-"]
-    return subprocess.run(command, input=b"", capture_output=True).returncode == 0

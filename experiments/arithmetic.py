@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from algorithms import toolchain
 from experiments.errors import UserError
 
 INSTRUCTION_SET_HELP = "Calculate with avx512, avx2 or scalar instructions on every node; default: the best of the processor."
 KERNELS_HELP = "Folder of compiled kernels, the user's own; default: in the user's cache folder."
 
 # Of usual processors, from the best on; on others there is only what the compiler finds.
-INSTRUCTION_SETS = ("avx512", "avx2", "scalar")
+INSTRUCTION_SETS = tuple(toolchain.X86)
 
 # The keys of `requirements`.
 ARITHMETIC = ("instruction_set", "compiler", "libraries")
 
-if TYPE_CHECKING:  # with torch, which planning does without
+if TYPE_CHECKING:  # with torch, which commands that only start workers do without
     from algorithms.kernels import Compiler
 
 
@@ -68,7 +69,7 @@ class Arithmetic:
         from algorithms import kernels
         from experiments.kernel_cache import KernelCache
 
-        here = kernels.compiler_version()
+        here = toolchain.compiler_version()
         if here is None or here != self.compiler:
             raise UserError(
                 f"this process finds {here or 'no compiler that works'} where {self.compiler} was chosen; "
@@ -80,14 +81,13 @@ class Arithmetic:
 
 def choose(instruction_set: str | None = None, folder: Path | None = None) -> Arithmetic:
     """Choose for this machine, once for all workers. Raise `UserError` where what is asked for cannot be had."""
-    from algorithms import kernels
     from experiments.kernel_cache import KernelCache, default_folder
 
-    chosen = instruction_set or kernels.best_instruction_set()
+    chosen = instruction_set or toolchain.best_instruction_set()
     check_instruction_set(chosen)
-    compiler, place = kernels.compiler_version(), (folder or default_folder()).absolute()
+    compiler, place = toolchain.compiler_version(), (folder or default_folder()).absolute()
     if compiler is not None:
-        if not kernels.compiler_knows(chosen):
+        if not toolchain.compiler_knows(chosen):
             raise UserError(
                 f"{compiler} cannot compile for {chosen}; install a newer one, or choose another --instruction-set."
             )
@@ -97,9 +97,7 @@ def choose(instruction_set: str | None = None, folder: Path | None = None) -> Ar
 
 def check_instruction_set(instruction_set: str) -> None:
     """Raise `UserError` unless this processor has an instruction set."""
-    from algorithms import kernels
-
-    usable = kernels.usable_instruction_sets()
+    usable = toolchain.usable_instruction_sets()
     if instruction_set not in usable:
         raise UserError(
             f"kernels for {instruction_set!r} cannot run on this processor; choose --instruction-set from {', '.join(usable)}."

@@ -16,6 +16,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import importlib.metadata
+import importlib.util
 import os
 import platform
 import shlex
@@ -201,19 +203,22 @@ def check_private(folder: Path) -> None:
 
 def _title(instruction_set: str, compiler: str) -> str:
     """Return a name for everything that machine code depends on beside the graph itself."""
-    import torch
-
-    versions = f"torch-{torch.__version__.partition('+')[0]}-python-{platform.python_version()}-{instruction_set}"
+    version, torch_itself = importlib.metadata.version("torch"), importlib.util.find_spec("torch")
+    versions = f"torch-{version.partition('+')[0]}-python-{platform.python_version()}-{instruction_set}"
     everything = (
-        torch.__version__,
-        torch.__file__,
+        version,
+        torch_itself and torch_itself.origin,
         sys.version,
         platform.machine(),
         platform.libc_ver(),
         compiler,
         instruction_set,
     )
-    processor = sorted(torch.cpu.get_capabilities().items()) if instruction_set == "native" else None
+    processor = None
+    if instruction_set == "native":
+        import torch  # it takes seconds, and only what it knows of the processor is wanted
+
+        processor = sorted(torch.cpu.get_capabilities().items())
     return f"{versions}-{hashlib.sha256(repr((everything, processor)).encode()).hexdigest()[:12]}"
 
 

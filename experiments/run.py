@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from algorithms.toolchain import best_instruction_set
 from experiments import checkpoint
 from experiments.arithmetic import INSTRUCTION_SET_HELP, KERNELS_HELP, Arithmetic, check_instruction_set, choose
 from experiments.cli import (
@@ -192,8 +193,6 @@ def _groups(
     request: Request, store: Store, todo: Sequence[Run], workers: int, lanes: int | None, instruction_set: str | None
 ) -> list[Group]:
     def of_kernels() -> str:
-        from algorithms.kernels import best_instruction_set  # with torch, which a plan needs only where runs have begun
-
         return instruction_set or best_instruction_set()
 
     for run in todo:  # raises where there is no such environment, before anything is touched

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from algorithms.agent import NoiseSpec, Sample, State, Transition, map_state
-from algorithms.kernels import compiler_available
+from algorithms.toolchain import compiler_available
 from experiments.environments import Environment
 from experiments.expand import check_hyperparameters, check_spaces, resolve
 from experiments.families import make

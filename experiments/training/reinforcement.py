@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from algorithms.agent import Agent
-from algorithms.kernels import Compiler, compiler_available
+from algorithms.kernels import Compiler
 from algorithms.lanes import Lanes
+from algorithms.toolchain import compiler_available
 from experiments.environments import Environment, SimulationDivergedError
 from experiments.families import family_of
 from experiments.randomness import BLOCK, NoiseStream, derive

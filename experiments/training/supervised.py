@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from algorithms.agent import LabelledLearner
-from algorithms.kernels import Compiler, compiler_available
+from algorithms.kernels import Compiler
 from algorithms.lanes import LabelledLanes
+from algorithms.toolchain import compiler_available
 from experiments import families
 from experiments.datasets.labelled import Judged, LabelledStream
 from experiments.randomness import BLOCK, NoiseStream, derive

@@ -12,8 +12,8 @@ from probes import RandomStream, SharedKernelLanes, drive_lanes, generator, run_
 
 from algorithms.agent import Spaces, Transition, leaves, map_state
 from algorithms.avg import AVG
-from algorithms.kernels import compiler_available
 from algorithms.td_scaling import init_td_scale, update_td_scale
+from algorithms.toolchain import compiler_available
 
 SPACES = Spaces((3,), 2)
 SMALL = {"hidden": (8, 8), "normalize_obs": False}

@@ -9,8 +9,8 @@ from probes import generator
 
 from algorithms.agent import NoiseSpec, Spaces
 from algorithms.buffers import Buffers
-from algorithms.kernels import compiler_available
 from algorithms.lanes import Lanes
+from algorithms.toolchain import compiler_available
 
 SPACES = Spaces(obs_shape=(32,), action_size=1)
 GUARDS = torch._C._dynamo.guards
@@ -42,6 +42,7 @@ def see(engine, number):
     return engine.info
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not compiler_available(), reason="no C++ compiler to compile lanes with")
 def test_kernel_allocates_once_what_it_does_not_return_and_shares_it_with_no_other_kernel(monkeypatch):
     asked = []

@@ -7,8 +7,9 @@ import pytest
 from probes import generator
 
 from algorithms.agent import Spaces
-from algorithms.kernels import Compiler, NoCache, compiler_available
+from algorithms.kernels import Compiler, NoCache
 from algorithms.lanes import Lanes
+from algorithms.toolchain import compiler_available
 from baselines.iac import IAC
 
 SPACES = Spaces(obs_shape=(16,), action_size=2, action_low=(-1.0, -1.0), action_high=(1.0, 1.0))
@@ -26,6 +27,7 @@ class Folder(NoCache):
         yield self.path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not compiler_available(), reason="no C++ compiler to compile lanes with")
 def test_gradients_of_matrices_are_not_written_to_memory_and_activations_are_computed_once(tmp_path):
     agent = IAC(hidden=(UNITS, UNITS))

@@ -6,12 +6,9 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-import torch._inductor.cpp_builder
 from probes import ChoiceStream, RandomStream, SharedKernelLanes, drive_lanes, generator, run_alone, same_bits, start_lanes
-from torch._inductor.exc import InvalidCxxCompiler
 
 from algorithms.agent import NoiseSpec, Spaces, leaves, map_state
-from algorithms.kernels import compiler_available, compiler_version
 from algorithms.lanes import Lanes
 from algorithms.networks import TORSOS
 from algorithms.qrc import QRC
@@ -19,6 +16,7 @@ from algorithms.stream_ac import StreamAC
 from algorithms.stream_q import StreamQ
 from algorithms.stream_sarsa import StreamSARSA
 from algorithms.stream_td import StreamTD
+from algorithms.toolchain import compiler_available
 
 # Sizes that no vector register divides, so that a lane's numbers fall into the main part of a loop in one group and into
 # the remainder in another.
@@ -417,12 +415,3 @@ def test_agent_may_show_an_old_part_of_its_state():
         lanes.reward[:] = [reward, -reward]
         lanes.step()
     assert lanes.info["last"].tolist() == [2.0, -2.0]
-
-
-def test_without_a_compiler_that_works_lanes_say_so(monkeypatch):
-    def no_compiler():
-        raise InvalidCxxCompiler
-
-    for find in (no_compiler, lambda: "a-compiler-that-nobody-has", lambda: "false"):
-        monkeypatch.setattr(torch._inductor.cpp_builder, "get_cpp_compiler", find)
-        assert compiler_version.__wrapped__() is None

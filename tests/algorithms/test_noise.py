@@ -15,7 +15,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from algorithms import noise
 from algorithms.agent import leaves
-from algorithms.kernels import Compiler, compiler_available
+from algorithms.kernels import Compiler
+from algorithms.toolchain import compiler_available
 
 LIMIT = 6.0
 LEAST_P = 1e-7  # of Kolmogorov-Smirnov and chi-square; there are some dozens of them
@@ -283,6 +284,7 @@ def test_lanes_do_not_know_of_each_other(keys, counter, count):
         np.testing.assert_allclose(normal[lane], noise.normal(of(key), of(counter), 1, (count,)), atol=3e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not compiler_available(), reason="there is no C++ compiler")
 def test_compiled_as_lanes_are_the_bits_are_the_same():
     # Sizes with a rest after full SIMD vectors, and a single number.

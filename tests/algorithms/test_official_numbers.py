@@ -20,11 +20,11 @@ from reference_learners import ReferenceActionValues, ReferenceStreamAC, Referen
 from references import arguments, known_options
 
 from algorithms.agent import Spaces, Transition
-from algorithms.kernels import compiler_available
 from algorithms.stream_ac import StreamAC
 from algorithms.stream_q import StreamQ
 from algorithms.stream_sarsa import StreamSARSA
 from algorithms.stream_td import StreamTD
+from algorithms.toolchain import compiler_available
 
 VECTOR = {"obs_shape": (4,), "time_feature": True}
 HIDDEN = (8, 8)

@@ -9,8 +9,9 @@ from torch.func import vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from algorithms.chain import loss_of
-from algorithms.kernels import Compiler, compiler_available
+from algorithms.kernels import Compiler
 from algorithms.softmax import log_softmax
+from algorithms.toolchain import compiler_available
 
 
 @given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=12))

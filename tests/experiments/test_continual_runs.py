@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from algorithms.agent import leaves
-from algorithms.kernels import compiler_available
+from algorithms.toolchain import compiler_available
 from experiments import registry
 from experiments.expand import check_hyperparameters, resolve
 from experiments.spec import Arm, Row

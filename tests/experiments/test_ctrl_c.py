@@ -41,6 +41,7 @@ class Terminal:
         self.store, self.output, self.code = store, "", None
         self.pid, self._screen = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs tests in the background ignores it
             os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
             os.environ["TERM"] = "xterm"
             os.execv(sys.executable, [sys.executable, "-W", "ignore", "-c", COMMAND, str(store.root)])

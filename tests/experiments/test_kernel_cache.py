@@ -19,7 +19,7 @@ from experiment_support import ALWAYS, NEVER, Answer, ask, in_child, make_run, o
 from torch._inductor import cpu_vec_isa
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from algorithms import kernels
+from algorithms import kernels, toolchain
 from algorithms.kernels import Compiler
 from experiments import arithmetic, checkpoint, executor
 from experiments.arithmetic import Arithmetic, requirements
@@ -31,8 +31,8 @@ from experiments.progress import Progress
 from experiments.store import Store
 from experiments.worker import DONE, FAILED, STOPPED, Options, train_runs
 
-needs_compiler = pytest.mark.skipif(not kernels.compiler_available(), reason="no C++ compiler to compile kernels with")
-BEST = kernels.best_instruction_set()
+needs_compiler = pytest.mark.skipif(not toolchain.compiler_available(), reason="no C++ compiler to compile kernels with")
+BEST = toolchain.best_instruction_set()
 INPUTS = [torch.linspace(-2, 2, 2 * 37).reshape(2, 37), torch.linspace(-1, 3, 2 * 5 * 37).reshape(2, 5, 37)]
 
 
@@ -343,7 +343,7 @@ def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 def test_instruction_set_that_cannot_be_used_is_refused_before_anything_is_written(command, monkeypatch, tmp_path):
     words = ("--store", str(tmp_path / "runs"), "--kernels", str(tmp_path / "kernels"))
     assert one_sentence(command(*words, "--instruction-set", "avx1024"), "'avx1024' cannot run", "--instruction-set")
-    monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: False)
+    monkeypatch.setattr(toolchain, "usable_instruction_sets", lambda: ["avx2", "scalar"])
     assert one_sentence(command(*words, "--instruction-set", "avx512"), "'avx512' cannot run", "from avx2, scalar")
     assert not (tmp_path / "kernels").exists()
     assert not (tmp_path / "runs" / "runs").exists()
@@ -359,16 +359,12 @@ def test_folder_that_cannot_be_used_is_refused_before_anything_is_trained(comman
     assert one_sentence(command(*words, "--kernels", str(tmp_path / "open")), "other users may write", "--kernels")
 
 
-def test_names_of_instruction_sets_are_those_that_can_be_compiled_for():
-    assert tuple(kernels.X86) == arithmetic.INSTRUCTION_SETS
-
-
 def test_worker_with_another_compiler_than_the_one_chosen_says_so(tmp_path):
     with pytest.raises(UserError, match=r"where g\+\+ of another node was chosen"):
         Arithmetic(BEST, False, "g++ of another node", tmp_path).lane_compiler()
 
 
-@pytest.mark.skipif("avx512" not in kernels.usable_instruction_sets(), reason="this processor has nothing better than avx2")
+@pytest.mark.skipif("avx512" not in toolchain.usable_instruction_sets(), reason="this processor has nothing better than avx2")
 def test_libraries_of_a_worker_keep_to_an_instruction_set_that_was_asked_for(tmp_path):
     program = "import torch; print(torch.backends.cpu.get_cpu_capability())"
     fixed = Arithmetic("avx2", True, None, tmp_path).environment()

@@ -11,6 +11,7 @@ from experiments.registry import ALGORITHMS
 from experiments.spec import Arm, Row
 from experiments.store import Owner, Store
 from experiments.terminal import run_app
+from experiments.training import throughput
 from experiments.training.context import Context
 from experiments.training.throughput import measure
 
@@ -38,7 +39,8 @@ def make_run(**settings):
     ],
 )
 def test_every_quantity_is_measured_in_turn_as_often_as_asked(tmp_path, settings, quantities, monkeypatch):
-    monkeypatch.setattr("algorithms.kernels.compiler_version", lambda: None)  # compiling is not what is tested here
+    monkeypatch.setattr("algorithms.toolchain.compiler_version", lambda: None)  # compiling is not what is tested here
+    monkeypatch.setattr(throughput, "WARM_UP_STEPS", 3)
     measured = make_run(**settings)
     store = Store(tmp_path)
     measure(measured, Context(store, Owner()))

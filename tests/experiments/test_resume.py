@@ -93,9 +93,10 @@ def torn(store: Store, runs: Sequence[Run]) -> bool:
     return len(set(newest(store, runs))) > 1 or any(not name.endswith(".ckpt") for name in names(store))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env_id", "hidden", "seeds", "steps", "kills"),
-    [("Hopper-v4", (), 5, 1300, 20), pytest.param("dm_control/cheetah-run-v0", (4,), 2, 1050, 6, marks=pytest.mark.slow)],
+    [("Hopper-v4", (), 5, 1300, 20), ("dm_control/cheetah-run-v0", (4,), 2, 1050, 6)],
 )
 def test_run_killed_at_random_moments_ends_in_the_same_bytes(
     worker_factory: WorkerFactory, store, env_id, hidden, seeds, steps, kills
@@ -232,7 +233,8 @@ def test_diverged_lane_is_a_result_and_survives_a_stop(store):
 # Compiled
 
 
-@pytest.mark.parametrize("left", [3, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("left", [3, 2])
 def test_compiled_run_killed_ends_in_the_same_bytes(worker_factory: WorkerFactory, store, tmp_path, left):
     # Another number of lanes is another kernel, which takes long to compile.
     runs = tuple(make_run("InvertedPendulum-v4", seed, 2000) for seed in range(3))

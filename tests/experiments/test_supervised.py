@@ -13,7 +13,7 @@ import toy_labelled
 from experiment_support import ALWAYS, NEVER, ask, in_child, one_sentence, wait_until
 from toy_labelled import ENV_ID, ToyOptions, ToyStream
 
-from algorithms.kernels import compiler_available
+from algorithms.toolchain import compiler_available
 from analysis.report import build
 from experiments import catalog, checkpoint, families, registry
 from experiments.expand import check_spaces, resolve, runs_of

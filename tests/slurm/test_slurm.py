@@ -651,6 +651,7 @@ def test_status_shows_a_run_of_a_job_as_it_shows_a_local_one_and_counts_the_queu
     assert table(status()) == {"finished": 2, "running": 0, "failed": 0, "missing": 0}
 
 
+@pytest.mark.slow
 def test_interrupted_jobs_are_requeued_each_by_itself_and_end_in_the_same_bytes(cluster, submit, store, profile, tmp_path):
     (overdue,) = small_runs(1)
     late = Store(tmp_path / "late")
