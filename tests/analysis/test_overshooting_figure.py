@@ -31,7 +31,9 @@ def publish_overshooting(store: Store, experiment: Experiment, columns: dict[str
         publish(store, run, {"metrics": table}, diverged_at)
 
 
-@pytest.mark.parametrize("envs", [("Hopper-v4",), ("Hopper-v4", "HalfCheetah-v4", "MinAtar/Breakout-v1")])
+@pytest.mark.parametrize(
+    "envs", [("Hopper-v4",), pytest.param(("Hopper-v4", "HalfCheetah-v4", "MinAtar/Breakout-v1"), marks=pytest.mark.slow)]
+)
 def test_overshooting_has_a_panel_per_metric_and_environment(drawn: Draw, tmp_path: Path, envs: tuple[str, ...]) -> None:
     rows = tuple(Row(env_id, OPTIMISERS, steps=10_000, seeds=2, bin_width=1000) for env_id in envs)
     experiment, store = an_experiment(rows, "overshooting", kind="metrics"), Store(tmp_path / "runs")

@@ -135,6 +135,7 @@ def test_entry_point_gives_a_learner_a_name(folder, monkeypatch):
     assert type(make_learner(run)).__name__ == "LinearSarsa"
 
 
+@pytest.mark.slow
 def test_learner_of_labelled_samples_passes_its_check(folder, capfd, monkeypatch):
     write(folder, LABELLED)
     answer = ask(capfd, monkeypatch, "check", "my_learner.py:Perceptron")

@@ -153,6 +153,7 @@ def test_damaged_kernel_is_noticed_removed_and_told_in_one_sentence(shared, dama
     assert len(shared.said) == 1
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_library_that_was_emptied_before_it_was_kept_is_compiled_again(shared, bits):
     assert shared.compile() == bits
@@ -223,6 +224,7 @@ def test_processes_killed_while_they_compile_leave_nothing_that_others_stumble_o
     assert shared.said == []
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_two_processes_compile_the_same_kernel_at_once(shared, bits):
     def same() -> None:
@@ -307,6 +309,7 @@ def test_kernels_of_another_instruction_set_or_compiler_are_not_seen(shared):
     assert found == [True, False, False]
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_kernels_of_another_version_of_this_suites_compiling_are_not_taken(shared, bits, monkeypatch):
     assert shared.compile() == bits

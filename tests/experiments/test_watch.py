@@ -50,7 +50,7 @@ def test_robot_is_recorded_picture_by_picture(watch, tmp_path):
     [
         ("HalfCheetah-v4", "stream_ac", (480, 480)),
         pytest.param("dm_control/cartpole-swingup-v0", "stream_ac", (480, 480), marks=pytest.mark.slow),
-        ("MinAtar/Breakout-v1", "stream_q", (320, 320)),
+        pytest.param("MinAtar/Breakout-v1", "stream_q", (320, 320), marks=pytest.mark.slow),
         pytest.param("BreakoutNoFrameskip-v4", "stream_q", (160, 210), marks=pytest.mark.slow),
     ],
 )
