@@ -10,8 +10,9 @@ import platform
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 
 class Target(NamedTuple):
@@ -35,11 +36,17 @@ def usable_instruction_sets() -> list[str]:
     """Return the instruction sets that this processor has, best first."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return list(NATIVE)
+    has = {*features("baseline"), *features("found")}
+    return [name for name, target in X86.items() if not target.features or target.features & has]
+
+
+def features(kind: Literal["baseline", "found"]) -> Sequence[str]:
+    """Return what NumPy calls the features of a processor: those that it was built for, and those that it found beside them."""
     import numpy as np
 
-    told = np.show_config(mode="dicts")["SIMD Extensions"]
-    has = {*told["baseline"], *told["found"]}
-    return [name for name, target in X86.items() if not target.features or target.features & has]
+    told: Any = np.show_config(mode="dicts").get("SIMD Extensions", {})  # without what is empty
+    found: Sequence[str] = told.get(kind, ())
+    return found
 
 
 def best_instruction_set() -> str:

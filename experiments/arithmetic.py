@@ -5,7 +5,6 @@ All workers of a command get the same `Arithmetic`, chosen once by the command.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,11 +48,8 @@ class Arithmetic:
         """
         if not self.fixed or self.instruction_set not in ("avx2", "scalar"):
             return {}
-        import numpy as np
-
-        found: Sequence[str] = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
         scalar = self.instruction_set == "scalar"
-        better = [name for name in found if scalar or name.startswith(("AVX512", "X86_V4"))]
+        better = [name for name in toolchain.features("found") if scalar or name.startswith(("AVX512", "X86_V4"))]
         return {
             "ATEN_CPU_CAPABILITY": "default" if scalar else "avx2",
             "MKL_CBWR": "COMPATIBLE" if scalar else "AVX2",

@@ -10,6 +10,7 @@ from torch._inductor.cpp_builder import get_cpp_compiler
 
 from algorithms import toolchain
 from algorithms.toolchain import best_instruction_set, compiler, compiler_available, compiler_knows, compiler_version
+from experiments.arithmetic import Arithmetic
 
 needs_x86 = pytest.mark.skipif("scalar" not in toolchain.usable_instruction_sets(), reason="not one of the usual processors")
 
@@ -34,6 +35,17 @@ def test_best_instruction_set_is_that_of_torchs_own_kernels(held, monkeypatch):
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", held)
     torchs = answer("import torch; print(torch.backends.cpu.get_cpu_capability())", ATEN_CPU_CAPABILITY=held).lower()
     assert best_instruction_set() == {"default": "scalar"}.get(torchs, torchs)
+
+
+@needs_x86
+@pytest.mark.parametrize("held", ["avx2", "scalar"])
+def test_worker_that_is_held_to_an_instruction_set_finds_that_one(held, tmp_path):
+    if held not in toolchain.usable_instruction_sets():
+        pytest.skip(f"this processor does not have {held}")
+    environment = Arithmetic(held, True, None, tmp_path).environment()
+    asked = "from algorithms import toolchain; print(toolchain.best_instruction_set(), *toolchain.usable_instruction_sets())"
+    best, *usable = answer(asked, **environment).split()
+    assert (best, usable[0], usable[-1]) == (held, held, "scalar")
 
 
 def test_neither_is_worth_loading_torch():
