@@ -200,6 +200,11 @@ def start_child(shared: Kernels) -> int:
     return pid
 
 
+def written(place: Path) -> bool:
+    """Return whether a process has begun to write its kernel into its folder."""
+    return any(path.is_file() and path.name != OWNER for path in place.rglob("*"))
+
+
 @needs_compiler
 def test_processes_killed_while_they_compile_leave_nothing_that_others_stumble_over(shared, bits):
     dice, begun = random.Random(0), 0
@@ -208,12 +213,13 @@ def test_processes_killed_while_they_compile_leave_nothing_that_others_stumble_o
         known = set(shared.work())
         victims = [start_child(shared) for _ in range(2)]
         wait_until(lambda known=known: len(set(shared.work()) - known) == 2 or shared.entries(), pause=0.002)
-        time.sleep(dice.uniform(0.0, 2.5))
+        wait_until(lambda: any(map(written, shared.work())) or shared.entries(), pause=0.002)
+        time.sleep(dice.uniform(0.0, 0.3))
         for pid in victims:
             os.kill(pid, signal.SIGKILL)  # its compiler lives on and writes into the folder of the dead
         for pid in victims:
             os.waitpid(pid, 0)
-        begun += sum(any(path.is_file() and path.name != OWNER for path in place.rglob("*")) for place in shared.work())
+        begun += sum(map(written, shared.work()))
         for entry in shared.entries():
             assert zipfile.ZipFile(entry).testzip() is None
             entry.unlink()  # so that there is something to compile
