@@ -92,6 +92,7 @@ def compiler_knows(instruction_set: str) -> bool:
     return subprocess.run(words, input=b"", capture_output=True).returncode == 0
 
 
+@cache
 def _answers(command: str) -> str | None:
     """Return the first line of what a compiler says of its version; None where it does not run or answers with an error."""
     try:

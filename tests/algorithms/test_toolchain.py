@@ -2,10 +2,10 @@
 
 import os
 import subprocess
-import sys
 
 import pytest
 import torch
+from experiment_support import python
 from torch._inductor.cpp_builder import get_cpp_compiler
 
 from algorithms import toolchain
@@ -16,8 +16,9 @@ needs_x86 = pytest.mark.skipif("scalar" not in toolchain.usable_instruction_sets
 
 
 def answer(program: str, **environment: str) -> str:
-    words = [sys.executable, "-c", program]
-    return subprocess.run(words, env=os.environ | environment, capture_output=True, text=True, check=True).stdout.strip()
+    told = python("-c", program, env=os.environ | environment)
+    assert told.code == 0, told
+    return told.out.strip()
 
 
 @needs_x86
