@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 
 from experiments.executor import ONE_THREAD
+from experiments.store import Store
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,3 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
         environment.setenv(name, number)
     config.add_cleanup(environment.undo)
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Return a store that is not there yet; the first run makes its folder."""
+    return Store(tmp_path / "runs")

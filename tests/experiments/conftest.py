@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from experiment_support import ROOT, WorkerFactory, mounted_tmpfs
+from experiment_support import WorkerFactory, in_a_folder_of_its_own, mounted_tmpfs  # noqa: F401, a fixture of all tests here
 from hypothesis import HealthCheck, settings
 
 # Properties are checked however busy the machine is.
@@ -14,13 +14,6 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 MountTmpfs = Callable[[str], Path]
-
-
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the worker processes that a test starts
-    monkeypatch.setenv("COLUMNS", "200")
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,14 @@ ALWAYS = 0.0
 NEVER = 1e9
 
 
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a test, and the worker processes that it starts, away from the repository's `runs` and `results`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 def make_run(
     env_id: str = "Hopper-v4",
     seed: int = 0,
@@ -49,6 +57,18 @@ def make_run(
 
 def eager(checkpoint_seconds: float = NEVER) -> Options:
     return Options(checkpoint_seconds=checkpoint_seconds, compiled=False)
+
+
+def stop_after(asked: int, then: Callable[[], Any] = lambda: True) -> Callable[[], bool]:
+    """Return a `stop_requested` that does something when it is asked for the n-th time, counted from 1; for 0 it never does."""
+    count = 0
+
+    def stop_requested() -> bool:
+        nonlocal count
+        count += 1
+        return bool(count == asked and then())
+
+    return stop_requested
 
 
 @cache
@@ -121,9 +141,12 @@ def in_child(function: Callable[[], Any]) -> int:
 
 
 def ask(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, module: str, *words: str) -> Answer:
-    """Run `python -m experiments.MODULE WORDS` in this process, through the function that the module calls as a script."""
+    """Run `python -m MODULE WORDS` in this process, through the function that the module calls as a script.
+
+    A module of `experiments` needs no package before its name.
+    """
     monkeypatch.setattr(sys, "argv", [f"{module}.py", *words])
-    command = importlib.import_module(f"experiments.{module}")
+    command = importlib.import_module(module if "." in module else f"experiments.{module}")
     capfd.readouterr()
     code = 0
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,11 +21,6 @@ from experiments.worker import DONE, FAILED, Options, train_runs
 
 WORDS = ("resource_cost", "--preset", "quick", "--set", "env_id=CartPole-v1", "--set", "algorithm=arithmetic")
 WORDS = (*WORDS, "--set", "seconds=0.001", "--set", "steps=1")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
 
 
 @pytest.fixture

@@ -21,11 +21,6 @@ from experiments.store import Store
 HERE = {"engine": "eager", "torch": "2"}
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
-
-
 def save(store: Store, *steps: int, requires: dict[str, str] = HERE, size: int = 1000) -> None:
     for step in steps:
         checkpoint.save(store, "run", step, requires, {"step": step, "weights": np.full(size, step)})

@@ -32,11 +32,6 @@ FAILING = ("stream_barrier", "--preset", "anchors", "--seeds", "1", "--set", "en
 FAILING = (*FAILING, "--set", f"hidden=[{TOO_LARGE},{TOO_LARGE}]")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
-
-
 def group(*seeds: int, steps: int = 200) -> Group:
     return Group(tuple(make_run(seed=seed, steps=steps) for seed in seeds), 1000.0, steps * len(seeds))
 

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,11 +25,6 @@ from experiments.training.context import Interrupted
 from experiments.worker import DONE, FAILED, HELD, STOPPED, STORE_UNWRITABLE, train_runs
 
 SMALL = ("stream_barrier", "--preset", "anchors", "--set", "env_id=Hopper-v4", "--set", "steps=300", "--set", "hidden=[]")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from experiment_support import ALWAYS, Answer, ask, bytes_alone, eager, make_run, result_bytes, snapshot
+from experiment_support import ALWAYS, Answer, ask, bytes_alone, eager, make_run, result_bytes, snapshot, stop_after
 
 from experiments import checkpoint, provenance, run
 from experiments.cli import resolve_request
@@ -26,11 +26,6 @@ KINDS = {
     "stable-baselines3": tuple(make_run(seed=seed, steps=500, algorithm="ppo", **PPO) for seed in range(2)),
 }
 SMALL = ("stream_barrier", "--preset", "anchors", "--set", "env_id=Hopper-v4", "--set", "steps=130", "--set", "hidden=[]")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
 
 
 @pytest.fixture
@@ -50,14 +45,7 @@ def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 
 def start(store: Store, runs: Sequence[Run], options: Options | None = None, asked: int = 0) -> int:
     """Train; with `asked`, be asked to stop when it asks for that time."""
-    count = 0
-
-    def stop_requested() -> bool:
-        nonlocal count
-        count += 1
-        return count == asked
-
-    return train_runs(runs, store, options or eager(ALWAYS), stop_requested)
+    return train_runs(runs, store, options or eager(ALWAYS), stop_after(asked))
 
 
 def rewritten(path: Path, **changes: Any) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from experiment_support import eager, make_run
@@ -35,11 +33,6 @@ from experiments.spec import Arm, Row, Run
 from experiments.store import Store
 from experiments.training.batch import Stream
 from experiments.worker import DONE, STOPPED, train_runs
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
 
 
 def batch_run(algorithm: str = "ppo", seed: int = 0, steps: int = 200) -> Run:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from experiment_support import ALWAYS, bytes_alone, eager, make_run, result_bytes
+from experiment_support import ALWAYS, bytes_alone, eager, make_run, result_bytes, stop_after
 
 from algorithms.agent import Info, LabelledSpaces, NoiseSpec, Sample, State
 from experiments import checkpoint
@@ -28,11 +27,6 @@ RUNS = tuple(make_run(seed=seed, steps=300) for seed in range(3))
 BAD = RUNS[1]
 SOUND = (RUNS[0], RUNS[2])
 BATCH = make_run(steps=300, algorithm="ppo", hidden=(4,), rollout_steps=64, minibatch_size=32, epochs=1)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
 
 
 def raise_error() -> None:
@@ -110,16 +104,9 @@ def test_run_that_failed_keeps_its_checkpoint_and_goes_on_from_it_when_the_envir
 def test_environment_that_can_be_neither_saved_nor_restored_costs_its_neighbours_nothing(store, broken, method):
     for run in SOUND:
         bytes_alone((run,))
-    asked = 0
-
-    def stop_requested() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked == 3
-
     if method == "get_state":
         broken(method, raise_error)
-    assert train_runs(RUNS, store, eager(ALWAYS), stop_requested) == STOPPED
+    assert train_runs(RUNS, store, eager(ALWAYS), stop_after(3)) == STOPPED
     if method == "set_state":
         broken(method, raise_error)
     code = train_runs(RUNS if method == "set_state" else SOUND, store, eager(), lambda: False)

@@ -9,7 +9,6 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from experiment_support import (
@@ -31,11 +30,6 @@ from experiments.training import reinforcement
 from experiments.worker import DONE, STOPPED, Options, train_runs
 
 ENV_IDS = ("Hopper-v4", "dm_control/cheetah-run-v0")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
 
 
 def runs_of(env_id: str, seeds: Sequence[int], steps: int) -> tuple[Run, ...]:

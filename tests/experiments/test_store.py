@@ -38,11 +38,6 @@ RESULT = {"status": "finished", "steps": 200}
 FORK = multiprocessing.get_context("fork")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
-
-
 def episodes(count: int = 5) -> dict[str, np.ndarray]:
     return {"step": np.arange(count), "episodic_return": np.linspace(-1, 1, count)}
 

@@ -36,11 +36,6 @@ def registered(monkeypatch):
     monkeypatch.setitem(registry.ALGORITHMS, "toy", toy_labelled.LEARNER)
 
 
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "runs")
-
-
 def options(compiled=False, checkpoint_seconds=NEVER):
     return Options(checkpoint_seconds=checkpoint_seconds, compiled=compiled)
 

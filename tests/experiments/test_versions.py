@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from experiment_support import ALWAYS, Answer, ask, make_run, result_bytes
+from experiment_support import ALWAYS, Answer, ask, make_run, result_bytes, stop_after
 
 from analysis import report
 from experiments import checkpoint, provenance, run
@@ -29,25 +29,13 @@ KINDS = {
 }
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
-
-
 def by(version: dict[str, object] | None) -> Options:
     return Options(checkpoint_seconds=ALWAYS, compiled=False, provenance={"git": version} if version else None)
 
 
 def train(store: Store, run_: Run, version: dict[str, object] | None, stop: bool = False) -> None:
     """Train by a version of the code; with `stop`, no further than a checkpoint beyond the last one."""
-    asked = 0
-
-    def stop_requested() -> bool:
-        nonlocal asked
-        asked += 1
-        return stop and asked > 1
-
-    assert train_runs([run_], store, by(version), stop_requested) == (STOPPED if stop else DONE)
+    assert train_runs([run_], store, by(version), stop_after(2 if stop else 0)) == (STOPPED if stop else DONE)
 
 
 def publish(store: Store, run_: Run, told: dict[str, object]) -> None:
