@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from experiments import catalog
 from experiments.errors import UserError
 from experiments.spec import Kind
 from experiments.specs.simulator import PUBLISHED
+
+# Written by hand; no command changes them.
+FINDING = "finding.txt"
+REASONS = "different.toml"
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,21 @@ class Aggregates:
         """Read the comparison that was written; empty if nothing was published."""
         path = self.folder / "compare.csv"
         return with_panels(pd.read_csv(path)) if path.exists() else pd.DataFrame()
+
+    @property
+    def finding(self) -> str:
+        """Return what somebody wrote about the result; empty if nobody did."""
+        path = self.folder / FINDING
+        return path.read_text().strip() if path.exists() else ""
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Return by "ARM on PANEL" what somebody wrote about why it came out differently."""
+        path = self.folder / REASONS
+        try:
+            return tomllib.loads(path.read_text()) if path.exists() else {}
+        except tomllib.TOMLDecodeError as error:
+            raise UserError(f'{path} is not TOML ({error}); a line is "ARM on PANEL" = "why".') from None
 
 
 def read_aggregates(folder: Path) -> Aggregates:

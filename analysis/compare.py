@@ -5,17 +5,15 @@ Reads the checked-in aggregates in `results/NAME/*/`, so it needs no run store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 
 from analysis.aggregates import Aggregates, folders, read_aggregates
+from analysis.differences import Difference, differences
 from analysis.kinds import KINDS
 from analysis.tables import console
-from analysis.verdicts import INSIDE, OUTSIDE, UNDECIDED, WITHIN
 from experiments.catalog import experiment_names
 from experiments.errors import UserError, told_plainly
 from experiments.terminal import run_app
@@ -52,7 +50,7 @@ def main(
             out.print(KINDS[report.kind].printed(table, report.summary, report.manifest, out.width))
         if without:
             out.print(f"\nWithout published numbers to compare with: {', '.join(without)}.", soft_wrap=True)
-    outside = [f"{_of(report, name)}{told}" for report, table in compared for told in _outside(report, table)]
+    outside = [_outside(report, one, name) for report, table in compared for one in differences(report, table)]
     if strict and outside:
         out.print(f"\nOutside: {'; '.join(outside)}.", soft_wrap=True)
         raise SystemExit(1)
@@ -66,18 +64,10 @@ def _names(results: Path) -> list[str]:
     return found
 
 
-def _of(report: Aggregates, name: str | None) -> str:
-    return "" if name is not None else f"{report.manifest['experiment']}, "
-
-
-def _outside(one: Aggregates, table: pd.DataFrame) -> Iterator[str]:
-    """Yield the arms whose last judged mean differs from the published one, as words."""
-    if "verdict" not in table:
-        return
-    judged = table[table["verdict"].isin([INSIDE, WITHIN, UNDECIDED, *OUTSIDE])]
-    for row in judged.groupby(["panel", "algorithm"], sort=False).tail(1).itertuples():
-        if row.verdict in OUTSIDE:
-            yield f"{row.algorithm} on {row.panel} in {one.folder.name}, {row.verdict} by {abs(row.difference):.4g}"
+def _outside(report: Aggregates, one: Difference, name: str | None) -> str:
+    """Return in a few words what is outside, and by how much; the experiment only where several were asked for."""
+    of = "" if name is not None else f"{report.manifest['experiment']}, "
+    return f"{of}{one.algorithm} on {one.panel} in {report.folder.name}, {one.verdict} by {abs(one.difference):.4g}"
 
 
 if __name__ == "__main__":

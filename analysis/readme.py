@@ -4,13 +4,13 @@ That is the table of README.md, those of results/README.md, and every `compare.c
 published by now. Each table stands between `<!-- NAME -->` and `<!-- end -->`; a test checks that everything is up to date.
 
 What a result shows, and where it differs from the published one, is a sentence or two that a person writes into
-`results/NAME/PRESET/finding.txt`. No command changes that file.
+`results/NAME/PRESET/finding.txt`; why an arm is outside the published range goes into `different.toml` beside it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pandas as pd
 
 from analysis.aggregates import Aggregates, paper_budgets, read_aggregates
 from analysis.budget import sentences, short_steps
+from analysis.differences import differences
 from analysis.kinds import KINDS
 from analysis.metrics import MAXIMUM
 from analysis.plot import plain_number
@@ -28,7 +29,6 @@ from experiments.catalog import experiment_names, load_experiment
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
-FINDING = "finding.txt"
 # Longer tables are folded away.
 MOST_ROWS = 12
 # With more arms than this a table of returns has its arms down and its tasks across.
@@ -64,10 +64,8 @@ def _figure(report: Aggregates, start: Path) -> str:
     return (report.folder / "figures" / f"{report.manifest['experiment']}.png").relative_to(start).as_posix()
 
 
-def finding(folder: Path) -> str:
-    """Return what somebody wrote about a result, in one line; empty if nobody did."""
-    path = folder / FINDING
-    return " ".join(path.read_text().split()) if path.exists() else ""
+def _finding(report: Aggregates) -> str:
+    return " ".join(report.finding.split())
 
 
 def learning_table(results: Path) -> str:
@@ -81,7 +79,7 @@ def learning_table(results: Path) -> str:
             f"| {paper_name(row.panel)} | {short_steps(row.step)} | {_interval(row.ours, row.ci90)} "
             f"| {row.n} | {plain_number(row.published)} ({row.published_figure}) | {row.ratio:.2f} |"
         )
-    return "\n".join([*lines, "", finding(report.folder)]).rstrip()
+    return "\n".join([*lines, "", _finding(report)]).rstrip()
 
 
 def throughput_table(results: Path) -> str:
@@ -95,7 +93,7 @@ def throughput_table(results: Path) -> str:
         lines.append(
             f"| {row.env_id} | {row.learner} | {plain_number(row.together)} | {plain_number(row.environment)} | {share} |"
         )
-    return "\n".join([finding(folder), "", *lines]).lstrip()
+    return "\n".join([_finding(read_aggregates(folder)), "", *lines]).lstrip()
 
 
 def experiments_section(results: Path) -> str:
@@ -106,20 +104,33 @@ def experiments_section(results: Path) -> str:
     listed = [folder for folder in _reports(results) if (folder.parent.name, folder.name) not in (LEARNING, THROUGHPUT)]
     reports = [read_aggregates(folder) for folder in listed]
     parts = []
-    for report in sorted(
-        reports, key=lambda found: (*_place(found.manifest["source"], found.folder.parent.name), found.folder)
-    ):
+    for report in _in_order(reports):
         manifest = report.manifest
         said = [f"**{manifest['title']}** ({_shows(manifest['source'])}), preset `{manifest['preset']}`."]
         said += [] if report.summary.empty else sentences(report.summary, paper_budgets(manifest))
         said += [f"[Figure]({_figure(report, results)})"]
-        parts.append("\n\n".join(part for part in (" ".join(said), finding(report.folder), _end_table(report)) if part))
+        parts.append("\n\n".join(part for part in (" ".join(said), _finding(report), _end_table(report)) if part))
     return "\n\n".join(parts)
+
+
+def differences_section(results: Path) -> str:
+    """Every arm of every checked-in report that is outside the published range: by how much, and why."""
+    reports = _in_order(map(read_aggregates, _reports(results)))
+    return "\n".join(
+        f"- **{one.place}**, `{report.folder.parent.name}`, preset [{report.folder.name}]({_figure(report, results)}), "
+        f"{one.verdict}: {one.words} {one.why}"
+        for report in reports
+        for one in differences(report)
+    )
 
 
 def _reports(results: Path) -> list[Path]:
     found = [path.parent for path in results.glob("*/*/manifest.json")]
     return sorted(path for path in found if not path.name.startswith(("quick", ".")) and "+" not in path.name)
+
+
+def _in_order(reports: Iterable[Aggregates]) -> list[Aggregates]:
+    return sorted(reports, key=lambda found: (*_place(found.manifest["source"], found.folder.parent.name), found.folder))
 
 
 def _place(source: str, name: str) -> tuple[int, int, str]:
@@ -219,6 +230,7 @@ def _folded(table: str) -> str:
 TABLES: dict[str, Callable[[Path], str]] = {
     "status": status_table,
     "learning": learning_table,
+    "different": differences_section,
     "experiments": experiments_section,
     "throughput": throughput_table,
 }

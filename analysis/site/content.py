@@ -9,7 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from analysis.budget import short_steps
+from analysis.differences import Difference
 from analysis.published import PAPERS
+from analysis.published.names import paper_name
 from analysis.site import inventory, shown, text
 from analysis.site.live import Going
 from analysis.site.shown import Shown
@@ -103,7 +106,7 @@ class Subject:
             for panel in one.report.summary.loc[one.report.summary["seeds"] > 0, "panel"].astype(str)
         }
         names = (row.panel_name for row in paper.rows if row.panel_name not in there)
-        return [shown.paper_name(name) for name in names]
+        return [paper_name(name) for name in names]
 
     @property
     def presets(self) -> list[dict[str, str]]:
@@ -113,7 +116,7 @@ class Subject:
             runs = sum(len(row.seeds_of(arm)) for row in preset.rows for arm in row.arms)
             steps = max((row.steps for row in preset.rows), default=0)
             sized = self.experiment.kind != "measurement"
-            size = f"{runs} runs of up to {shown.short_steps(steps)} steps" if sized else f"{runs} measurements"
+            size = f"{runs} runs of up to {short_steps(steps)} steps" if sized else f"{runs} measurements"
             command = f"python -m experiments.run {self.name} --preset {name}"
             found.append({"name": name, "description": preset.description, "size": size, "command": command})
         return found
@@ -195,9 +198,9 @@ class Site:
         return [(name, [(state, states[name][state]) for state in ORDER]) for name in names]
 
     @property
-    def different(self) -> list[tuple[Subject, Shown, list[shown.Difference]]]:
+    def different(self) -> list[tuple[Subject, Shown, list[Difference]]]:
         """Return the reports in which an arm came out differently."""
-        found = ((one, report, list(report.differences)) for one in self.subjects for report in one.reports)
+        found = ((one, report, report.differences) for one in self.subjects for report in one.reports)
         return [(one, report, differences) for one, report, differences in found if differences and not report.customised]
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,18 +13,18 @@ from typing import Any
 import pandas as pd
 
 from analysis.aggregates import Aggregates, budgets, departures, paper_budgets, read_aggregates
-from analysis.budget import sentences, short_steps, stated
+from analysis.budget import sentences, stated
 from analysis.commands import command
+from analysis.differences import Difference, differences, judged
 from analysis.figures import tables_of
 from analysis.kinds import KINDS
 from analysis.published.names import STAND_INS, paper_name
 from analysis.site import inventory, tables, text
-from analysis.site.tables import PLUS_MINUS, Table
-from analysis.verdicts import INSIDE, OUTSIDE, UNDECIDED, WITHIN
+from analysis.site.tables import Table
+from analysis.verdicts import INSIDE, UNDECIDED, WITHIN
 from experiments.errors import UserError
 from experiments.spec import Experiment
 
-FINDING = "finding.txt"
 FULL, PART, OTHER, NONE = "in full", "in part", "other data", "not run"
 ABSENT, NOTHING = "no experiment", "nothing to run"
 STATES = {
@@ -44,16 +44,6 @@ VERDICTS = {
     UNDECIDED: "with so few seeds the interval would also hold an agent that learnt nothing",
     "not comparable": "the paper shows nothing at this step (budget), or it was run by another simulator or protocol",
 }
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One arm that came out differently, in words."""
-
-    panel: str
-    algorithm: str
-    verdict: str
-    words: str
 
 
 @dataclass(frozen=True)
@@ -86,8 +76,7 @@ class Shown:
     @cached_property
     def finding(self) -> str:
         """Return what somebody wrote about it; empty if nobody did."""
-        path = self.folder / FINDING
-        return path.read_text().strip() if path.exists() else ""
+        return self.report.finding
 
     @cached_property
     def comparison(self) -> pd.DataFrame:
@@ -184,31 +173,15 @@ class Shown:
         """Return the last checkpoint of every arm that is compared by returns."""
         return tables.last_rows(self.comparison) if "verdict" in self.comparison else pd.DataFrame()
 
-    @cached_property
-    def judged(self) -> pd.DataFrame:
-        """Return the last checkpoint of every arm at which there is a verdict."""
-        if "verdict" not in self.comparison:
-            return pd.DataFrame(columns=["verdict"])
-        rows = self.comparison[self.comparison["verdict"].isin([INSIDE, WITHIN, UNDECIDED, *OUTSIDE])]
-        return rows.groupby(["panel", "algorithm"], sort=False).tail(1)
-
     @property
     def verdicts(self) -> Counter[str]:
         """Count the last verdicts of its arms."""
-        return Counter(self.judged["verdict"])
+        return Counter(judged(self.comparison)["verdict"])
 
     @property
-    def differences(self) -> Iterator[Difference]:
-        """Yield the arms that came out differently."""
-        for row in self.judged[self.judged["verdict"].isin(OUTSIDE)].itertuples():
-            half = f" {PLUS_MINUS} {_number(row.ci90, like=row.ours)}" if row.ci90 == row.ci90 else ""
-            higher = "higher" if row.difference > 0 else "lower"
-            words = (
-                f"after {short_steps(row.step)} steps ours is {_number(row.ours)}{half}, the paper's {_number(row.published)} "
-                f"({tables.figure_words(row.published_figure)}): {higher} by {_number(abs(row.difference))}, where chance and "
-                f"reading explain {_number(row.joint_ci90, like=row.difference)} and the tolerance is {_number(row.tolerance)}."
-            )
-            yield Difference(paper_name(row.panel), row.algorithm, row.verdict, words)
+    def differences(self) -> list[Difference]:
+        """Return the arms that came out differently."""
+        return differences(self.report, self.comparison)
 
     @cached_property
     def tables(self) -> list[Table]:
@@ -312,10 +285,6 @@ class Shown:
         learners = [f"FILE.py:{name}" for name in self.manifest.get("learners", ())]
         preset, settings = str(self.manifest["preset"]), self.manifest.get("settings", {})
         return command("run", self.experiment.name, preset, settings, self.manifest.get("seeds"), learners)
-
-
-def _number(value: float, like: float | None = None) -> str:
-    return tables.number(value, like) if value == value else "not known"
 
 
 def _value(value: Any) -> str:

@@ -14,8 +14,7 @@ from analysis.budget import short_steps
 from analysis.metrics import MAXIMUM
 from analysis.plot import plain_number
 from analysis.published.names import paper_name
-
-PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
+from analysis.wording import PLUS_MINUS, figure_words, number, signed
 
 
 @dataclass(frozen=True)
@@ -96,24 +95,6 @@ def _difference(row: Any) -> Cell:
         return Cell("")
     joint = f" {PLUS_MINUS} {number(row.joint_ci90, like=row.difference)}" if _is(row.joint_ci90) else ""
     return Cell(f"{signed(row.difference)}{joint}", row.difference)
-
-
-def number(value: float, like: float | None = None) -> str:
-    """Return a number with as many decimals as its size, or that of `like`, deserves."""
-    size = abs(value if like is None or math.isnan(like) else like)
-    shown = f"{abs(value):,.{0 if size >= 100 else 1 if size >= 10 else 2}f}"
-    return f"\N{MINUS SIGN}{shown}" if value < 0 and shown.strip("0.,") else shown
-
-
-def signed(value: float) -> str:
-    """Return a difference with its sign."""
-    shown = number(value)
-    return shown if shown.startswith("\N{MINUS SIGN}") else f"+{shown}"
-
-
-def figure_words(figure: str) -> str:
-    """Return `Fig. 7` for `Fig7`."""
-    return figure.replace("Fig", "Fig.\N{NO-BREAK SPACE}") if figure.startswith("Fig") and "." not in figure else figure
 
 
 def _count(n: int, seeds: int) -> Cell:

@@ -20,10 +20,15 @@ QRC: Settings = {"lamda": 0.95, "max_norm": 1.0, "exploration_fraction": 0.2}
 PPO = Arm("PPO-RTU", "recurrent_ppo", {"learning_rate": 3e-4, "max_grad_norm": 1.5})
 
 
+def qrc(schedule: int) -> Arm:
+    """Return QRC-RTU that explores over a fifth of so many frames."""
+    return recurrent("QRC-RTU", "qrc", QRC, 64, 64, schedule_steps=float(schedule))
+
+
 def arms(stream_ac: Settings, frames: int) -> tuple[Arm, ...]:
     return (
         recurrent("Stream AC-RTU", "stream_ac", stream_ac, 64, 64),
-        recurrent("QRC-RTU", "qrc", QRC, 64, 64, schedule_steps=float(frames)),
+        qrc(frames),
         PPO,
         feedforward("Stream AC-FFN", "stream_ac", stream_ac, 64, 64),
         feedforward("QRC-FFN", "qrc", QRC, 64, 64, schedule_steps=float(frames)),
@@ -46,6 +51,13 @@ EXPERIMENT = Experiment(
         "laptop": Preset(
             "RepeatFirst and Concentration, 500k frames, 3 seeds",
             rows(("ConcentrationEasy", "RepeatFirstEasy"), 500_000, 3, points=20),
+        ),
+        "schedule": Preset(
+            "does QRC explore too briefly in `laptop`? The first 600k frames of the published schedule, 3 seeds",
+            tuple(
+                Row(f"popgym-{task}-v0", (qrc(FRAMES),), steps=600_000, seeds=3, bin_width=25_000)
+                for task in ("ConcentrationEasy", "RepeatFirstEasy")
+            ),
         ),
         "quick": Preset("RepeatFirst, 50k frames, 1 seed", rows(("RepeatFirstEasy",), 50_000, 1, points=10)),
     },
