@@ -21,6 +21,7 @@ from experiments.specs.simulator import PUBLISHED
 # Written by hand; no command changes them.
 FINDING = "finding.txt"
 REASONS = "different.toml"
+REASON_LINE = 'a line is "ARM on PANEL" = "why"'
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,12 @@ class Aggregates:
         """Return by "ARM on PANEL" what somebody wrote about why it came out differently."""
         path = self.folder / REASONS
         try:
-            return tomllib.loads(path.read_text()) if path.exists() else {}
+            found = tomllib.loads(path.read_text()) if path.exists() else {}
         except tomllib.TOMLDecodeError as error:
-            raise UserError(f'{path} is not TOML ({error}); a line is "ARM on PANEL" = "why".') from None
+            raise UserError(f"{path} is not TOML ({error}); {REASON_LINE}.") from None
+        if wrong := [name for name, why in found.items() if not isinstance(why, str)]:
+            raise UserError(f"{path} has no words for {wrong[0]!r}; {REASON_LINE}.")
+        return found
 
 
 def read_aggregates(folder: Path) -> Aggregates:

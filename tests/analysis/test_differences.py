@@ -52,9 +52,16 @@ def test_only_what_is_outside_is_told_and_its_reason_beside_it(folder: Path) -> 
     assert line.endswith(" The floor was slippery.")
 
 
-def test_reasons_that_cannot_be_read_are_named_with_what_a_line_looks_like(folder: Path) -> None:
-    (folder / REASONS).write_text("Stream AC on Walker2d-v4: it was slippery\n")
-    with pytest.raises(UserError, match=r'different\.toml is not TOML .*"ARM on PANEL" = "why"'):
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Stream AC on Walker2d-v4: it was slippery\n", "is not TOML"),
+        ("[Walker2d-v4]\nwhy = 'it was slippery'\n", "has no words for 'Walker2d-v4'"),
+    ],
+)
+def test_reasons_that_cannot_be_read_are_named_with_what_a_line_looks_like(folder: Path, text: str, told: str) -> None:
+    (folder / REASONS).write_text(text)
+    with pytest.raises(UserError, match=rf'different\.toml {told}.*"ARM on PANEL" = "why"'):
         differences(read_aggregates(folder))
 
 
