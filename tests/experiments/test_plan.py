@@ -199,6 +199,15 @@ def test_estimated_speed_knows_environments_and_learners(store):
     assert expected_speed(store, make_run("dm_control/dog-run-v0")) < expected_speed(store, make_run("Hopper-v4"))
 
 
+def test_learner_in_lanes_is_the_slower_the_larger_observations_make_it(store):
+    def speed(env_id):
+        arm = Arm("arm", "sac1", {"implementation": "lanes"})
+        return expected_speed(store, resolve(Row(env_id, (), 200, 1, 1), arm, 0))
+
+    # Measured with two and with three lanes: 2.7 and 4.2 times. The environment alone is some five times as slow.
+    assert 2.7 < speed("HalfCheetah-v4") / speed("Humanoid-v4") < 4.2
+
+
 def test_estimated_speed_of_labelled_learners_falls_with_their_size_and_noise(store):
     def speed(algorithm, hidden, env_id="permuted_generated"):
         return expected_speed(store, resolve(Row(env_id, (), 200, 1, 1), Arm("arm", algorithm, {"hidden": hidden}), 0))
