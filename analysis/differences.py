@@ -50,7 +50,8 @@ def judged(comparison: pd.DataFrame) -> pd.DataFrame:
 def differences(report: Aggregates, comparison: pd.DataFrame | None = None) -> list[Difference]:
     """Return the arms of a report that are outside; its comparison is made unless it is handed in."""
     last = judged(KINDS[report.kind].comparison_of(report) if comparison is None else comparison)
-    return [_difference(row, report.reasons) for row in last[last["verdict"].isin(OUTSIDE)].itertuples()]
+    reasons = report.reasons
+    return [_difference(row, reasons) for row in last[last["verdict"].isin(OUTSIDE)].itertuples()]
 
 
 def _difference(row: Any, reasons: Mapping[str, str]) -> Difference:

@@ -5,6 +5,7 @@ published by now. Each table stands between `<!-- NAME -->` and `<!-- end -->`; 
 
 What a result shows, and where it differs from the published one, is a sentence or two that a person writes into
 `results/NAME/PRESET/finding.txt`; why an arm is outside the published range goes into `different.toml` beside it.
+No command changes these files.
 """
 
 from __future__ import annotations
