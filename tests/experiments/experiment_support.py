@@ -143,7 +143,7 @@ def in_child(function: Callable[[], Any]) -> int:
 def ask(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, module: str, *words: str) -> Answer:
     """Run `python -m MODULE WORDS` in this process, through the function that the module calls as a script.
 
-    A module of `experiments` needs no package before its name.
+    MODULE is a whole name, such as `experiments.testing.soak`; a module right under `experiments` needs only its last word.
     """
     monkeypatch.setattr(sys, "argv", [f"{module}.py", *words])
     command = importlib.import_module(module if "." in module else f"experiments.{module}")

@@ -275,7 +275,7 @@ def test_features_are_made_of_images_in_their_order(tmp_path):
 def test_command_writes_files_that_experiments_take_with_what_it_says(capfd, monkeypatch, folder, mnist):
     names = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
     monkeypatch.setattr(image_files, "made_up_files", lambda: zip(names, mnist, strict=True))
-    answer = ask(capfd, monkeypatch, "testing.image_files", str(folder))
+    answer = ask(capfd, monkeypatch, "experiments.testing.image_files", str(folder))
     assert answer.code == 0, answer
     said = re.search(r"--set 'data_sha256=(.*)'", answer.out)
     stream = families.make("permuted_mnist", {"data_sha256": tuple(json.loads(said[1]))}, 0)

@@ -85,8 +85,10 @@ def test_what_is_left_behind_is_a_fault(stores):
 
 def test_soak_refuses_a_folder_with_something_in_it(capfd, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
-    assert one_sentence(ask(capfd, monkeypatch, "testing.soak", "--store", str(tmp_path)), "is not an empty folder", "--store")
-    assert one_sentence(ask(capfd, monkeypatch, "testing.soak", "--kills", "0"), "--kills must be positive")
+    assert one_sentence(
+        ask(capfd, monkeypatch, "experiments.testing.soak", "--store", str(tmp_path)), "is not an empty folder", "--store"
+    )
+    assert one_sentence(ask(capfd, monkeypatch, "experiments.testing.soak", "--kills", "0"), "--kills must be positive")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -98,7 +100,7 @@ def test_faults_decide_the_exit_code_and_what_is_said_is_logged(capfd, monkeypat
 
     monkeypatch.setattr(soak, "soak", pretend)
     log = tmp_path / "new" / "soak.log"
-    answer = ask(capfd, monkeypatch, "testing.soak", "--kills", "7", "--seed", "3", "--log", str(log))
+    answer = ask(capfd, monkeypatch, "experiments.testing.soak", "--kills", "7", "--seed", "3", "--log", str(log))
     assert answer.code == code
     assert answer.out == log.read_text() == "7 kills, seed 3\n"
 
@@ -106,6 +108,13 @@ def test_faults_decide_the_exit_code_and_what_is_said_is_logged(capfd, monkeypat
 def test_soak_of_compiling_is_another_one(capfd, monkeypatch, tmp_path):
     monkeypatch.setattr(soak, "soak_kernels", lambda kills, seed, folder, say: say("compiling") or ["a fault"])
     answer = ask(
-        capfd, monkeypatch, "testing.soak", "--compiling", "--log", str(tmp_path / "log"), "--store", str(tmp_path / "new")
+        capfd,
+        monkeypatch,
+        "experiments.testing.soak",
+        "--compiling",
+        "--log",
+        str(tmp_path / "log"),
+        "--store",
+        str(tmp_path / "new"),
     )
     assert (answer.code, answer.out) == (1, "compiling\n")
