@@ -63,7 +63,10 @@ LEARNER_SPEED = {
     "dqn": 1500,
     "dqn1": 1000,
 }
-# The same for learners too large to be as fast in lanes as Stream AC. Where observations are larger, so is the learner, and its
+# Seconds for a step that lanes make together, whatever their number: Python and the call of a kernel. In every trial of one to
+# eight lanes in `results/throughput/`, of small learners and of large ones, it came out at 0.12 to 0.17 ms.
+TOGETHER_SECONDS = 0.14e-3
+# Steps/s of learners too large to be as fast in lanes as Stream AC. Where observations are larger, so is the learner, and its
 # time grows faster than its size, since less of it stays in the cache: SAC1 is 2.3 times as large on Humanoid as on
 # HalfCheetah, and its update takes 2.6 (two lanes) to 3.8 times (three lanes) as long.
 LANES_SPEED = {"sac1": 2700, "td3_1": 4300, "avg": 3100, "iac": 3200, "avg_sac1": 1700, "avg_td3_1": 2100}
@@ -184,13 +187,12 @@ def _some(values: Collection[Value]) -> str:
 def _split(
     store: Store, runs: list[Run], count: int, begun: set[str], instruction_set: Callable[[], str] | None
 ) -> Iterable[Group]:
-    speed = expected_speed(store, runs[0])
     rest = iter(runs)
     for number in range(count):
         size = len(runs) // count + (number < len(runs) % count)  # groups of nearly equal size
         members = tuple(islice(rest, size))
         left = sum(run.steps - (_usable_step(store, run, instruction_set) if run.run_id in begun else 0) for run in members)
-        yield Group(members, speed, left)
+        yield Group(members, expected_speed(store, runs[0], size), left)
 
 
 def _usable_step(store: Store, run: Run, instruction_set: Callable[[], str] | None) -> int:
@@ -250,40 +252,63 @@ def spaces_of(env_id: str, environment: tuple[tuple[str, object], ...]) -> Space
     return describe(env_id, **dict(environment))
 
 
-def expected_speed(store: Store, run: Run) -> float:
-    """Return steps/s on one core that does nothing else: as finished runs of the same kind in this store tell, or estimated."""
-    lanes = loop_of(run).lanes
+def expected_speed(store: Store, run: Run, lanes: int | None = None) -> float:
+    """Return steps/s on one core that does nothing else: as finished runs of the same kind in this store tell, or estimated.
+
+    They are those of all lanes of a group together, which has as many as fit if `lanes` does not tell.
+    """
+    in_lanes = loop_of(run).lanes
     if loop_of(run).measures:  # its steps are repeats
         return 1 / float(make_learner(run).repeat_seconds)
     prefix = f"{run.name}-{run.env_id.replace('/', '.')}-"
     same = [run_id for run_id in store.finished() if run_id.startswith(prefix)]
     # One-sample baselines run in two forms of very different speed; only lanes tell of an engine.
     measured = (store.provenance(run_id) for run_id in sorted(same)[:16])
-    batch = used_sizes(make_learner(run), run.steps).get("batch_size") if not lanes else None
-    speeds = [
-        told["steps_per_second"] / told.get("core_share", 1.0)
+    batch = used_sizes(make_learner(run), run.steps).get("batch_size") if not in_lanes else None
+    seconds = [
+        # Processor time for a step, had it been made in groups of the size that is asked for.
+        told.get("core_share", 1.0) / told["steps_per_second"] * _more(run, lanes) / _more(run, told.get("lanes"))
         for told in measured
         if told.get("steps_per_second")
-        and ("engine" in told) == lanes
+        and ("engine" in told) == in_lanes
         and told.get("sizes", {}).get("batch_size", batch) == batch
     ]
-    if speeds:
-        return float(sum(speeds) / len(speeds))
-    return estimated_speed(run)
+    return len(seconds) / sum(seconds) if seconds else estimated_speed(run, lanes)
 
 
-def estimated_speed(run: Run) -> float:
-    """Return steps/s on one core, estimated from the kind of environment and learner alone."""
-    lanes = loop_of(run).lanes
+def estimated_speed(run: Run, lanes: int | None = None) -> float:
+    """Return steps/s on one core, estimated from the kind of environment and learner and from the number of lanes."""
+    return _full_speed(run) / _more(run, lanes)
+
+
+def _more(run: Run, lanes: int | None) -> float:
+    """Return how many times longer than among as many lanes as fit a step takes in a group of this size.
+
+    Fewer lanes share what a step costs together, and one alone is padded by another, which learns as well.
+    """
+    if lanes is None or not loop_of(run).lanes or family_of(run.env_id).labelled:
+        return 1.0
+    full = 1 / _full_speed(run)
+    most = most_lanes(run)
+    seconds = full + TOGETHER_SECONDS * (1 / min(lanes, most) - 1 / most)
+    if lanes == 1:
+        environment = 1 / (2 * _environment_speed(run.env_id))
+        seconds += max(0.0, full - TOGETHER_SECONDS / most - environment)
+    return seconds / full
+
+
+def _full_speed(run: Run) -> float:
+    """Return the estimated steps/s on one core with as many lanes as fit."""
+    in_lanes = loop_of(run).lanes
     if family_of(run.env_id).labelled:
         return _labelled_speed(run)
     environment = _environment_speed(run.env_id)
-    small = not lanes and used_sizes(make_learner(run), run.steps).get("batch_size", math.inf) <= SMALL_BATCH
-    speeds_alone = LANES_SPEED if lanes else LEARNER_SPEED
+    small = not in_lanes and used_sizes(make_learner(run), run.steps).get("batch_size", math.inf) <= SMALL_BATCH
+    speeds_alone = LANES_SPEED if in_lanes else LEARNER_SPEED
     learner = speeds_alone.get(SMALL_FORMS.get(run.algorithm, run.algorithm) if small else run.algorithm)
-    if lanes and learner is not None:
+    if in_lanes and learner is not None:
         learner /= (_state_bytes(run, run.env_id, run.environment) / _state_bytes(run, "HalfCheetah-v4", ())) ** LANES_GROWTH
-    if lanes and dict(run.hyperparameters).get("cell", "none") != "none":
+    if in_lanes and dict(run.hyperparameters).get("cell", "none") != "none":
         size = _state_bytes(run, run.env_id, run.environment)
         # Of a very small one the environment's speed says more, which has a learner without a cell in it.
         return min(0.9 * environment, 1 / (RECURRENT_BYTE * size + 1 / (2 * environment)))

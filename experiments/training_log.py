@@ -32,7 +32,8 @@ class Entry:
     """Finished runs of one learner on one task in a preset.
 
     Attributes:
-        planned_core_hours: by the estimates of `experiments.plan`, as where nothing of the kind has been trained yet.
+        planned_core_hours: by the estimates of `experiments.plan` for groups of the size that trained, as where nothing
+            of the kind has been trained yet.
         used_core_hours: processor time, waiting for a busy core left out. Stretches before a resumption are counted at the
             speed of the last one.
     """
@@ -73,7 +74,7 @@ def entries(store: Store) -> Iterator[Entry]:
                 used = {run: seconds for run in runs.values() if (seconds := used_core_seconds(store, run)) is not None}
                 if used:
                     steps = sum(run.steps for run in used)
-                    planned = sum(run.steps / estimated_speed(run) for run in used)
+                    planned = sum(run.steps / estimated_speed(run, store.provenance(run.run_id).get("lanes")) for run in used)
                     yield Entry(
                         name, preset_name, algorithm, env_id, len(used), steps / 1e6, planned / 3600, sum(used.values()) / 3600
                     )

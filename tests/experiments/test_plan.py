@@ -186,8 +186,29 @@ def test_speed_is_measured_where_the_store_has_runs_of_the_kind(store):
     told = store.provenance(run.run_id)
     assert 0 < told["core_share"] < 1.1  # one thread, however many others wanted the core
     measured = told["steps_per_second"] / told["core_share"]
-    assert expected_speed(store, make_run(seed=3, steps=10_000)) == pytest.approx(measured)
-    assert expected_speed(store, make_run("Ant-v4")) != pytest.approx(measured)
+    again = make_run(seed=3, steps=10_000)
+    assert expected_speed(store, again, told["lanes"]) == pytest.approx(measured)
+    assert expected_speed(store, again, 2) > measured
+    assert expected_speed(store, make_run("Ant-v4"), told["lanes"]) != pytest.approx(measured)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "algorithm", "settings", "lanes", "share"),
+    [
+        ("HalfCheetah-v4", "stream_ac", {}, 8, 3534 / 8738),
+        ("Ant-v4", "stream_ac", {}, 8, 2107 / 2547),
+        ("masked/HalfCheetah-v4", "stream_ac", {"cell": "rtu"}, 4, 2025 / 4027),
+        ("HalfCheetah-v4", "avg", {}, 2, 2324 / 4091),
+    ],
+)
+def test_one_lane_is_expected_to_be_slower_than_several(store, env_id, algorithm, settings, lanes, share):
+    """As measured: results/throughput, where one lane has this share of the speed of several."""
+    run = resolve(Row(env_id, (), 200, 1, 1), Arm("arm", algorithm, settings), 0)
+    one, few, several = (expected_speed(store, run, count) for count in (1, 2, lanes))
+    assert one < few <= several
+    assert 1 / 1.5 < one / several / share < 1.5
+    groups = plan(store, [run], workers=1)
+    assert [group.steps_per_second for group in groups] == [one]
 
 
 def test_estimated_speed_knows_environments_and_learners(store):

@@ -37,7 +37,7 @@ def test_log_counts_processor_time_of_finished_runs_beside_the_estimate(store: S
         *("toy", "quick", "stream_ac", "Hopper-v4"),
         2,
     )
-    assert entry.planned_core_hours == pytest.approx(2 * 70 / estimated_speed(run) / 3600)
+    assert entry.planned_core_hours == pytest.approx(2 * 70 / estimated_speed(run, told["lanes"]) / 3600)
     assert entry.used_core_hours == pytest.approx(2 * 70 / told["steps_per_second"] * told["core_share"] / 3600)
 
 
