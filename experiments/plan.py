@@ -48,7 +48,10 @@ WORKER_BYTES = 1e9
 ENVIRONMENT_SPEED = {
     **{"HalfCheetah": 8000, "Hopper": 4500, "Walker2d": 4500, "Ant": 2200, "Humanoid": 1500},
     **{"masked/HalfCheetah": 10_000, "masked/Hopper": 3000, "masked/Walker2d": 2800, "masked/Ant": 2000},
-    **{"memory/": 30_000, "popgym": 10_000, "dm_control/cheetah": 6000, "dm_control/dog": 700, "MinAtar/": 5000, "ETTm2": 8000},
+    **{"memory/": 30_000, "popgym": 10_000, "MinAtar/": 5000, "ETTm2": 8000},
+    **{"dm_control/cheetah": 6000, "dm_control/point_mass": 4300, "dm_control/fish": 4300, "dm_control/finger": 4200},
+    **{"dm_control/hopper": 3600, "dm_control/reacher": 3500, "dm_control/cartpole": 3300, "dm_control/walker": 2200},
+    **{"dm_control/quadruped": 2200, "dm_control/humanoid": 1600, "dm_control/dog": 700},
 }
 ATARI_SPEED = 900
 LEARNER_SPEED = {

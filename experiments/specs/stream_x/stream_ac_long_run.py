@@ -39,6 +39,10 @@ EXPERIMENT = Experiment(
             "Stream AC on all 26 tasks, 300k steps, 4 seeds",
             as_published(*(Row(env_id, (STREAM_AC,), steps=300_000, seeds=4, bin_width=10_000) for env_id in TASKS)),
         ),
+        "first_bin": Preset(
+            "the first published bin of the 20 dm_control tasks, 500k steps, 3 seeds of Stream AC",
+            tuple(Row(env_id, (STREAM_AC,), steps=500_000, seeds=3, bin_width=20_000) for env_id in TASKS[: len(DM_CONTROL)]),
+        ),
         "quick": Preset(
             "Stream AC and PPO1 on two tasks, 40k steps",
             tuple(
