@@ -53,6 +53,7 @@ STYLES: dict[str, Style] = {
     "Classic TD": Style(GREY, "h", DASHDOT),
     "PPO": Style(ORANGE, "^"),
     "PPO1": Style("#e9a066", "^", DASHED),
+    "PPO1, step size / 3": Style("#a65a12", "v", DASHDOT),
     "SAC": Style("#135a4f", "s"),
     "SAC1": Style("#8bcec0", "s", DASHED),
     "SAC-100": Style("#3fae8a", "s", DASHDOT),
