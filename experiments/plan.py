@@ -76,6 +76,8 @@ LANES_SPEED = {"sac1": 2700, "td3_1": 4300, "avg": 3100, "iac": 3200, "avg_sac1"
 LANES_GROWTH = 1.4
 # Seconds for a byte of a recurrent learner's state, before what the environment takes.
 RECURRENT_BYTE = 0.15e-9
+# Seconds for a step in which the staleness of its sensitivities is looked at: what `rtrl_staleness` took beyond the plan.
+STALENESS_SECONDS = 0.23e-3
 # Seconds for a labelled sample: to call a kernel; for convolutions; for a byte of a learner's state in the second cache and in
 # the third; and for a weight, what is measured beside learning (gradients, plasticity), and the learner's own noise. Fitted to
 # `results/training_log.csv`, where nearly all come out within a factor of 1.5.
@@ -313,8 +315,9 @@ def _full_speed(run: Run) -> float:
         learner /= (_state_bytes(run, run.env_id, run.environment) / _state_bytes(run, "HalfCheetah-v4", ())) ** LANES_GROWTH
     if in_lanes and dict(run.hyperparameters).get("cell", "none") != "none":
         size = _state_bytes(run, run.env_id, run.environment)
+        beside = STALENESS_SECONDS if dict(run.hyperparameters).get("staleness_window") else 0.0
         # Of a very small one the environment's speed says more, which has a learner without a cell in it.
-        return min(0.9 * environment, 1 / (RECURRENT_BYTE * size + 1 / (2 * environment)))
+        return min(0.9 * environment, 1 / (RECURRENT_BYTE * size + beside + 1 / (2 * environment)))
     return environment if learner is None else 1 / (1 / learner + 1 / (2 * environment))
 
 

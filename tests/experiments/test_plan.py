@@ -256,6 +256,7 @@ def test_recurrent_learners_are_expected_to_be_slower(store):
 
     assert speed(cell="rtu") < speed(cell="none") / 2
     assert speed(cell="rtu", hidden=()) < speed(cell="none", hidden=())
+    assert speed(cell="rtu", staleness_window=64) < speed(cell="rtu")
     # As trained in the figure: results/training_log.csv.
     preset = load_experiment("masked_mujoco").presets["laptop"]
     (trained, *_) = (run for _, _, run in labelled_runs(preset) if dict(run.hyperparameters).get("cell") == "rtu")
