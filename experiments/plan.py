@@ -293,8 +293,11 @@ def _more(run: Run, lanes: int | None) -> float:
     """
     if lanes is None or not loop_of(run).lanes or family_of(run.env_id).labelled:
         return 1.0
+    try:
+        most = most_lanes(run)
+    except RuntimeError:  # it is larger than the memory, which training will say of this run alone
+        return 1.0
     full = 1 / _full_speed(run)
-    most = most_lanes(run)
     seconds = full + TOGETHER_SECONDS * (1 / min(lanes, most) - 1 / most)
     if lanes == 1:
         environment = 1 / (2 * _environment_speed(run.env_id))
