@@ -193,11 +193,12 @@ def _split(
     store: Store, runs: list[Run], count: int, begun: set[str], instruction_set: Callable[[], str] | None
 ) -> Iterable[Group]:
     rest = iter(runs)
-    for number in range(count):
-        size = len(runs) // count + (number < len(runs) % count)  # groups of nearly equal size
+    sizes = [len(runs) // count + (number < len(runs) % count) for number in range(count)]  # groups of nearly equal size
+    speeds = {size: expected_speed(store, runs[0], size) for size in set(sizes)}
+    for size in sizes:
         members = tuple(islice(rest, size))
         left = sum(run.steps - (_usable_step(store, run, instruction_set) if run.run_id in begun else 0) for run in members)
-        yield Group(members, expected_speed(store, runs[0], size), left)
+        yield Group(members, speeds[size], left)
 
 
 def _usable_step(store: Store, run: Run, instruction_set: Callable[[], str] | None) -> int:
