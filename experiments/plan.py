@@ -241,11 +241,15 @@ class Size(NamedTuple):
 
 @cache
 def _size(algorithm: str, hyperparameters: tuple[tuple[str, object], ...], spaces: Any) -> Size:
+    """Measure a learner. One larger than the memory is planned as if it filled a cache; training says so of its runs alone."""
     import torch
 
     from algorithms.agent import leaves, state_bytes
 
-    state = make_learner(Run(algorithm, hyperparameters, "", (), 0, 0)).init(torch.Generator(), spaces)  # type: ignore[arg-type]
+    try:
+        state = make_learner(Run(algorithm, hyperparameters, "", (), 0, 0)).init(torch.Generator(), spaces)  # type: ignore[arg-type]
+    except RuntimeError:
+        return Size(LANE_BYTES, 0)
     # A learner from outside may call them otherwise.
     return Size(state_bytes(state), sum(leaf.numel() for leaf in leaves(state.get("parameters", {}))))
 
@@ -271,39 +275,32 @@ def expected_speed(store: Store, run: Run, lanes: int | None = None) -> float:
     # One-sample baselines run in two forms of very different speed; only lanes tell of an engine.
     measured = (store.provenance(run_id) for run_id in sorted(same)[:16])
     batch = used_sizes(make_learner(run), run.steps).get("batch_size") if not in_lanes else None
-    seconds = [
-        # Processor time for a step, had it been made in groups of the size that is asked for.
-        told.get("core_share", 1.0) / told["steps_per_second"] * _more(run, lanes) / _more(run, told.get("lanes"))
+    # How many times longer a step took than estimated for a group of that size.
+    longer = [
+        told.get("core_share", 1.0) / told["steps_per_second"] * estimated_speed(run, told.get("lanes"))
         for told in measured
         if told.get("steps_per_second")
         and ("engine" in told) == in_lanes
         and told.get("sizes", {}).get("batch_size", batch) == batch
     ]
-    return len(seconds) / sum(seconds) if seconds else estimated_speed(run, lanes)
+    estimated = estimated_speed(run, lanes)
+    return estimated * len(longer) / sum(longer) if longer else estimated
 
 
 def estimated_speed(run: Run, lanes: int | None = None) -> float:
-    """Return steps/s on one core, estimated from the kind of environment and learner and from the number of lanes."""
-    return _full_speed(run) / _more(run, lanes)
+    """Return steps/s on one core, estimated from the kind of environment and learner and from the number of lanes.
 
-
-def _more(run: Run, lanes: int | None) -> float:
-    """Return how many times longer than among as many lanes as fit a step takes in a group of this size.
-
-    Fewer lanes share what a step costs together, and one alone is padded by another, which learns as well.
+    Few lanes share what a step costs together, and one alone is padded by another, which learns as well.
     """
+    full_speed = _full_speed(run)
     if lanes is None or not loop_of(run).lanes or family_of(run.env_id).labelled:
-        return 1.0
-    try:
-        most = most_lanes(run)
-    except RuntimeError:  # it is larger than the memory, which training will say of this run alone
-        return 1.0
-    full = 1 / _full_speed(run)
-    seconds = full + TOGETHER_SECONDS * (1 / min(lanes, most) - 1 / most)
+        return full_speed
+    most = most_lanes(run)
+    seconds = 1 / full_speed + TOGETHER_SECONDS * (1 / min(lanes, most) - 1 / most)
     if lanes == 1:
         environment = 1 / (2 * _environment_speed(run.env_id))
-        seconds += max(0.0, full - TOGETHER_SECONDS / most - environment)
-    return seconds / full
+        seconds += max(0.0, 1 / full_speed - TOGETHER_SECONDS / most - environment)
+    return 1 / seconds
 
 
 def _full_speed(run: Run) -> float:
@@ -392,9 +389,4 @@ def disk_bytes(runs: Iterable[Run], weights: bool = False) -> int:
 
 
 def _weights_bytes(run: Run) -> int:
-    if not loop_of(run).lanes:
-        return 0
-    try:
-        return _size(run.algorithm, run.hyperparameters, spaces_of(run.env_id, run.environment)).state_bytes
-    except RuntimeError:  # it is larger than the memory, which training will say of this run alone
-        return 0
+    return _state_bytes(run, run.env_id, run.environment) if loop_of(run).lanes else 0

@@ -229,6 +229,16 @@ def test_learner_in_lanes_is_the_slower_the_larger_observations_make_it(store):
     assert 2.7 < speed("HalfCheetah-v4") / speed("Humanoid-v4") < 4.2
 
 
+@pytest.mark.parametrize("settings", [{}, {"cell": "rtu"}])
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_learner_larger_than_the_memory_is_planned_as_others_are(store, settings, seeds):
+    arm = Arm("arm", "stream_ac", {"hidden": (1_000_000, 1_000_000), **settings})
+    runs = [resolve(Row("Hopper-v4", (), 200, 1, 1), arm, seed) for seed in range(seeds)]
+    groups = plan(store, runs, workers=1)
+    assert sorted(run.run_id for group in groups for run in group.runs) == sorted(run.run_id for run in runs)
+    assert all(0 < group.seconds < 3600 for group in groups)
+
+
 def test_estimated_speed_of_labelled_learners_falls_with_their_size_and_noise(store):
     def speed(algorithm, hidden, env_id="permuted_generated"):
         return expected_speed(store, resolve(Row(env_id, (), 200, 1, 1), Arm("arm", algorithm, {"hidden": hidden}), 0))

@@ -11,7 +11,7 @@ from experiments.specs.stream_x.arms import SAMPLE_EFFICIENCY, STREAM_AC
 
 ARMS = (STREAM_AC, PPO1, PPO, SAC, SAC1)
 FEW = {"PPO": 2, "SAC": 1, "SAC1": 2}  # the slow ones, where time is short
-# Annealed over the published 2M steps, the step size has hardly fallen after the first 500k.
+# Annealed over the published 2M steps, the step size falls by a quarter in the first 500k.
 STEADY = {**PPO1.hyperparameters, "anneal_learning_rate": False}
 STEADY_PPO1 = (Arm("PPO1", "ppo1", STEADY), Arm("PPO1, step size / 3", "ppo1", {**STEADY, "learning_rate": 1e-4}))
 
