@@ -37,8 +37,8 @@ EXPERIMENT = Experiment(
             as_published(Row("Ant-v4", STEADY_PPO1, steps=500_000, seeds=4, bin_width=10_000)),
         ),
         "third": Preset(
-            "a third of PPO1's step size lets Ant rise in `steady` when the paper's does; does it also let it fall when the paper's"
-            " does? Other seeds, 1.5M steps; PPO1 as it is beside it for 500k",
+            "a third of PPO1's step size lets Ant rise in `steady` when the paper's does; does it also let it fall when the"
+            " paper's does? Other seeds, 1.5M steps; PPO1 as it is beside it for 500k",
             as_published(
                 Row(
                     "Ant-v4",
