@@ -82,6 +82,8 @@ STYLES: dict[str, Style] = {
     "Stream AC-RTU": Style(BLUE, "o"),
     "QRC-RTU": Style("#137c5f", "D"),
     "PPO-RTU": Style(ORANGE, "^"),
+    "PPO-RTU, step size 1e-4": Style("#7a1f1f", "v", DASHDOT),
+    "PPO-RTU, step size 1e-3": Style("#e0b878", "s", DASHED),
     "Stream AC-FFN": Style(GREY, "X", DASHDOT),
     "Stream AC-FFN, wide": Style("#8c564b", "D", DASHED),
     "Stream AC-RTU, kappa/4": Style("#4fa9dd", "v", DASHED),

@@ -17,7 +17,13 @@ DRAFT: Settings = {**STREAM_AC, **DRAFT_BOUND, "lamda": 0.8, "entropy": 0.095}
 # Lambda and the length of exploration are the draft's, since the code's file of these settings is not public.
 QRC: Settings = {"lamda": 0.95, "max_norm": 1.0, "exploration_fraction": 0.2}
 # One environment where the paper has 32; step sizes were not published.
-PPO = Arm("PPO-RTU", "recurrent_ppo", {"learning_rate": 3e-4, "max_grad_norm": 1.5})
+PPO_SETTINGS: Settings = {"learning_rate": 3e-4, "max_grad_norm": 1.5}
+PPO = Arm("PPO-RTU", "recurrent_ppo", PPO_SETTINGS)
+PPO_STEP_SIZES = (
+    Arm("PPO-RTU, step size 1e-4", "recurrent_ppo", {**PPO_SETTINGS, "learning_rate": 1e-4}),
+    PPO,
+    Arm("PPO-RTU, step size 1e-3", "recurrent_ppo", {**PPO_SETTINGS, "learning_rate": 1e-3}),
+)
 
 
 def qrc(schedule: int) -> Arm:
@@ -56,6 +62,13 @@ EXPERIMENT = Experiment(
             "does QRC explore too briefly in `laptop`? The first 600k frames of the published schedule, 3 seeds",
             tuple(
                 Row(f"popgym-{task}-v0", (qrc(FRAMES),), steps=600_000, seeds=3, bin_width=25_000)
+                for task in ("ConcentrationEasy", "RepeatFirstEasy")
+            ),
+        ),
+        "step_sizes": Preset(
+            "does PPO differ in `laptop` by its step size, which was not published? Up to the first published point, 3 seeds",
+            tuple(
+                Row(f"popgym-{task}-v0", PPO_STEP_SIZES, steps=200_000, seeds=3, bin_width=25_000)
                 for task in ("ConcentrationEasy", "RepeatFirstEasy")
             ),
         ),
