@@ -20,7 +20,8 @@ from analysis import lines, plot
 from analysis.budget import paper_budget, sentences, short_steps
 from analysis.figures import FigureData
 from analysis.learner_style import STYLES, Style, lighter, words
-from analysis.plot import INK, MUTED
+from analysis.load import is_finished
+from analysis.plot import BEHIND_WORDS, INK, MUTED
 from analysis.published import Curve, Numbers
 from analysis.published.names import frames_per_step, paper_name
 from experiments.spec import Row
@@ -103,6 +104,11 @@ def curves(
     axes.locator_params(axis="y", nbins=4)
     plot.step_axis(axes)
     plot.return_axis(axes)
+    if not is_finished(runs).any():
+        style: Any = {"ha": "center", "color": MUTED, "bbox": BEHIND_WORDS, "zorder": 6}
+        axes.text(0.5, 0.06, "no run yet", transform=axes.transAxes, **style)
+    if (table["part"] == FAR).all():  # nothing is drawn whose height could be read
+        axes.set_yticks([])
     axes.set_xlabel("frames" if unit > 1 else "environment steps", labelpad=2)
     return table
 

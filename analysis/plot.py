@@ -27,6 +27,8 @@ INK = "#22262b"
 MUTED = "#6b7280"
 GRID = "#e5e7eb"
 MINUS = "\N{MINUS SIGN}"
+# Behind words that stand on lines.
+BEHIND_WORDS = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 
 # Inches at the edges of a figure, and of a row of keys or a line of small print below its panels.
 MARGIN, KEY_HEIGHT, PRINT_HEIGHT = 0.07, 0.19, 0.15

@@ -24,7 +24,7 @@ from analysis.curves import KEYS
 from analysis.figures import FigureData
 from analysis.learner_style import Style, styles
 from analysis.metrics import bin_values
-from analysis.plot import INK, MUTED
+from analysis.plot import BEHIND_WORDS, INK, MUTED
 from analysis.published.records import FOLDER
 from analysis.statistics import mean_over_runs
 from experiments.errors import UserError
@@ -39,8 +39,6 @@ PANEL_WIDTH, PANEL_HEIGHT, NARROWEST = 3.1, 2.05, 6.4
 STATE_BYTES, IMAGE_BYTES = 4 * (2 * 8 + 2 + 2), 160 * 90 * 3
 LIMIT = "memory of a Jetson Nano"
 IMAGES = "images and proprioception at 1M samples"
-# Behind words that stand on a line.
-PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 NUMBERS = ["part", "panel", "env_id", "algorithm", "seconds", "value", "ci90", "n"]
 
 
@@ -220,7 +218,9 @@ def _memory(axes: Axes, rows: tuple[Row, ...], looks: Mapping[str, Style]) -> pd
             axes.annotate(_bytes(samples * size), (samples * size, place), **text, fontsize=6)
             numbers.append((f"bytes as {kind}", label, float(samples * size)))
     axes.axvline(limit, color=MUTED, linewidth=1.0, linestyle=panels.LONG_DASHES)
-    axes.text(limit, len(stored) - 0.3, f"Jetson Nano, {_bytes(limit)}", ha="center", fontsize=6, color=MUTED, bbox=PAPER)
+    axes.text(
+        limit, len(stored) - 0.3, f"Jetson Nano, {_bytes(limit)}", ha="center", fontsize=6, color=MUTED, bbox=BEHIND_WORDS
+    )
     axes.set_xscale("log")
     axes.set_xlim(10, 1e12)
     axes.set_xticks([1e3, 1e6, 1e9], ["1 kB", "1 MB", "1 GB"])

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter
 from analysis import plot
 from analysis.figures import FigureData
 from analysis.learner_style import STYLES
-from analysis.plot import MUTED
+from analysis.plot import BEHIND_WORDS, MUTED
 from experiments.expand import labelled_runs
 
 # What stands in a row, in columns of the numbers: markers differ, so that grey is enough.
@@ -25,8 +25,6 @@ QUANTITIES: dict[str, tuple[str, dict[str, Any]]] = {
     "learner and environment": ("together", {"marker": "o", "color": STYLES["Stream AC"].colour, "markersize": 4.6}),
 }
 NONE = float("nan")
-# Behind words that stand on lines of the grid.
-PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 # All rows are on one page.
 WIDTH_INCHES, ROW_INCHES, HEAD_ROWS, FOOT_INCHES, TALLEST = 6.6, 0.165, 1.25, 0.75, 9.0
 
@@ -62,7 +60,7 @@ def redraw(numbers: pd.DataFrame, data: FigureData) -> Figure:
         axes.text(1.02, where, f"{row.together:,.0f}", ha="left", **small)
         axes.text(1.2, where, f"{row.share:.0%}" if row.share > 0 else "", ha="right", color=MUTED, **small)
     for where, env_id in heads:
-        axes.text(0.0, where + 0.35, env_id, ha="left", **{**small, "fontsize": 7}, fontweight="bold", bbox=PAPER)
+        axes.text(0.0, where + 0.35, env_id, ha="left", **{**small, "fontsize": 7}, fontweight="bold", bbox=BEHIND_WORDS)
     axes.set_yticks(places, ordered["learner"], fontsize=6.5)
     axes.set_ylim(max(place, 1.0), -0.9)
     axes.tick_params(axis="y", length=0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from analysis_support import CLASSIC_Q, OPTIMISERS, STREAM_AC, Draw, an_experiment, assert_legible, publish, titled
+from analysis_support import CLASSIC_Q, OPTIMISERS, STREAM_AC, Draw, an_experiment, assert_legible, fill, publish, titled
 from typer.testing import CliRunner
 
 from analysis import compare as comparing
@@ -52,6 +52,26 @@ def test_two_masks_of_one_robot_are_two_panels(drawn: Draw, tmp_path: Path, figu
         own = numbers[(numbers["panel"] == name) & (numbers["part"] == "curve")]
         assert set(own["value"]) == {level}
         assert set(own["env_id"]) == {"Hopper-v4"}
+
+
+def test_panel_without_a_run_says_so(drawn: Draw, tmp_path: Path) -> None:
+    experiment, store = masked(), Store(tmp_path / "runs")
+    for row, _, run in labelled_runs(experiment.preset("quick")):
+        if row.panel == "Hopper, P":
+            none = {"step": np.empty(0, np.int64), "episodic_return": np.empty(0), "length": np.empty(0, np.int32)}
+            publish(store, run, {"episodes": none}, diverged_at=1)  # it was run, though nothing came of it
+    page, _ = drawn(experiment, store)
+    assert [text.get_text() for text in titled(page, "Hopper, V").texts] == ["no run yet"]
+    assert not titled(page, "Hopper, P").texts
+
+
+def test_panel_with_nothing_in_it_has_no_heights(drawn: Draw, tmp_path: Path) -> None:
+    rows = tuple(Row(env_id, (STREAM_AC,), 200_000, 2, 50_000) for env_id in ("Walker2d-v4", "Hopper-v4", "Swimmer-v4"))
+    experiment, store = an_experiment(rows), Store(tmp_path / "runs")
+    fill(store, an_experiment(rows[:1]))
+    page, _ = drawn(experiment, store)
+    assert len(titled(page, "Hopper-v4").get_yticks())  # of the published curve
+    assert not len(titled(page, "Swimmer-v4").get_yticks())  # of which nothing is published
 
 
 def test_replay_buffer_and_overshooting_have_panels_too(drawn: Draw, tmp_path: Path) -> None:
