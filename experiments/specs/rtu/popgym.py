@@ -17,12 +17,11 @@ DRAFT: Settings = {**STREAM_AC, **DRAFT_BOUND, "lamda": 0.8, "entropy": 0.095}
 # Lambda and the length of exploration are the draft's, since the code's file of these settings is not public.
 QRC: Settings = {"lamda": 0.95, "max_norm": 1.0, "exploration_fraction": 0.2}
 # One environment where the paper has 32; step sizes were not published.
-PPO_SETTINGS: Settings = {"learning_rate": 3e-4, "max_grad_norm": 1.5}
-PPO = Arm("PPO-RTU", "recurrent_ppo", PPO_SETTINGS)
+PPO = Arm("PPO-RTU", "recurrent_ppo", {"learning_rate": 3e-4, "max_grad_norm": 1.5})
 PPO_STEP_SIZES = (
-    Arm("PPO-RTU, step size 1e-4", "recurrent_ppo", {**PPO_SETTINGS, "learning_rate": 1e-4}),
+    Arm("PPO-RTU, step size 1e-4", "recurrent_ppo", {**PPO.hyperparameters, "learning_rate": 1e-4}),
     PPO,
-    Arm("PPO-RTU, step size 1e-3", "recurrent_ppo", {**PPO_SETTINGS, "learning_rate": 1e-3}),
+    Arm("PPO-RTU, step size 1e-3", "recurrent_ppo", {**PPO.hyperparameters, "learning_rate": 1e-3}),
 )
 
 
