@@ -48,6 +48,8 @@ STYLES: dict[str, Style] = {
     "Stream SARSA": Style("#3f51b5", ">"),
     "Stream TD": Style("#39649e", "p"),
     "Classic AC": Style(GREY, "X", DASHDOT),
+    "Classic AC, step size 1e-9": Style("#a65a12", "v", DASHED),
+    "Classic AC, step size 1e-11": Style("#353535", "s", DASHED),
     "Classic Q": Style("#a7a08b", "v", DASHDOT),
     "Classic SARSA": Style("#b6b6b6", "8", DASHDOT),
     "Classic TD": Style(GREY, "h", DASHDOT),
