@@ -338,10 +338,10 @@ def test_learner_and_spec_of_ones_own_are_trained_by_tasks(cluster, submit, stor
         'EXPERIMENT = Experiment("mine", "Mine", "ours", {"small": Preset("all", (row,))}, "learning_curves")\n'
     )
     monkeypatch.chdir(tmp_path)
-    words = ("--spec", "my_figure.py", "--preset", "small", "--learner", "my_learner.py:LinearSarsa", "--no-weights")
+    words = ("--spec", "my_figure.py", "--preset", "small", "--learner", "my_learner.py:LinearAC", "--no-weights")
     answer = submit(*words, "--profile", profile(), "--store", str(store.root), "--yes")
     assert answer.code == 0, answer
     wait_until(lambda: len(store.finished()) == 2, seconds=120, pause=0.1)
-    assert {name.partition("-")[0] for name in store.finished()} == {"LinearSarsa", "stream_q"}
+    assert {name.partition("-")[0] for name in store.finished()} == {"LinearAC", "stream_q"}
     assert not list(store.root.rglob("weights.bin"))
     assert "Nothing to submit" in submit(*words, "--profile", profile(), "--store", str(store.root), "--yes").out
