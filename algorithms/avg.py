@@ -7,13 +7,14 @@ The actor's loss is differentiated through the action that was taken, A = tanh(m
 an action stays in the state until its transition has been learnt from.
 
 Deviations of the paper's text from the official code, each an option whose default is the code, unless it says otherwise:
-1. The second head of the actor is the log of the variance (`log_variance`); the paper's is a log of the deviation. Entropy
-   weights were tuned with the former.
+1. The second head of the actor is the log of the variance (`log_variance`); the paper's is a log of the deviation, as its
+   name says. Entropy weights were tuned with the former.
 2. Rewards and returns in the scale of TD errors have their share of entropy (`entropy_in_scale`); in the paper they have not.
 3. The scale is 1 until rewards vary (`cold_start`); in the paper, as others have read it, until two episodes have ended.
 4. At a time limit, the return of the episode is carried into the next one (`return_at_truncation`), and S' keeps its value.
 5. Actions are clipped to the bounds of the environment: an option of the environment (`action_clip`), and without effect where
-   bounds are -1 and 1. Actions are not stretched to wider ones. What is learnt from is the action before it is clipped.
+   bounds are -1 and 1. Actions are not stretched to wider ones. What is learnt from is the action before it is clipped. The
+   published runs were probably made before the code clipped, which matters on Humanoid, whose bounds are -0.4 and 0.4.
 6. Actor and critic are updated at once, from the parameters before either. The paper lists the critic first. No option.
 7. The last step of an episode enters the scale once, with discount 0, before the update. In the paper it enters twice. No
    option.

@@ -1,7 +1,7 @@
 """The hyperparameters of AVG: what each means, and its default. Apart from the learner for the reason given in `settings`.
 
-Source: AVG (arXiv:2411.15370) and its official code. Where the two differ, the default is the code that made the published
-curves; the learner's module lists these places. The defaults of step sizes, entropy and discount are those that the code gives
+Source: AVG (arXiv:2411.15370) and its official code as of May 2025. Where the two differ, the default is that code; the
+learner's module lists these places. The defaults of step sizes, entropy and discount are those that the code gives
 for Ant, HalfCheetah and Humanoid. Other tasks have others.
 """
 

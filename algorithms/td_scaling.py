@@ -4,8 +4,8 @@ Source: Schaul et al. (arXiv:2105.05347), sigma^2 = Var[R] + Var[gamma] E[G^2], 
 
 How the official code has it, which is the default: population variances; a discount of 0 where an episode ends, and the return
 of an episode counted there; sigma^2 is at least 1e-4, and sigma is 1 while sigma^2 is at most 0.01 and no episode has ended. So
-where episodes never end but by their time limit, sigma is the deviation of the rewards. Running sums are in float64; the code's
-are in float32.
+where episodes never end but by their time limit, sigma is the deviation of the rewards. Running sums are in float64; in the
+code the mean is in float32.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ appendix F.4) names CleanRL for PPO, and AVG (arXiv:2411.15370) for PPO and TD3;
 our choice. PPO1 has mini-batch, rollout and epochs of 1; SAC1 and TD3-1 have a buffer and a batch of 1.
 
 Sizes: with `sizes = "derived"` the sizes that belong to a buffer, or to a rollout, follow from its size (`with_sizes`, in
-`baselines.settings`). AVG shrinks the buffer in its Fig. 1 and publishes no rule: ours is our choice.
+`baselines.settings`); with `sizes = "cleanrl"` PPO keeps CleanRL's number of mini-batches. AVG shrinks the buffer in its Fig. 1
+and publishes no rule: which is used there is our choice.
 
 Truncation: PPO treats a time limit as a terminal state, as CleanRL does; `bootstrap_on_truncation` adds the value of the last
 observation, as stable-baselines3 does. SAC and TD3 go on from the last observation of a truncated episode, as both do.

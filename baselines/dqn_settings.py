@@ -35,6 +35,7 @@ from algorithms.ranges import Count, CountOrNone, Fraction, NonNegative, Positiv
 Implementation = Literal["sb3", "lanes"]
 # How sizes that a buffer or a rollout may decide are found; see `baselines.settings.with_sizes`.
 Sizes = Literal["as_given", "derived"]
+RolloutSizes = Literal["as_given", "derived", "cleanrl"]
 
 
 @dataclass(frozen=True)

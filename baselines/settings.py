@@ -6,17 +6,19 @@ Their sources, and what is our choice in them, stand in `baselines.batch` and `b
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from algorithms import settings
 from algorithms.ranges import Count, CountOrNone, Exponent, Fraction, NonNegative, Widths
 from algorithms.settings import OptimizerName
-from baselines.dqn_settings import DQN, Implementation, Sizes
+from baselines.dqn_settings import DQN, Implementation, RolloutSizes, Sizes
 from baselines.recurrent_settings import RecurrentPPOSettings
 from baselines.rollout_settings import RolloutSettings
 
 # Those that a buffer or a rollout may decide.
 SIZES = ("rollout_steps", "minibatch_size", "epochs", "normalize_advantage", "buffer_size", "batch_size", "learning_starts")
+MINIBATCHES = 32  # of a rollout, in CleanRL
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class PPO(RolloutSettings):
     """Take the larger of the value loss and its clipped form."""
     hidden: Widths = (64, 64)
     """Width of each hidden layer, tanh, the same for policy and value network."""
-    sizes: Sizes = field(default="as_given", metadata={"added_later": True})
-    """`derived`: mini-batch no larger than the rollout, a rollout of 1 as in PPO1; see `with_sizes`."""
+    sizes: RolloutSizes = field(default="as_given", metadata={"added_later": True})
+    """`derived`: mini-batch no larger than the rollout; `cleanrl`: 32 mini-batches; see `with_sizes`."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class TD3:
 
 @dataclass(frozen=True)
 class TD3_1(TD3):  # noqa: N801
-    """TD3 that learns from the newest transition only, one update per step (AVG, Fig. 7)."""
+    """TD3 that learns from the newest transition only, one update per step (AVG, Fig. 1)."""
 
     buffer_size: Count = 1
     """Transitions kept."""
@@ -212,9 +214,13 @@ def with_sizes(learner: Learner) -> Learner:
     buffer, so that a buffer of 1 makes SAC1 and TD3-1, and with a train frequency of 1 DQN1. PPO: the rollout is the buffer, a
     mini-batch is at most a rollout, and a rollout of 1 is learnt from once. The advantage of a mini-batch of one sample is not
     normalised, be it left over at the end of a rollout or not. A rollout of 1 thus makes PPO1.
+
+    PPO with `sizes = "cleanrl"` is the same but for the mini-batch: CleanRL fixes not its size but that there are 32 of them.
+    Where 32 does not divide the rollout, the size is rounded up (CleanRL rounds down, which can leave a single sample over).
     """
-    if isinstance(learner, PPO) and learner.sizes == "derived":
-        minibatch = min(learner.minibatch_size, learner.rollout_steps)
+    if isinstance(learner, PPO) and learner.sizes != "as_given":
+        rollout = learner.rollout_steps
+        minibatch = min(learner.minibatch_size, rollout) if learner.sizes == "derived" else math.ceil(rollout / MINIBATCHES)
         epochs = 1 if learner.rollout_steps == 1 else learner.epochs
         normalize = learner.normalize_advantage and minibatch > 1
         return replace(learner, minibatch_size=minibatch, epochs=epochs, normalize_advantage=normalize)

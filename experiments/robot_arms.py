@@ -17,7 +17,8 @@ CYCLES: Mapping[str, float] = {"UR-Reacher-2-v0": 0.04, "Create-Mover-v0": 0.15}
 
 # Configurations of AVG are numbers of its search. 129, that of Ant, HalfCheetah and Humanoid, is our choice for robots. On the
 # arm it learns and then forgets: of 145, 223 and 129, tried for 40k to 100k steps with seed 0, 145 was best, and is AVG there.
-# So no figure shows seed 0. SAC-100 is SAC-1 with a buffer of 100, so with a batch of one.
+# So no figure shows seed 0. SAC-100 is SAC1, CleanRL's SAC with a batch of one, with a buffer of 100. AVG's paper has its own
+# one-sample SAC (`avg_sac1`) there, in another form and with other step sizes.
 # What it costs to take the whole buffer as the batch, as `sizes=derived` does, is another arm.
 AVG = {
     "UR-Reacher-2-v0": Arm("AVG", "avg", drawn(145), emphasised=True),

@@ -156,6 +156,7 @@ def test_a_time_limit_is_not_an_end_for_the_target() -> None:
     ("derived", "one"),
     [
         (PPO(rollout_steps=1, sizes="derived"), PPO1()),
+        (PPO(rollout_steps=1, sizes="cleanrl"), PPO1()),
         (SAC(buffer_size=1, sizes="derived"), SAC1()),
         (TD3(buffer_size=1, sizes="derived"), TD3_1()),
     ],
@@ -198,6 +199,24 @@ def test_derived_rollouts_of_any_length_learn_without_dividing_by_zero(rollout: 
     assert not torch.equal(model.vectors["policy"], before)
     assert model.batch_size == min(minibatch, rollout)
     assert model.n_epochs == (1 if rollout == 1 else 2)
+
+
+@given(st.integers(1, 10**5))
+def test_minibatches_as_in_cleanrl_are_32_or_what_the_rollout_has_room_for(rollout: int) -> None:
+    size = used_sizes(PPO(rollout_steps=rollout, sizes="cleanrl"), 10**6)["minibatch_size"]
+    assert (size - 1) * 32 < rollout <= size * 32
+    assert used_sizes(PPO(sizes="cleanrl"), 10**6) == used_sizes(PPO(), 10**6)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(1, 70))
+def test_rollouts_of_any_length_learn_in_minibatches_as_in_cleanrl(rollout: int) -> None:
+    model = build(PPO(rollout_steps=rollout, epochs=2, hidden=(8,), sizes="cleanrl"), Corridor(), 100, 0)
+    before = model.vectors["policy"].detach().clone()
+    for _ in range(2 * rollout + 1):
+        model.step()
+    model.check()
+    assert not torch.equal(model.vectors["policy"], before)
 
 
 def test_left_over_sample_is_refused_unless_sizes_are_derived() -> None:

@@ -49,7 +49,7 @@ def sized(rows: Callable[[str, int, int, int], Row], shown: tuple[str, ...] = GY
     """
     return {
         "paper": Preset(
-            "the published protocol: 10M steps, 30 seeds; the tasks are our choice",
+            "the published protocol: 10M steps, 30 seeds; bins, and tasks that are not known, are our choice",
             as_published(*(rows(env_id, 10_000_000, 30, 100_000) for env_id in shown)),
         ),
         "laptop": Preset(

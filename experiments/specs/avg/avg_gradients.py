@@ -31,7 +31,7 @@ EXPERIMENT = Experiment(
     kind="metrics",
     presets={
         "paper": Preset(
-            "the published protocol: 10M steps, 30 seeds; the tasks are our choice",
+            "the published protocol: 10M steps, 30 seeds; bins and tasks are our choice",
             as_published(*(row(env_id, 10_000_000, 30, 100_000) for env_id in TASKS)),
         ),
         "laptop": Preset(

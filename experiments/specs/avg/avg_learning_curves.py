@@ -1,4 +1,5 @@
-"""AVG Figs. 3 and 4: learning curves of AVG and of the incremental learners, with SAC on a full buffer as a reference.
+"""AVG Figs. 3 and 4: learning curves of AVG and of the incremental learners, with SAC on a full buffer as a
+reference (a curve like the others; the paper draws a line at what it has in the end).
 
 Which of eleven tasks the figures show is not known; these are the tasks for which configurations are published. "AVG-" is AVG
 without normalisation and scaling, at the same configuration. SAC has CleanRL's hyperparameters, our choice.

@@ -2,8 +2,9 @@
 
 AVG has its published configurations, IAC that of an example (`baselines.avg_settings`); both learn from the newest transition.
 CleanRL's hyperparameters: the paper names CleanRL for PPO and TD3, for SAC it is our choice. How batch and learning starts
-follow a small buffer was not published: `sizes = "derived"`, see `baselines.batch`. That PPO's buffer is its rollout is
-inferred. A size of 1 is the one-sample form of each learner and CleanRL's size its plain form, the runs of other figures.
+follow a small buffer was not published: see `baselines.batch`. That PPO's buffer is its rollout is inferred; it has 32
+mini-batches whatever the rollout, as in CleanRL. A size of 1 is the one-sample form of each learner and CleanRL's size its
+plain form, the runs of other figures.
 """
 
 from experiments.spec import Arm, Experiment, Preset, Row, Value
@@ -25,7 +26,9 @@ def sized(algorithm: str, size: int, **changes: Value) -> Arm:
     label = f"{algorithm.upper()}, {NAMES[size]}"
     if size == 1:
         return Arm(label, ONE_SAMPLE[algorithm], LANES)
-    given: dict[str, Value] = {"rollout_steps" if algorithm == "ppo" else "buffer_size": size, "sizes": "derived"}
+    given: dict[str, Value] = {"buffer_size": size, "sizes": "derived"}
+    if algorithm == "ppo":
+        given = {"rollout_steps": size, "sizes": "cleanrl"}
     return Arm(label, algorithm, ({} if size == CLEANRL[algorithm] else given) | changes)
 
 
@@ -61,7 +64,7 @@ EXPERIMENT = Experiment(
         "laptop": Preset(
             "60k steps of HalfCheetah, 30k of Hopper, 3 seeds (after 30k of HalfCheetah TD3 has not yet learnt what a small"
             " buffer could spoil); TD3 learns from step 5000 on instead of 25,000 (our choice for a short run)",
-            (
+            as_published(
                 Row("HalfCheetah-v4", LAPTOP, steps=60_000, seeds=3, bin_width=10_000),
                 Row("Hopper-v4", LAPTOP, steps=30_000, seeds=3, bin_width=10_000),
             ),

@@ -4,8 +4,9 @@ Robots are simulated (`experiments.environments.ur_reacher`, `create_mover`) and
 (`real_time`). How long it computes is in `device_profiles.toml`; what of that is published, and what is ours, is said there.
 Hyperparameters, seeds and the robots' changes to SenseAct's tasks were not published. AVG has a configuration of its search on
 each robot (`experiments.robot_arms` says which and why), PPO and SAC have CleanRL's numbers: our choice, and so are seeds.
-Lengths are those after which policies were shown: 400k cycles of UR-Reacher-2 (4.4 hours of motion) and 100k of Create-Mover
-(4.2 hours).
+Lengths are those after which policies were shown: 400k steps of UR-Reacher-2 (4.4 hours of motion) and 100k of Create-Mover
+(4.2 hours); we read steps as cycles of the robot. The Jetson Nano is told of Create-Mover only; that the arm has it too is our
+choice. There AVG takes longer than a cycle and misses every second one.
 """
 
 from experiments.robot_arms import AVG_129, OTHERS, PPO, SAC, SAC_100, SAC_SOON, row
@@ -30,7 +31,7 @@ EXPERIMENT = Experiment(
             ),
         ),
         "laptop": Preset(
-            "400k cycles of UR-Reacher-2 and 100k of Create-Mover, as published, 5 seeds, on board",
+            "400k cycles of UR-Reacher-2 and 100k of Create-Mover, the published lengths, 5 seeds, on board",
             (row(UR, 400_000, 5, 500, (AVG_129, *OTHERS)), row(CREATE, 100_000, 5, 500)),
         ),
         "quick": Preset(
