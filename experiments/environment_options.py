@@ -165,7 +165,7 @@ class KMemoryChainOptions:
     """KMemoryChain: how far back what is asked for lies."""
 
     lag: Lag = 4
-    """Steps since the bit that is to be told was seen."""
+    """Steps since the bit that is to be told was drawn; it was seen lag - 1 observations before the latest."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -32,7 +32,7 @@ PERMUTED = tuple(f"permuted_{data}" for data in ("mnist", "emnist", "cifar10", "
 REGRESSIONS = ("toy_changing_inputs", "toy_changing_sign")
 ROBOTS = ("UR-Reacher-2-v0", "Create-Mover-v0")
 PIXELS = "pixels/"
-MEMORY_CHAIN, K_MEMORY_CHAIN = "memory/MemoryChain-v0", "memory/KMemoryChain-v0"
+MEMORY_CHAIN, K_MEMORY_CHAIN = "memory/MemoryChain-v0", "memory/KMemoryChain-v1"
 
 
 @dataclass(frozen=True)

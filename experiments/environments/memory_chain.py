@@ -1,14 +1,15 @@
 """Chains to remember: a bit that is shown at the beginning and asked for in the end, or a lag of K steps all the time.
 
-Registered with Gymnasium as `memory/MemoryChain-v0` (option `length`) and `memory/KMemoryChain-v0` (option `lag`).
+Registered with Gymnasium as `memory/MemoryChain-v0` (option `length`) and `memory/KMemoryChain-v1` (option `lag`).
 
 MemoryChain is bsuite's `memory_len` with one bit of context (Osband et al., arXiv:1908.03568). Its `memory_length` m is our
 `length` - 1: `length` is the number of actions in an episode, as in the figures of arXiv:2605.24709. bsuite makes the
 observation of a step before the time goes on, so that the first two observations of an episode are the same, cue included, and
 a chain of length 2 needs no memory.
 
-KMemoryChain is from arXiv:2605.24709, section 4.4; that the bit asked for is the one shown `lag` steps before the action is our
-reading of it.
+KMemoryChain is that of the code of arXiv:2605.24709 (section 4.4). It too makes the observation before the time goes on: the
+first bit is shown twice, and the bit that an action is asked for was seen `lag` - 1 observations before the latest one, so that
+a lag of 1 needs no memory. Version 0 of ours had asked for the one before it.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ class MemoryChainEnv(gymnasium.Env[np.ndarray, np.int64]):
 class KMemoryChainEnv(gymnasium.Env[np.ndarray, np.int64]):
     """Observation float32 [2]: a bit, +1 or -1, drawn anew at every step; time that is left, from 1 to 0.
 
-    Two actions. From step `lag` on an action is rewarded with +1 if it is the bit shown `lag` steps before (1 for +1, 0 for
-    -1), else with -1. An episode has 8 lags, so that the greatest return is 7 lags.
+    Two actions. From step `lag` on an action is rewarded with +1 if it is the bit drawn `lag` steps before (1 for +1, 0 for
+    -1), else with -1. The bit of a step is shown one step later. An episode has 8 lags; the greatest return is 7 lags.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  # as Gymnasium has it
@@ -76,26 +77,25 @@ class KMemoryChainEnv(gymnasium.Env[np.ndarray, np.int64]):
         self.observation_space = gym_spaces.Box(np.array([-1, 0], np.float32), np.ones(2, np.float32))
         self.action_space = gym_spaces.Discrete(2)
         self.lag = lag
-        self._bits: list[int] = []
+        self._bits: list[int] = []  # one of every step so far, the current one's last
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         """Show a first bit."""
         super().reset(seed=seed)
-        self._bits = []
+        self._bits = [int(self.np_random.integers(2))]
         return self._observe(), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Take one step."""
-        time = len(self._bits) - 1  # of the observation that the action answers
+        obs, time = self._observe(), len(self._bits) - 1
         reward = 0.0
         if time >= self.lag:
             reward = 1.0 if int(action) == self._bits[time - self.lag] else -1.0
-        obs = self._observe()
+        self._bits.append(int(self.np_random.integers(2)))
         return obs, reward, time + 1 == EPISODE_LAGS * self.lag, False, {}
 
     def _observe(self) -> np.ndarray:
-        time = len(self._bits)
-        self._bits.append(int(self.np_random.integers(2)))
+        time = len(self._bits) - 1
         return np.array([2 * self._bits[-1] - 1, 1 - time / (EPISODE_LAGS * self.lag)], np.float32)
 
 

@@ -117,25 +117,31 @@ def test_both_cues_are_drawn_equally_often_and_follow_from_the_seed():
 def test_k_memory_chain_rewards_the_bit_of_k_steps_before():
     env = KMemoryChainEnv(3)
     obs, _ = env.reset(seed=1)
-    bits, times, total = [obs[0]], [obs[1]], 0.0
+    shown, times, total = [obs[0]], [obs[1]], 0.0
     for step in range(24):
-        action = int(bits[step - 3] > 0) if step >= 3 else 0
+        # The bit of step t is shown by the observation that step t returns; that of step 0 also at the beginning.
+        action = int(shown[step - 2] > 0) if step >= 3 else 0
         obs, reward, terminated, truncated, _ = env.step(action)
         assert reward == (1.0 if step >= 3 else 0.0)
         assert (terminated, truncated) == (step == 23, False)
-        bits.append(obs[0])
+        shown.append(obs[0])
         times.append(obs[1])
         total += reward
     assert total == 7 * 3
-    assert set(bits) == {-1.0, 1.0}
-    assert times == pytest.approx([1 - t / 24 for t in range(25)], abs=1e-6)
+    assert set(shown) == {-1.0, 1.0}
+    assert shown[0] == shown[1], "the first bit is shown twice, as in the paper's code"
+    assert times == pytest.approx([1.0, *(1 - t / 24 for t in range(24))], abs=1e-6)
 
 
-def test_k_memory_chain_punishes_another_bit():
+def test_k_memory_chain_punishes_another_bit_and_a_lag_of_one_needs_no_memory():
     env = KMemoryChainEnv(1)
-    bit = env.reset(seed=0)[0][0]
-    assert env.step(0)[1] == 0.0
-    assert env.step(int(bit < 0))[1] == -1.0
+    obs = env.reset(seed=0)[0]
+    obs, reward, *_ = env.step(0)
+    assert reward == 0.0
+    for step in range(7):
+        right = step % 2 == 0
+        obs, reward, *_ = env.step(int((obs[0] > 0) == right))
+        assert reward == (1.0 if right else -1.0)
 
 
 # Masked robots

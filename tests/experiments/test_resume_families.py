@@ -48,7 +48,7 @@ FAMILIES = [
         marks=pytest.mark.slow,
     ),
     pytest.param(
-        *("memory/KMemoryChain-v0", "stream_ac", {"cell": "rtu", "units": 4, "hidden": (8,), "staleness_window": 32}),
+        *("memory/KMemoryChain-v1", "stream_ac", {"cell": "rtu", "units": 4, "hidden": (8,), "staleness_window": 32}),
         *(500, (64,), False),
         marks=pytest.mark.slow,
     ),
