@@ -14,7 +14,8 @@ carries is forgotten at an episode's end alone.
 
 Deviations of the paper's text from the official code, which is what stands here:
 1. With `gradient="tbptt1"` grad delta spans two steps: q(S', .) is differentiated through what was carried from S.
-2. Without the gradient correction the code leaves out both correction terms (`gradient_correction`).
+2. Without the gradient correction (`gradient_correction`) what is left is Q(lambda) with its trace, which is ours: the code
+   then keeps only the term -z_b grad delta. No experiment leaves it out.
 3. For MemoryChain the paper's table has hidden layers of 64 units, the code of 128.
 """
 

@@ -1,8 +1,8 @@
 """The runs of RTU Fig. 4, which two experiments show: how stale sensitivities are, and what returns that costs.
 
-KMemoryChain asks at every step for the bit of K steps before. Trace decay, bounds and frames are those of the paper's draft; the
-code has 500k frames. Before the cell Stream AC has two layers of 128 units and QRC one, as in the code; the paper's table says
-64 (`narrow`). Staleness is told at the end of each episode. The code tells it at every step, so that ours is higher.
+KMemoryChain asks at every step for the bit of K steps before. Trace decay, bounds and frames are those of the paper's draft;
+its code has 500k frames. Before the cell Stream AC has two layers of 128 units and QRC one, as in the code; the paper's table
+says 64 (`narrow`). Staleness is told at the end of each episode. The code tells it at every step, so that ours is higher.
 """
 
 from __future__ import annotations
