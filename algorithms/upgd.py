@@ -16,6 +16,9 @@ Where paper and code differ there is an option of `algorithms.continual_settings
 2. A factor on the change (`step_scale`): 1 in the paper and in the code's experiments, 2 in its AdaUPGD and stand-alone UPGD.
 3. Algorithm 1 prints the reset of eta inside the loop over layers. Its text says the largest of all weights, which it is here.
 
+A local norm (`scaling = "local"`) is taken over the last axis of a parameter, as in the code: the incoming weights of a unit,
+but all biases of a layer, and five weights of a convolution's kernel.
+
 Ours: a guard where no utility is positive (`eta_guard`).
 """
 

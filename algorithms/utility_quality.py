@@ -76,7 +76,13 @@ class UtilityQuality(UtilityQualitySettings, LabelledNetwork):
         alpha = state["hyper"]["step_size"].to(passed.values[0].dtype)
         parameters = map_state(lambda p, g: p - alpha * g, state["parameters"], passed.gradient)
         rated = state["parameters"] if self.measured == "before_update" else parameters
-        true, found = self._features(rated, passed, sample) if self.level == "feature" else self._weights(rated, passed, sample)
+        before = state["parameters"]
+        # The pass through the network is that before the update, and so are the slopes and curvatures of all utilities.
+        diagonal, bends = curvatures(passed.layers, before, passed.values, passed.slopes, passed.loss.curvature)
+        if self.level == "feature":
+            true, found = self._features(rated, bends, passed, sample)
+        else:
+            true, found = self._weights(rated, diagonal, passed, sample)
         found["random"] = [
             uniform(state["key"], state["steps"], RANDOM_UTILITY + place, tuple(part.shape)) for place, part in enumerate(true)
         ]
@@ -96,9 +102,8 @@ class UtilityQuality(UtilityQualitySettings, LabelledNetwork):
             return correlation(a.argsort().to(a.dtype), b.argsort().to(b.dtype))
         return correlation(ranks(a), ranks(b))
 
-    def _weights(self, parameters: State, passed: Pass, sample: Sample) -> tuple[Parts, dict[str, Parts]]:
+    def _weights(self, parameters: State, diagonal: State, passed: Pass, sample: Sample) -> tuple[Parts, dict[str, Parts]]:
         layers, loss = passed.layers, self._loss(sample)
-        diagonal, _ = curvatures(layers, parameters, passed.values, passed.slopes, passed.loss.curvature)
         flat, sizes = torch.cat([p.flatten() for p in parameters.values()]), [p.numel() for p in parameters.values()]
 
         def without(kept: Tensor) -> Tensor:
@@ -122,11 +127,9 @@ class UtilityQuality(UtilityQualitySettings, LabelledNetwork):
             "magnitude": by_layer(map_state(torch.abs, parameters)),
         }
 
-    def _features(self, parameters: State, passed: Pass, sample: Sample) -> tuple[Parts, dict[str, Parts]]:
-        layers, loss = passed.layers, self._loss(sample)
+    def _features(self, parameters: State, bends: Parts, passed: Pass, sample: Sample) -> tuple[Parts, dict[str, Parts]]:
+        layers, loss, values = passed.layers, self._loss(sample), passed.values
         places = [i + 1 for i, layer in enumerate(layers) if isinstance(layer, Activation)]
-        values = forward(layers, parameters, passed.values[0])
-        _, bends = curvatures(layers, parameters, passed.values, passed.slopes, passed.loss.curvature)
         sizes = [passed.values[i].numel() for i in places]
 
         def without(kept: Tensor) -> Tensor:

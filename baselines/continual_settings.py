@@ -124,7 +124,7 @@ class StreamingRWalkSettings(StreamingSISettings):
     beta_importance: Decay = 0.99
     """Decay of the trace of importance."""
     rwalk_variant: Literal["code", "paper"] = "code"
-    """The code's form or the paper's: see `baselines.continual_importance`."""
+    """The code's form or the paper's, which wants `first_step_from=initial_weights`: see `baselines.continual_importance`."""
 
 
 @dataclass(frozen=True)

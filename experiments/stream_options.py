@@ -1,6 +1,7 @@
 """The options of labelled streams, as dataclasses; apart from the streams, since planning needs no data.
 
-The defaults are those of UPGD (arXiv:2404.00781) and its official code, except where the option says so.
+The defaults are those of UPGD (arXiv:2404.00781) and its official code, except where the option says so. What is permuted, and
+how long a task is, differs between its streams; experiments say both.
 """
 
 from __future__ import annotations

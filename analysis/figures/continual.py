@@ -2,7 +2,7 @@
 
 A row of panels for each stream: what runs recorded, as means over bins and runs with 90 % t bands, or single runs where there
 are few, online accuracy first (the squared error where there are no classes). Where plasticity was recorded, a last panel sets
-its mean over the run's second half against that of accuracy, one point for each learner (Fig. 4).
+its mean over the run's second half against that of accuracy, one point for each learner (Fig. 4, without its fitted line).
 
 The numbers hold all curves, and of each run's ends: `forgetting`, the accuracy of the first bin minus that of the last, and
 `loss_of_plasticity`, the plasticity in the middle of the run minus that at its end (Fig. 7); negative is good. Bins of two

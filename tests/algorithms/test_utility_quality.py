@@ -10,7 +10,7 @@ from scipy import stats
 
 from algorithms.agent import LabelledSpaces, Sample
 from algorithms.chain import chain, forward, loss_of
-from algorithms.utility_quality import UtilityQuality, correlation, ranks
+from algorithms.utility_quality import UtilityQuality, correlation, loss_without, ranks
 
 NAMES = ("second_order", "first_order", "squared_gradient", "magnitude", "random")
 SPACES = LabelledSpaces((5,), y_size=1)
@@ -103,3 +103,36 @@ def test_statistic_of_the_code_is_another_one():
 def test_it_needs_hidden_layers():
     with pytest.raises(ValueError, match="needs hidden layers"):
         UtilityQuality(hidden=()).init(generator(0), SPACES)
+
+
+@pytest.mark.parametrize("when", ["before_update", "after_update"])
+@pytest.mark.parametrize("level", ["weight", "feature"])
+def test_slopes_and_curvatures_are_those_before_the_update(level, when):
+    """With one hidden layer and one output HesScale is exact, so that autograd says what the utilities must be."""
+    learner = UtilityQuality(hidden=(9,), activation="tanh", level=level, measured=when, step_size=0.3)
+    g = generator(3)
+    state = learner.init(g, SPACES)
+    sample = Sample(torch.randn(5, generator=g), torch.randn(1, generator=g), torch.zeros(0))
+    after, info = learner.step(state, sample)
+    before, after, layers = state["parameters"], after["parameters"], chain((5,), (9,), "tanh")
+    own = before if when == "before_update" else after
+    names, sizes = list(before), [p.numel() for p in before.values()]
+
+    def named(flat):
+        return {n: part.reshape(before[n].shape) for n, part in zip(names, flat.split(sizes), strict=True)}
+
+    def loss(flat, gates):
+        return loss_without(layers, named(flat), [gates], sample.x, sample.y, "squared")
+
+    flat = {id(p): torch.cat([p[n].flatten() for n in names]) for p in (before, own)}
+    at, rated, ones = flat[id(before)], flat[id(own)], torch.ones(9)
+    if level == "weight":
+        slope, bend = torch.func.grad(loss)(at, ones), torch.func.hessian(loss)(at, ones).diagonal()
+        cheap = -slope * rated + bend * rated**2 / 2
+        without = [loss(rated.where(torch.arange(len(rated)) != i, 0.0), ones) for i in range(len(rated))]
+    else:
+        slope, bend = torch.func.grad(loss, 1)(at, ones), torch.func.hessian(loss, 1)(at, ones).diagonal()
+        cheap = -slope + bend / 2
+        without = [loss(rated, ones.where(torch.arange(9) != i, 0.0)) for i in range(9)]
+    expected = stats.spearmanr(torch.stack(without), cheap).statistic
+    assert info["second_order"].item() == pytest.approx(expected, abs=2e-3)

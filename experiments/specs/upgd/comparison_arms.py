@@ -3,7 +3,8 @@
 Settings are those of the authors' lists of plotted runs. These differ from the paper's Tables 2 and 3 in some places:
 
 - sigma of PGD and S&P is half of what is printed (`--set pgd.sigma_scale=2`, `--set shrink_and_perturb.sigma_scale=2`);
-- on CIFAR-10, sigma of UPGD-W and N-UPGD-W is 0.001 and 0.01, printed as 0;
+- on CIFAR-10, sigma of UPGD-W and N-UPGD-W is 0.001 and 0.01, printed as 0, decay of UPGD-W is 0, printed as 1e-4, and beta of
+  N-UPGD-W is 0.99, printed as 0.999;
 - on EMNIST and mini-ImageNet, S-MAS has kappa 10, printed as 1, and S-RWalk beta_w 0.999, printed as 0.9999;
 - on mini-ImageNet, S-SI has step size 0.01, printed as 0.0001, and S-RWalk beta_I 0.99, printed as 0.9.
 """

@@ -1,6 +1,7 @@
 """UPGD Fig. 1b and c: MNIST whose pixels are permuted anew every 60,000 samples, beside Adam that restarts with every task.
 
-Fig. 1c zooms in on four of the tasks, in points of 600 samples, which is the window here. Seeds were not published: 20 in the
+Fig. 1c zooms in on four of the tasks, in points of 600 samples, which is the window here. Which four is not known; `zoom` has
+the first four, our choice. Seeds were not published: 20 in the
 code's other experiments. (The released script has tasks of 5,000 and 1M samples.)
 """
 

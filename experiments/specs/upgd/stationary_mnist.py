@@ -25,7 +25,7 @@ ARMS = (
     upgd("UPGD, feature-wise", 0.01, 0.9999, 0.001, **FEATURE),
     upgd("UPGD, feature-wise local", 0.01, 0.999, 0.001, **FEATURE, **LOCAL),
     upgd("N-UPGD", 0.001, 0.999, 0.001, **OPEN),
-    upgd("N-UPGD, local", 0.001, 0.999, 0.001, **OPEN, **LOCAL),
+    upgd("N-UPGD, local", 0.001, 0.99, 0.001, **OPEN, **LOCAL),
     upgd("N-UPGD, feature-wise", 0.001, 0.99, 0.01, **OPEN, **FEATURE),
     upgd("N-UPGD, feature-wise local", 0.001, 0.99, 0.01, **OPEN, **FEATURE, **LOCAL),
 )

@@ -1,6 +1,7 @@
 """UPGD Figs. 21 and 22: what weight decay, noise and gates are worth, added to SGD one by one and taken out of UPGD-W.
 
-Each arm has settings of its own, from the authors' lists. SGD with decay is SGDW, with noise PGD, with both S&P. 10 seeds.
+Each arm has settings of its own, from the authors' lists. SGD with decay is SGDW, with noise PGD, with both S&P. 10 seeds. SGD
+alone has the step size of SGDW (our choice).
 """
 
 from typing import Any
@@ -30,6 +31,9 @@ def row(env_id: str, permute: str, task: int, values: Values, less: Any, steps: 
     common = [
         Arm(NAMES[a.label], a.algorithm, a.hyperparameters, a.emphasised) for a in arms(values, hidden) if a.label in NAMES
     ]
+    plain = [
+        Arm("SGD", a.algorithm, {**a.hyperparameters, "weight_decay": 0.0}) for a in arms(values, hidden) if a.label == "SGDW"
+    ]
     size, beta, pairs = less
     own: dict[str, Any] = {"hidden": hidden, "diagnostics": True, "step_size": size, "beta_utility": beta}
     taken = [
@@ -37,7 +41,7 @@ def row(env_id: str, permute: str, task: int, values: Values, less: Any, steps: 
         for told, (sigma, decay) in zip(WITHOUT, pairs, strict=True)
     ]
     environment: dict[str, Any] = {"permute": permute, "task_steps": task}
-    return Row(env_id, (*common, *taken), steps=steps, seeds=seeds, bin_width=4 * task, environment=environment)
+    return Row(env_id, (*plain, *common, *taken), steps=steps, seeds=seeds, bin_width=4 * task, environment=environment)
 
 
 def rows(steps: int, seeds: int) -> tuple[Row, ...]:

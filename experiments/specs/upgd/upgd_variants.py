@@ -1,6 +1,7 @@
 """UPGD Figs. 18 to 20: weight-wise and feature-wise UPGD with global and local scaling, and what protects from noise alone.
 
-Settings are those of the authors' lists; on CIFAR-10 there is no feature-wise form. 10 seeds.
+Settings are those of the authors' lists; on CIFAR-10 there is no feature-wise form. 10 seeds. The baselines
+that the paper draws beside them are those of `input_permuted_mnist` and the other streams, and are left out here.
 """
 
 from typing import Any

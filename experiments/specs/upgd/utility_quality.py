@@ -1,6 +1,6 @@
 """UPGD Figs. 2 and 12: how well cheap utilities rank weights and features, while a network learns by SGD.
 
-Fig. 2 is the first panel of ours. 30 seeds as in the code; the number of samples was not published, and 2,000 is our choice.
+Fig. 2 is the first panel of ours. 30 seeds and 2,000 samples as in the code.
 Correlations are Spearman's, of utilities and losses before the update. The code has another statistic, taken after it:
 
     python -m experiments.run utility_quality --set correlation=argsort --set measured=after_update
