@@ -41,7 +41,7 @@ class MLP(nn.Module):
     """Hidden layers of equal form and one or more linear heads, shape [in_features] -> {head: [size]}.
 
     A hidden layer is linear map, LayerNorm over the whole layer without scale and bias (eps 1e-5), and LeakyReLU (slope
-    0.01) or tanh.
+    0.01) or tanh. With `normalized` only the first so many have LayerNorm.
     """
 
     def __init__(
@@ -51,19 +51,21 @@ class MLP(nn.Module):
         heads: Mapping[str, int],
         layer_norm: bool = True,
         activation: ActivationName = "leaky_relu",
+        normalized: int = 0,
     ):
         super().__init__()
         sizes = [in_features, *hidden]
         self.hidden = nn.ModuleList(Linear(a, b) for a, b in pairwise(sizes))
         self.heads = nn.ModuleDict({name: Linear(sizes[-1], size) for name, size in heads.items()})
         self.layer_norm = layer_norm
+        self.norms = [layer_norm and (normalized == 0 or number < normalized) for number in range(len(hidden))]
         self.activation = ACTIVATIONS[activation]
 
     def features(self, x: Tensor) -> Tensor:
         """Return what the heads see."""
-        for layer in self.hidden:
+        for layer, norm in zip(self.hidden, self.norms, strict=True):
             x = layer(x)
-            if self.layer_norm:
+            if norm:
                 x = F.layer_norm(x, x.shape)
             x = self.activation(x)
         return x
@@ -79,9 +81,9 @@ class MLP(nn.Module):
             parameters: by name, instead of those of the module.
             x: [..., in_features].
         """
-        for number in range(len(self.hidden)):
+        for number, norm in enumerate(self.norms):
             x = F.linear(x, parameters[f"hidden.{number}.weight"], parameters[f"hidden.{number}.bias"])
-            if self.layer_norm:
+            if norm:
                 x = F.layer_norm(x, x.shape[-1:])
             x = self.activation(x)
         return x, {
@@ -174,12 +176,14 @@ def network(
     layer_norm: bool,
     torso: Torso = "code",
     activation: ActivationName = "leaky_relu",
+    normalized: int = 0,
 ) -> nn.Module:
     """Return the network for what a learner sees: an MLP with `hidden` for a vector, one of the `TORSOS` for an image.
 
-    With `torso` "paper" the fully connected layers of an image have `PAPER_WIDTHS`: one layer more than in the code.
+    With `torso` "paper" the fully connected layers of an image have `PAPER_WIDTHS`: one layer more than in the code. With
+    `normalized` only the first so many hidden layers of a vector's network have LayerNorm.
     """
-    return _network(obs_shape, hidden, tuple(heads.items()), layer_norm, torso, activation)
+    return _network(obs_shape, hidden, tuple(heads.items()), layer_norm, torso, activation, normalized)
 
 
 @lru_cache(maxsize=64)
@@ -190,10 +194,11 @@ def _network(
     layer_norm: bool,
     torso: Torso,
     activation: ActivationName,
+    normalized: int,
 ) -> nn.Module:
     with torch.device("meta"):
         if len(obs_shape) == 1:
-            return MLP(obs_shape[0], hidden, dict(heads), layer_norm, activation)
+            return MLP(obs_shape[0], hidden, dict(heads), layer_norm, activation, normalized)
         channels, height, width = obs_shape
         published = _published_size(height, width)
         convolutions, widths = TORSOS[published]

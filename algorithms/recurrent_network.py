@@ -119,14 +119,21 @@ def recurrent_network(
     layer_norm: bool,
     activation: ActivationName,
     settings: CellSettings,
+    normalized: int = 0,
 ) -> RecurrentNetwork:
-    """Return the network of a learner that has a recurrent cell; it sees a vector."""
+    """Return the network of a learner that has a recurrent cell; it sees a vector.
+
+    With `normalized` only the first so many hidden layers have LayerNorm, those behind the cell counted on.
+    """
     if len(obs_shape) != 1:
         raise ValueError(f"a recurrent cell sees vectors; observations of shape {obs_shape} want cell=none")
     cell = make_cell(settings, inputs=hidden[-1] if hidden else obs_shape[0])
-    form, exact = (layer_norm, activation), settings.gradient == "rtrl"
+    exact = settings.gradient == "rtrl"
+    left = max(normalized - len(hidden), 0)
+    before = (layer_norm, activation, normalized)
+    after = (layer_norm and (normalized == 0 or left > 0), activation, left)
     behind = (settings.readout, tuple(heads.items()))
-    return _recurrent_network(obs_shape[0], hidden, cell, *behind, form, exact, settings.staleness_window)
+    return _recurrent_network(obs_shape[0], hidden, cell, *behind, before, after, exact, settings.staleness_window)
 
 
 def make_cell(settings: CellSettings, inputs: int) -> Cell:
@@ -145,13 +152,14 @@ def _recurrent_network(
     cell: Cell,
     readout: tuple[int, ...],
     heads: tuple[tuple[str, int], ...],
-    form: tuple[bool, ActivationName],
+    before: tuple[bool, ActivationName, int],
+    after: tuple[bool, ActivationName, int],
     exact: bool,
     window: int,
 ) -> RecurrentNetwork:
     with torch.device("meta"):
-        encoder = _Encoder(inputs, hidden, {}, *form)
-        return RecurrentNetwork(encoder, cell, MLP(cell.features, readout, dict(heads), *form), exact, window)
+        encoder = _Encoder(inputs, hidden, {}, *before)
+        return RecurrentNetwork(encoder, cell, MLP(cell.features, readout, dict(heads), *after), exact, window)
 
 
 def _named(prefix: str, parameters: Parameters) -> Parameters:

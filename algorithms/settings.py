@@ -38,6 +38,8 @@ class LearnerSettings:
     """Width of each hidden layer for vector observations; images bring their own torso (`algorithms.networks`)."""
     layer_norm: bool = True
     """LayerNorm without scale and bias on every hidden layer's pre-activations."""
+    normalized_layers: CountOrNone = field(default=0, metadata=LATER)
+    """LayerNorm in the first so many hidden layers of a vector's network alone, those behind a cell counted on; 0: in all."""
     normalize_obs: bool = True
     """Standardise observations with running statistics."""
     normalize_reward: bool = True

@@ -91,6 +91,8 @@ STYLES: dict[str, Style] = {
     "Stream AC-RTU, kappa/4": Style("#4fa9dd", "v", DASHED),
     "Stream AC-FFN, kappa/4": Style("#3e3e3e", "P", DASHDOT),
     "Stream AC-FFN, wide, kappa/4": Style("#d2a438", "s", DASHED),
+    "Stream AC-RTU, LN in all": Style("#4fa9dd", "v", DASHED),
+    "Stream AC-FFN, LN in all": Style("#3e3e3e", "P", DASHDOT),
     "QRC-FFN": Style("#a8ce5c", "P", DASHDOT),
     # Components taken out of Stream AC.
     "no ObGD": Style("#55150e", "v", DASHDOT),

@@ -192,3 +192,16 @@ def test_all_zero_first_layer_still_receives_gradients():
     apply(network, parameters, torch.tensor([1.0, -1.0, 0.5, 2.0, 0.1]))["value"].backward()
     assert parameters["hidden.0.weight"].grad.abs().sum() > 0
     assert parameters["hidden.0.bias"].grad.abs().sum() > 0
+
+
+def test_layer_norm_in_the_first_layers_alone():
+    network = MLP(5, (16, 8), {"value": 1}, activation="tanh", normalized=1)
+    parameters = init_parameters(network, generator(0), 0.0)
+    x = torch.randn(5, generator=generator(1))
+    first = F.layer_norm(F.linear(x, parameters["hidden.0.weight"], parameters["hidden.0.bias"]), (16,)).tanh()
+    second = F.linear(first, parameters["hidden.1.weight"], parameters["hidden.1.bias"]).tanh()
+    expected = F.linear(second, parameters["heads.value.weight"], parameters["heads.value.bias"])
+    assert torch.allclose(apply(network, parameters, x)["value"], expected, atol=1e-6)
+    features, heads = network.of_many(parameters, x.expand(3, 5))
+    assert torch.allclose(features, second.expand(3, 8), atol=1e-6)
+    assert torch.allclose(heads["value"], expected.expand(3, 1), atol=1e-6)

@@ -279,6 +279,15 @@ def test_second_derivatives_are_those_of_the_step():
 # The network around the cell ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("normalized", "expected"), [(0, (True, True)), (1, (True, False)), (2, (True, True))])
+def test_layers_behind_the_cell_are_counted_on(normalized, expected):
+    cell = CellSettings(cell="rtu", units=3, readout=(4,))
+    net = recurrent_network((5,), (6,), {"q": 2}, True, "tanh", cell, normalized)
+    assert (*net.encoder.norms, *net.readout.norms) == expected
+    without = recurrent_network((5,), (6,), {"q": 2}, False, "tanh", cell, normalized)
+    assert (*without.encoder.norms, *without.readout.norms) == (False, False)
+
+
 def test_encoder_gets_the_gradient_of_the_present_step_alone_and_the_cell_that_of_all():
     net = recurrent_network((5,), (6,), {"q": 2}, True, "leaky_relu", CellSettings(cell="rtu", units=3, readout=(4,)))
     parameters = doubles(net.init_parameters(generator(0), 0.0, False))
