@@ -18,13 +18,13 @@ def init_perception(spaces: Spaces, normalize: bool, prior: bool = False) -> Sta
 
     Returns:
         `obs`, float32 [*obs_shape], or [frames, *obs_shape] where the network sees several frames; and `obs_statistics`
-        if observations are standardised, which leave out the time feature.
+        if observations are standardised, which leave out the time feature and what is to be seen as it is.
     """
     stack = (spaces.frames,) if spaces.frames > 1 else ()
     state: State = {"obs": torch.zeros(*stack, *spaces.obs_shape)}
     if normalize:
         first, *rest = spaces.obs_shape
-        state["obs_statistics"] = init_statistics((first - int(spaces.time_feature), *rest), prior)
+        state["obs_statistics"] = init_statistics((first - spaces.as_is - int(spaces.time_feature), *rest), prior)
     return state
 
 
@@ -65,6 +65,6 @@ def _standardised(state: State, obs: Tensor) -> tuple[State, Tensor]:
         return {}, obs.to(torch.float32)
     size = state["obs_statistics"]["mean"].shape[0]
     statistics, normalized = normalize_observation(state["obs_statistics"], obs[:size])
-    if size < obs.shape[0]:  # what the statistics do not cover (the time feature, last) passes unchanged
+    if size < obs.shape[0]:  # what the statistics do not cover, at the end, passes unchanged
         normalized = torch.cat([normalized, obs[size:]])
     return {"obs_statistics": statistics}, normalized.to(torch.float32)

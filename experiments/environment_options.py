@@ -193,3 +193,5 @@ class PopgymOptions:
 
     previous: bool = True
     """Append the last action, one-hot, and the last reward to the observation."""
+    standardised: Literal["all", "not_the_action"] = field(default="all", metadata={"added_later": True})
+    """What a streaming learner standardises: all that is shown, or, as in the code of arXiv:2605.24709, not the last action."""

@@ -16,6 +16,7 @@ from gymnasium.utils.env_checker import check_env
 import experiments.environments.masked_mujoco as masked_mujoco
 import experiments.environments.memory_chain as memory_chain
 from algorithms.normalization import init_reward_scaler, init_statistics, normalize_observation, scale_reward
+from algorithms.perception import init_perception, see
 from experiments.environments import Environment
 from experiments.environments.memory_chain import KMemoryChainEnv, MemoryChainEnv
 from experiments.environments.popgym import make_popgym
@@ -325,6 +326,24 @@ def test_popgym_pendulum_shows_the_last_vector():
     assert obs[2:].tolist() == [0.0, 0.0]
     obs, reward, *_ = env.step(np.array([0.5], np.float32))
     assert obs[2:].tolist() == [0.5, reward]
+
+
+def test_last_action_is_seen_as_it_is_where_that_is_asked_for():
+    """As in the code of the paper, which joins it to what was standardised before."""
+    pytest.importorskip("popgym")
+    env = Environment("popgym-RepeatFirstEasy-v0", 0, standardised="not_the_action")
+    usual = Environment("popgym-RepeatFirstEasy-v0", 0)
+    assert (env.spaces.obs_shape, env.spaces.as_is, usual.spaces.as_is) == (usual.spaces.obs_shape, 4, 0)
+    state = init_perception(env.spaces, normalize=True)
+    obs, _ = env.reset()
+    usual.reset()
+    for action in (2, 0, 3, 1, 1):
+        state = see(state, torch.as_tensor(obs))
+        obs, reward, *_ = env.step(action)
+        other, *_ = usual.step(action)
+        np.testing.assert_array_equal(obs, [*other[:4], reward, *np.eye(4)[action]])
+        assert see(state, torch.as_tensor(obs))["obs"][5:].tolist() == np.eye(4)[action].tolist()
+    assert state["obs_statistics"]["mean"].shape == (5,)
 
 
 def test_repeat_first_can_be_played_without_a_fault():

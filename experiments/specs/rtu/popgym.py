@@ -71,6 +71,20 @@ EXPERIMENT = Experiment(
                 for task in ("ConcentrationEasy", "RepeatFirstEasy")
             ),
         ),
+        "last_action": Preset(
+            "does Stream AC learn RepeatFirst in `laptop`, and not in the paper, because it standardises the last action? 300k "
+            "frames without that, 3 seeds",
+            (
+                Row(
+                    "popgym-RepeatFirstEasy-v0",
+                    (recurrent("Stream AC-RTU", "stream_ac", CODE, 64, 64), qrc(FRAMES)),
+                    steps=300_000,
+                    seeds=3,
+                    bin_width=25_000,
+                    environment={"standardised": "not_the_action"},
+                ),
+            ),
+        ),
         "quick": Preset("RepeatFirst, 50k frames, 1 seed", rows(("RepeatFirstEasy",), 50_000, 1, points=10)),
     },
 )
