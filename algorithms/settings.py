@@ -96,7 +96,7 @@ class CellSettings:
     rtu_fan: Literal["units", "inputs"] = field(default="units", metadata=LATER)
     """What the variance of an RTU's input weights starts as one over: the streaming paper's code has it so, or LeCun's."""
     taylor_correction: bool = field(default=False, metadata=LATER)
-    """Move an RTU's sensitivities along with its parameters, to first order; without it they are stale."""
+    """Move an RTU's sensitivities along with its parameters, to first order; `algorithms.rtu` says how far that goes."""
     readout: Widths = field(default=(), metadata=LATER)
     """Width of each hidden layer between the cell and the heads."""
     staleness_window: CountOrNone = field(default=0, metadata=LATER)

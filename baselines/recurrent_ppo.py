@@ -8,6 +8,11 @@ with the hidden state that it had when it was played, and differentiated from it
 within a sequence, the hidden state is zero. The paper's code has mini-batches of single steps instead, with sensitivities
 stored when they were played, and 32 environments on POPGym, where this learner, like all here, has one.
 
+It differs from that code in more, none of it tried: mini-batches of 256 samples, where the code has 64 and so four times as
+many updates; one optimiser and one bound on the gradient for both networks together, where it has one each; half the weight
+of the value loss; observations and rewards standardised as Gymnasium does and clipped at 10; actions clipped to the bounds of
+the environment, where it has -2 and 2.
+
 The loop is ours, so that a run can stop after any step and go on from there to the same result.
 """
 

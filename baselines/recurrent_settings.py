@@ -11,7 +11,7 @@ from baselines.rollout_settings import RolloutSettings
 
 @dataclass(frozen=True)
 class RecurrentPPOSettings(RolloutSettings):
-    """Hyperparameters of recurrent PPO: those that arXiv:2605.24709 has for MuJoCo, except for the length of sequences."""
+    """Hyperparameters of recurrent PPO: those that arXiv:2605.24709 has for MuJoCo, but for sequences and mini-batches."""
 
     cell: Literal["rtu", "gru", "lstm"] = "rtu"
     """The recurrent layer, of policy and value network each."""
