@@ -18,7 +18,7 @@ COST, CHAIN, POPGYM, MASKED = "Fig1a", "Fig1b", "Fig2", "Fig3"
 # Frames of the figures; those of Fig. 1b are the draft's, where its code has twice as many.
 CHAIN_STEPS, POPGYM_STEPS, MASKED_STEPS = 500_000, 5_000_000, 2_000_000
 POPGYM_BIN = 200_000
-# The others are other tasks in the port that the paper used.
+# The others are other tasks in the port that the paper used. Its RepeatFirst has a step more, and can give 1.0196.
 SAME_TASKS = ("ConcentrationEasy", "HigherLowerEasy", "RepeatFirstEasy")
 SEEDS = 5
 # Not of the paper: mean returns of an oracle and of random choice on the package's tasks, ours. The oracle of HigherLower

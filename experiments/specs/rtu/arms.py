@@ -1,7 +1,12 @@
 """What the experiments of RTU share: its learners, with the two public settings of each where sources differ.
 
 The code is the first public state of the authors' repository; the draft is their later, extended text, whose settings their
-later code has too. Which of them made the published figures is not known.
+later code has too. Which of them made the published figures is not known. The draft's networks are other ones as well (a
+deviation that depends on the state, more parameters); here both have the network of the code.
+
+Two things that differ from that code. SparseInit counts as Stream-X's does, which rounds up: with nine inputs or fewer (chains,
+RepeatFirst's card) no weight of a unit's first layer is left; the code's library has rounded down at other times. And the last
+observation of an episode enters the running statistics, where the code, which resets at once, does not see it.
 """
 
 from __future__ import annotations
