@@ -23,6 +23,7 @@ class ReferenceStreamAC:
         kappa_value=2.0,
         entropy=0.01,
         layer_norm=True,
+        normalized_layers=0,
         normalize_obs=True,
         normalize_reward=True,
         optimizer="obgd",
@@ -35,8 +36,8 @@ class ReferenceStreamAC:
         one_sample_prior=False,
         frames=1,
     ):
-        self.actor = ReferenceNetwork(state["actor"], layer_norm, activation)
-        self.critic = ReferenceNetwork(state["critic"], layer_norm, activation)
+        self.actor = ReferenceNetwork(state["actor"], layer_norm, activation, normalized_layers)
+        self.critic = ReferenceNetwork(state["critic"], layer_norm, activation, normalized_layers)
         self.gamma, self.entropy = gamma, entropy
         self.bootstrap_on_truncation, self.reset_trace_on_truncation = bootstrap_on_truncation, reset_trace_on_truncation
         self.cut_reward_trace_on_truncation = cut_reward_trace_on_truncation
@@ -116,6 +117,7 @@ class ReferenceActionValues:
         exploration_fraction=0.05,
         schedule_steps=500_000.0,
         layer_norm=True,
+        normalized_layers=0,
         normalize_obs=True,
         normalize_reward=True,
         optimizer="obgd",
@@ -130,7 +132,7 @@ class ReferenceActionValues:
         first_action="from_terminal_obs",
     ):
         self.rule, self.gamma, self.cut, self.first_action = rule, gamma, cut, first_action
-        self.network = ReferenceNetwork(state["q"], layer_norm, activation)
+        self.network = ReferenceNetwork(state["q"], layer_norm, activation, normalized_layers)
         self.optimizer = ReferenceOptimizer(self.network, optimizer, alpha, kappa, gamma * lamda, adaptive_bias_correction)
         self.epsilons = (epsilon_start, epsilon_end, exploration_fraction * schedule_steps)
         self.bootstrap_on_truncation, self.reset_trace_on_truncation = bootstrap_on_truncation, reset_trace_on_truncation
@@ -209,6 +211,7 @@ class ReferenceTD:
         alpha=1.0,
         kappa=2.0,
         layer_norm=True,
+        normalized_layers=0,
         normalize_obs=True,
         normalize_reward=True,
         optimizer="obgd",
@@ -223,7 +226,7 @@ class ReferenceTD:
         self.gamma = gamma
         self.bootstrap_on_truncation, self.reset_trace_on_truncation = bootstrap_on_truncation, reset_trace_on_truncation
         self.cut_reward_trace_on_truncation = cut_reward_trace_on_truncation
-        self.network = ReferenceNetwork(state["v"], layer_norm, activation)
+        self.network = ReferenceNetwork(state["v"], layer_norm, activation, normalized_layers)
         self.optimizer = ReferenceOptimizer(self.network, optimizer, alpha, kappa, gamma * lamda, adaptive_bias_correction)
         scaling = (normalize_obs, normalize_reward, centered_reward_variance, one_sample_prior)
         self.senses = ReferenceSenses(spaces.time_feature, spaces.frames, gamma, *scaling)

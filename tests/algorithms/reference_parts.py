@@ -25,7 +25,7 @@ class WholeLayerNorm(nn.Module):
 class ReferenceNetwork(nn.Module):
     """Hidden layers Linear (or Conv2d) - LayerNorm without affine - LeakyReLU or tanh, then linear heads."""
 
-    def __init__(self, parameters, layer_norm, activation="leaky_relu"):
+    def __init__(self, parameters, layer_norm, activation="leaky_relu", normalized_layers=0):
         super().__init__()
         convolutions, layers = [], []
         while f"convolutions.{len(convolutions)}.weight" in parameters:
@@ -41,7 +41,7 @@ class ReferenceNetwork(nn.Module):
             if images and layers and layer is layers[0]:
                 body.append(nn.Flatten(0))
             body.append(layer)
-            if layer_norm:
+            if layer_norm and (not normalized_layers or layer in images or layer in layers[:normalized_layers]):
                 body.append(WholeLayerNorm())
             body.append(nn.Tanh() if activation == "tanh" else nn.LeakyReLU())
         self.body = nn.Sequential(*body)

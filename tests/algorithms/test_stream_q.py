@@ -52,6 +52,7 @@ def test_agent_equals_reference_on_stacked_atari_frames_in_bytes():
 
 
 OPTIONS = [
+    {"normalized_layers": 1},
     {"cut": "before_accumulation"},
     {"cut": "never"},
     {"bootstrap_on_truncation": True},

@@ -46,6 +46,7 @@ def test_agent_equals_reference_on_stacked_atari_frames_in_bytes():
 
 
 OPTIONS = [
+    {"normalized_layers": 1},
     {"first_action": "from_first_obs"},
     {"bootstrap_on_truncation": True},
     {"reset_trace_on_truncation": False},

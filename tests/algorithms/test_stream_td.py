@@ -29,6 +29,7 @@ def test_agent_equals_reference_that_never_sees_its_numbers():
 
 
 OPTIONS = [
+    {"normalized_layers": 1},
     {"bootstrap_on_truncation": True},
     {"reset_trace_on_truncation": False},
     {"cut_reward_trace_on_truncation": False},

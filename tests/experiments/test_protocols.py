@@ -4,6 +4,7 @@ Stream-X (arXiv:2410.14606v2), Figs. 2 to 14; AVG (arXiv:2411.15370), Fig. 1; an
 """
 
 import dataclasses
+import math
 
 import pytest
 
@@ -183,9 +184,8 @@ def test_figures_of_batch_learners_share_their_runs():
     arms = [arm for arm in load_experiment("batch_size_one").preset("paper").rows[0].arms if "TD3" not in arm.label]
     assert len(all_ids("batch_size_one") & all_ids("stream_ac_sample_efficiency")) == len(arms) * 4 * 2
     assert len(all_ids("batch_size_one") & all_ids("stream_q_minatar")) == 2  # DQN1 on Breakout
-    for preset in ("laptop", "quick"):
-        shared = all_ids("batch_size_one", preset) & all_ids("replay_buffer_size", preset)
-        assert {run_id.split("-")[0] for run_id in shared} >= {"sac1", "td3_1", "ppo1"}
+    shared = all_ids("batch_size_one", "quick") & all_ids("replay_buffer_size", "quick")
+    assert {run_id.split("-")[0] for run_id in shared} >= {"sac1", "td3_1", "ppo1"}
 
 
 @pytest.mark.parametrize("preset", ["paper", "laptop", "quick", "anchors"])
@@ -213,7 +213,7 @@ def test_buffers_are_of_the_size_that_their_labels_say(preset):
             used = used_sizes(make_learner(run), 10**7)
             if method == "PPO":
                 assert used["rollout_steps"] == sizes[size]
-                assert used["minibatch_size"] == min(64, sizes[size])
+                assert used["minibatch_size"] == math.ceil(sizes[size] / 32)  # 32 of them, as in CleanRL
                 assert used["epochs"] == (1 if size == "1" else 10)
                 continue
             begin = 1_000 if preset == "quick" else 25_000 if (method, preset) == ("TD3", "paper") else 5_000

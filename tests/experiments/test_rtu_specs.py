@@ -28,8 +28,18 @@ def weights(run: Run) -> int:
 
 @pytest.mark.parametrize("preset", ["width", "bound"])
 def test_arms_that_are_explained_are_runs_of_the_figure(preset):
-    million, explaining = first_runs("million"), first_runs(preset)
-    assert {label: explaining[label].run_id for label in million} == {label: run.run_id for label, run in million.items()}
+    """Theirs is the network with LayerNorm in all layers, which preset `readout` has beside that of the figure."""
+    readout, explaining = first_runs("readout"), first_runs(preset)
+    explained = {label: readout[f"{label}, LN in all"].run_id for label in ("Stream AC-RTU", "Stream AC-FFN")}
+    assert {label: explaining[label].run_id for label in explained} == explained
+
+
+def test_layer_norm_behind_the_cell_is_all_that_preset_readout_compares():
+    readout, million = first_runs("readout"), first_runs("million")
+    for label in million:
+        own, other = (dict(readout[name].hyperparameters) for name in (label, f"{label}, LN in all"))
+        assert own == dict(million[label].hyperparameters)
+        assert own == {**other, "normalized_layers": 1}
 
 
 def test_wide_network_is_as_large_as_that_with_rtus():
