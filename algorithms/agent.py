@@ -26,11 +26,11 @@ class Spaces:
     """Sizes of one stream: what the environment shows and what it accepts.
 
     `action_size` is the dimension of a continuous action, or the number of discrete ones. With `time_feature` the last
-    component of an observation tells the time within the episode and is not to be normalised, nor are `as_is` components before
-    it. `frames` is how many of the
-    latest observations the network sees, stacked by the learner. Pixels come as bytes, everything else in float64. With
-    `prediction` there is nothing to decide: the one component of the action is the learner's prediction, and is ignored.
-    The components of a continuous action lie between `action_low` and `action_high`, where a learner asks for bounds.
+    component of an observation tells the time within the episode and is not to be normalised, nor are `as_is` components
+    before it. `frames` is how many of the latest observations the network sees, stacked by the learner. Pixels come as bytes,
+    everything else in float64. With `prediction` there is nothing to decide: the one component of the action is the learner's
+    prediction, and is ignored. The components of a continuous action lie between `action_low` and `action_high`, where a
+    learner asks for bounds.
     """
 
     obs_shape: tuple[int, ...]

@@ -68,8 +68,8 @@ class Learner(settings.LearnerSettings):
         """Return the network if it has a recurrent cell."""
         if not isinstance(self, settings.CellSettings) or self.cell == "none":
             return None
-        form = (self.layer_norm, self.activation)
-        return recurrent_network(tuple(obs.shape), self.hidden, heads, *form, self, self.normalized_layers)
+        shape, norms = tuple(obs.shape), self.normalized_layers
+        return recurrent_network(shape, self.hidden, heads, self.layer_norm, self.activation, self, norms)
 
     def _carry(self, state: State, name: str) -> State:
         """Return what a network carries."""
@@ -111,8 +111,8 @@ class Learner(settings.LearnerSettings):
 
     def _network(self, obs: Tensor, heads: Mapping[str, int]) -> nn.Module:
         """Return the network without a cell for an observation as the learner sees it, and without parameters of its own."""
-        form = (self.layer_norm, self.torso, self.activation)
-        return network(tuple(obs.shape), self.hidden, heads, *form, self.normalized_layers)
+        shape, norms = tuple(obs.shape), self.normalized_layers
+        return network(shape, self.hidden, heads, self.layer_norm, self.torso, self.activation, norms)
 
     def _scaled_reward(self, state: State, transition: Transition) -> tuple[State, Tensor]:
         """Return the reward as it is learnt from, float32 []."""

@@ -20,8 +20,7 @@ Deviations of the papers from the official code, each an option whose default is
    parameter alone. The code differentiates along the change of all parameters at once.
 
 With a linear recurrence the second derivatives by W1 and W2, which are nearly all parameters, are zero. So the correction
-leaves their sensitivities as they are, and hidden states are not made anew: it takes a few percent of the distance away, no
-more.
+leaves their sensitivities as they are, and hidden states are not made anew: it cannot take all of the distance away.
 """
 
 from __future__ import annotations

@@ -67,7 +67,8 @@ class KMemoryChainEnv(gymnasium.Env[np.ndarray, np.int64]):
     """Observation float32 [2]: a bit, +1 or -1, drawn anew at every step; time that is left, from 1 to 0.
 
     Two actions. From step `lag` on an action is rewarded with +1 if it is the bit drawn `lag` steps before (1 for +1, 0 for
-    -1), else with -1. The bit of a step is shown one step later. An episode has 8 lags; the greatest return is 7 lags.
+    -1), else with -1. The bit of a step is in the observation that the step returns. An episode has 8 lags; the greatest return
+    is 7 lags.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  # as Gymnasium has it

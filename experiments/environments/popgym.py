@@ -6,7 +6,7 @@ choices becomes one choice among all their combinations.
 
 Deviations from that code: it appends the reward as the learner scales it; here it is the raw reward, which the learner
 standardises with the rest of the observation. It does not standardise the last action; here that is an option, by default off
-(`standardised`). PPO takes no notice of the option.
+(`standardised`). PPO and the learners of AVG take no notice of it.
 """
 
 from __future__ import annotations

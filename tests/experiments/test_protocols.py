@@ -184,8 +184,9 @@ def test_figures_of_batch_learners_share_their_runs():
     arms = [arm for arm in load_experiment("batch_size_one").preset("paper").rows[0].arms if "TD3" not in arm.label]
     assert len(all_ids("batch_size_one") & all_ids("stream_ac_sample_efficiency")) == len(arms) * 4 * 2
     assert len(all_ids("batch_size_one") & all_ids("stream_q_minatar")) == 2  # DQN1 on Breakout
-    shared = all_ids("batch_size_one", "quick") & all_ids("replay_buffer_size", "quick")
-    assert {run_id.split("-")[0] for run_id in shared} >= {"sac1", "td3_1", "ppo1"}
+    for preset in ("laptop", "quick"):
+        shared = all_ids("batch_size_one", preset) & all_ids("replay_buffer_size", preset)
+        assert {run_id.split("-")[0] for run_id in shared} >= {"sac1", "td3_1", "ppo1"}
 
 
 @pytest.mark.parametrize("preset", ["paper", "laptop", "quick", "anchors"])

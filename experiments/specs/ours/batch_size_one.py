@@ -41,7 +41,7 @@ EXPERIMENT = Experiment(
         "laptop": Preset(
             "30k steps on two tasks, 200k on Breakout with the whole schedule of exploration; TD3 learns from step 5000 on"
             " instead of 25,000 (our choice)",
-            (
+            as_published(
                 *(
                     Row(env_id, soon(5_000), steps=30_000, seeds=3, bin_width=5_000, fewer_seeds=FEW)
                     for env_id in ("HalfCheetah-v4", "Hopper-v4")

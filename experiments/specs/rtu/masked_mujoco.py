@@ -22,7 +22,7 @@ NETWORK: Settings = {"activation": "tanh", "free_std": True, "head_init": "ortho
 ACTOR_CRITIC: Settings = {**STREAM_AC, **NETWORK}
 CODE: Settings = {**ACTOR_CRITIC, **CODE_BOUND, "lamda": 0.8}
 DRAFT: Settings = {**ACTOR_CRITIC, **DRAFT_BOUND, "lamda": 0.99}
-ALL_NORMALIZED: Settings = {name: value for name, value in DRAFT.items() if name != "normalized_layers"}
+ALL_NORMALIZED: Settings = {**DRAFT, "normalized_layers": 0}
 # Without memory, and with a layer of 384 units where others have the two outputs of 192 RTUs: as many weights.
 WIDE = feedforward("Stream AC-FFN, wide", "stream_ac", ALL_NORMALIZED, 64, 64, hidden=(64, 384, 64))
 

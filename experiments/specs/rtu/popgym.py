@@ -4,7 +4,7 @@ The package's games; the paper's came from a JAX port in which Autoencode cannot
 instead of 27. Settings are those of the paper's code (preset `paper`) and of its draft (`draft`). QRC is what the paper calls
 Q(lambda). PPO-RTU learns from sequences (`baselines.recurrent_ppo`). The paper's line FFN names no algorithm: here both
 learners have a form without memory. In RepeatFirst that is no bar: who repeats its last action, which is in the observation,
-needs none.
+needs none. That action is standardised with the rest, which the paper's code does not do, but for preset `last_action`.
 """
 
 from experiments.spec import Arm, Experiment, Preset, Row

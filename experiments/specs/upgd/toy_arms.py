@@ -53,8 +53,8 @@ def arms(first_order: tuple[float, float]) -> tuple[Arm, ...]:
 def presets(env_id: str, first_order: tuple[float, float]) -> dict[str, Preset]:
     """Return the presets of one problem."""
     own = arms(first_order)
-    reference = COMMON[1].label  # it has no hidden layers on any network
-    wide = tuple(a if a.label == reference else replace(a, hyperparameters={**a.hyperparameters, "hidden": WIDE}) for a in own)
+    # What has no hidden layers has none on the other network either.
+    wide = tuple(replace(a, hyperparameters={**a.hyperparameters, "hidden": a.hyperparameters["hidden"] and WIDE}) for a in own)
 
     def row(steps: int, seeds: int, bin_width: int = POINT, chosen: tuple[Arm, ...] = own) -> Row:
         return Row(env_id, chosen, steps=steps, seeds=seeds, bin_width=bin_width, environment={"task_steps": TASK})

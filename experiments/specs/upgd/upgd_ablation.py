@@ -4,6 +4,7 @@ Each arm has settings of its own, from the authors' lists. SGD with decay is SGD
 alone has the step size of SGDW (our choice).
 """
 
+from dataclasses import replace
 from typing import Any
 
 from experiments.spec import Arm, Experiment, Preset, Row
@@ -28,12 +29,10 @@ CIFAR10 = (0.01, 0.999, ((0.0, 1e-4), (0.01, 0.0), (0.0, 0.0)))
 
 def row(env_id: str, permute: str, task: int, values: Values, less: Any, steps: int, seeds: int) -> Row:
     hidden = (120, 84) if env_id == "permuted_cifar10" else (300, 150)
-    common = [
-        Arm(NAMES[a.label], a.algorithm, a.hyperparameters, a.emphasised) for a in arms(values, hidden) if a.label in NAMES
-    ]
-    plain = [
-        Arm("SGD", a.algorithm, {**a.hyperparameters, "weight_decay": 0.0}) for a in arms(values, hidden) if a.label == "SGDW"
-    ]
+    published = {a.label: a for a in arms(values, hidden)}
+    sgdw = published["SGDW"]
+    plain = Arm("SGD", sgdw.algorithm, {**sgdw.hyperparameters, "weight_decay": 0.0})
+    common = [replace(published[label], label=told) for label, told in NAMES.items()]
     size, beta, pairs = less
     own: dict[str, Any] = {"hidden": hidden, "diagnostics": True, "step_size": size, "beta_utility": beta}
     taken = [
@@ -41,7 +40,7 @@ def row(env_id: str, permute: str, task: int, values: Values, less: Any, steps: 
         for told, (sigma, decay) in zip(WITHOUT, pairs, strict=True)
     ]
     environment: dict[str, Any] = {"permute": permute, "task_steps": task}
-    return Row(env_id, (*plain, *common, *taken), steps=steps, seeds=seeds, bin_width=4 * task, environment=environment)
+    return Row(env_id, (plain, *common, *taken), steps=steps, seeds=seeds, bin_width=4 * task, environment=environment)
 
 
 def rows(steps: int, seeds: int) -> tuple[Row, ...]:
