@@ -59,3 +59,23 @@ def test_looser_bound_is_all_that_its_arms_change():
         for kappa in ("kappa_policy", "kappa_value"):
             assert 4 * changed.pop(kappa) == twin.pop(kappa)
         assert changed == twin
+
+
+@pytest.mark.parametrize("preset", ["paper", "draft", "laptop", "schedule", "quick"])
+def test_last_action_is_not_standardised_in_figure_2(preset):
+    runs = [run for _, _, run in labelled_runs(load_experiment("popgym").presets[preset])]
+    assert runs
+    for run in runs:
+        spaces = spaces_of(run.env_id, run.environment)
+        assert spaces.as_is == spaces.action_size
+
+
+def test_standardising_the_last_action_is_all_that_preset_last_action_compares():
+    runs = labelled_runs(load_experiment("popgym").presets["last_action"])
+    by_panel = [{(run.algorithm, run.seed): run for row, _, run in runs if bool(row.panel) == named} for named in (False, True)]
+    as_it_is, standardised = by_panel
+    assert as_it_is.keys() == standardised.keys()
+    for key, run in as_it_is.items():
+        other = standardised[key]
+        assert (run.env_id, run.steps, run.hyperparameters) == (other.env_id, other.steps, other.hyperparameters)
+        assert [spaces_of(r.env_id, r.environment).as_is for r in (run, other)] == [4, 0]
