@@ -58,7 +58,8 @@ def _checked_in(report: Aggregates, results: Path) -> str:
     longest = report.summary.loc[report.summary["steps"].idxmax()]
     paper = paper_budgets(report.manifest).get(longest["panel"])
     of = f" of {short_steps(paper.steps)}" if paper else ""
-    return f"{text}, {short_steps(int(longest['steps']))}{of} steps"
+    up_to = "up to " if report.summary["steps"].nunique() > 1 else ""
+    return f"{text}, {up_to}{short_steps(int(longest['steps']))}{of} steps"
 
 
 def _figure(report: Aggregates, start: Path) -> str:

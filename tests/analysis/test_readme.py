@@ -61,20 +61,24 @@ def test_status_lists_every_experiment_with_what_is_checked_in_of_it(tmp_path: P
     results = tmp_path / "results"
     row = Row("Hopper-v4", ABLATION[:1], steps=500_000, seeds=1, bin_width=50_000)
     presets = {"anchors": Preset("", (row,)), "paper": Preset("", (dataclasses.replace(row, steps=2_000_000),))}
+    presets["mixed"] = Preset("", (row, dataclasses.replace(row, env_id="Ant-v4", steps=300_000)))
     made = Experiment("made", "What it is worth", "Stream-X (arXiv:2410.14606v2), Fig. 7", presets, "learning_curves")
     others = [
         Experiment("own", "Our own", "ours", presets, "learning_curves"),
         Experiment("buffer", "A buffer", "AVG (arXiv:2411.15370), Fig. 1", presets, "learning_curves"),
     ]
-    for run in runs_of(made, "anchors"):
-        episodes = {"step": np.array([500_000]), "episodic_return": np.ones(1), "length": np.ones(1, np.int32)}
-        publish(Store(tmp_path / "runs"), run, {"episodes": episodes})
-    report.build(made, "anchors", Store(tmp_path / "runs"), results)
+    store = Store(tmp_path / "runs")
+    for run in runs_of(made, "mixed"):
+        episodes = {"step": np.array([run.steps]), "episodic_return": np.ones(1), "length": np.ones(1, np.int32)}
+        publish(store, run, {"episodes": episodes})
+    for preset in ("anchors", "mixed"):
+        report.build(made, preset, store, results)
     known = {one.name: one for one in (*others, made)}
     monkeypatch.setattr(readme, "experiment_names", lambda: list(known))
     monkeypatch.setattr(readme, "load_experiment", known.__getitem__)
     assert readme.status_table(results).splitlines()[2:] == [
-        "| Fig. 7 | `made` | What it is worth | [anchors](results/made/anchors/figures/made.png), 500k of 2M steps |",
+        "| Fig. 7 | `made` | What it is worth | [anchors](results/made/anchors/figures/made.png), 500k of 2M steps; "
+        "[mixed](results/made/mixed/figures/made.png), up to 500k of 2M steps |",
         "| AVG, Fig. 1 | `buffer` | A buffer | nothing yet |",
         "| ours | `own` | Our own | nothing yet |",
     ]
