@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis import plot
+from analysis.budget import short_steps
 from analysis.figures import FigureData
 from analysis.learner_style import STYLES
 from analysis.plot import BEHIND_WORDS, MUTED
@@ -65,7 +66,9 @@ def redraw(numbers: pd.DataFrame, data: FigureData) -> Figure:
     axes.set_ylim(max(place, 1.0), -0.9)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=True, axis="both")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:,.0f}"))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: short_steps(rate)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("steps/s over all lanes and workers", labelpad=2)
     said = (
         "Medians over repeats, the range of learner and environment as a line. Share: of the rate of the bare environment, "
