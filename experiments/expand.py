@@ -161,10 +161,11 @@ def override(
 ) -> Preset:
     """Return a preset with rows, arms and environments changed as asked on the command line.
 
-    A key is `steps`, `bin_width`, `first_seed`, `env_id` (replaces all rows by one), `algorithm` (leaves out all other arms),
-    an option of at least one row's environment (set in all rows that have it), a hyperparameter of at least one arm's
-    algorithm (set in all arms that have it), or `ALGORITHM.KEY`. Whatever their order, `env_id` comes first: it decides
-    which options there are. A `Sweep` makes an arm of each value of a hyperparameter, and a row of each value of an option.
+    A key is `steps`, `bin_width`, `first_seed`, `env_id` (leaves out all rows of other environments; one that has no row gets
+    the first row's arms, budget and options), `algorithm` (leaves out all other arms), an option of at least one row's
+    environment (set in all rows that have it), a hyperparameter of at least one arm's algorithm (set in all arms that have it),
+    or `ALGORITHM.KEY`. Whatever their order, `env_id` comes first: it decides which options there are. A `Sweep` makes an arm
+    of each value of a hyperparameter, and a row of each value of an option.
     `seeds` is the number of seeds of every arm, or their numbers.
     `learners` are added to the arms of all rows that they fit.
     """
@@ -174,7 +175,7 @@ def override(
         if key == "algorithm":
             rows = _only(rows, values)
         elif key == "env_id":
-            rows = tuple(_elsewhere(rows[0], str(typed(key, one, ""))) for one in values)
+            rows = tuple(found for one in values for found in _rows_of(rows, str(typed(key, one, ""))))
         elif key in ("steps", "bin_width", "first_seed"):
             if isinstance(value, Sweep):
                 raise UserError(f"{key} takes one value; {written(value)} are {len(values)}.")
@@ -211,6 +212,11 @@ def _with_seeds(rows: tuple[Row, ...], seeds: Seeds | None, counted: bool) -> tu
     if seeds > MOST_SEEDS:
         raise UserError(f"the number of seeds must be at most {MOST_SEEDS:,}; {seeds:,} is not.")
     return tuple(dataclasses.replace(row, seeds=seeds, fewer_seeds={}) for row in rows)
+
+
+def _rows_of(rows: tuple[Row, ...], env_id: str) -> tuple[Row, ...]:
+    # Rows that are there keep what is set for them, such as the published simulator's options, and so name the same runs.
+    return tuple(row for row in rows if row.env_id == env_id) or (_elsewhere(rows[0], env_id),)
 
 
 def _elsewhere(row: Row, env_id: str) -> Row:

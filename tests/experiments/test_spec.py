@@ -252,7 +252,18 @@ def test_first_seed_moves_the_seeds_of_every_arm() -> None:
     assert {run.seed for run in runs_in(override(PRESET, {"first_seed": 40}, seeds=2))} == {40, 41}
 
 
-def test_env_id_replaces_all_rows_by_one():
+def test_env_id_keeps_the_rows_of_that_environment_with_all_that_is_set_for_them():
+    experiment = load_experiment("stream_barrier")
+    changed = override(experiment.presets["million"], {"env_id": Sweep(("Hopper-v4", "Walker2d-v4"))})
+    every = runs_of(experiment, "million")
+    assert {row.env_id: dict(row.environment) for row in changed.rows} == {
+        "Hopper-v4": {"contact_margin": "larger"},
+        "Walker2d-v4": {},
+    }
+    assert set(runs_of(experiment, changed)) == {run for run in every if run.env_id in ("Hopper-v4", "Walker2d-v4")}
+
+
+def test_environment_without_a_row_gets_the_arms_of_the_first():
     (row,) = override(PRESET, {"env_id": "Walker2d-v4"}).rows
     assert row.env_id == "Walker2d-v4"
     assert row.arms == PRESET.rows[0].arms
