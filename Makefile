@@ -1,6 +1,6 @@
 # make quickstart   from a fresh clone to the first figure
 # make test         ruff, mypy and the tests
-# make test-slow    tests that compile or kill for minutes
+# make test-slow    the proofs that compile or kill for minutes, which `make test` leaves out; results/slow_tests has a log
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +19,7 @@ test: install
 	@$(BIN)/mypy & types=$$!; $(BIN)/pytest -n 3 --dist worksteal; tests=$$?; wait $$types && exit $$tests
 
 test-slow: install
-	$(BIN)/pytest -n 2 -m slow
+	$(BIN)/pytest -n 3 --dist worksteal -m slow --durations=20
 
 install: $(VENV)/.installed
 

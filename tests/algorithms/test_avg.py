@@ -327,7 +327,7 @@ def test_observations_are_standardised_as_in_gymnasium():
         np.testing.assert_allclose(state["obs"], seen, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=[needs_compiler, pytest.mark.slow])])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=needs_compiler)])
 def test_a_lane_holds_the_bits_of_the_same_run_alone_whatever_its_configuration(compiled):
     """Step sizes, betas, entropy, discount and tau are numbers of a lane: one kernel serves them all."""
     configurations = [

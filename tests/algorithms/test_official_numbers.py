@@ -212,16 +212,13 @@ def learn_in_compiled_lanes(agent, spaces, state, experience) -> Iterator[Learnt
 
 
 needs_compiler = pytest.mark.skipif(not compiler_available(), reason="no C++ compiler to compile lanes with")
-# Compiling takes its time: one learner is compared in its compiled form here, the others are in the slow tests.
-SOON = "stream_ac_continuous"
 
 
 def ways(names):
     """Pair every case with every way to go through the experience."""
     for name in names:
         yield pytest.param(name, learn_alone, id=f"{name}-alone")
-        marks = [needs_compiler] if name == SOON else [needs_compiler, pytest.mark.slow]
-        yield pytest.param(name, learn_in_compiled_lanes, id=f"{name}-compiled", marks=marks)
+        yield pytest.param(name, learn_in_compiled_lanes, id=f"{name}-compiled", marks=needs_compiler)
 
 
 # Comparison -----------------------------------------------------------------------------------------------------------

@@ -109,7 +109,6 @@ def test_settings_that_are_numbers_share_the_lanes_of_one_kernel():
         assert told(together, lane) == told(trained([run]), 0)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not compiler_available(), reason="no C++ compiler to compile lanes with")
 def test_compiled_form_learns_what_the_eager_one_does():
     run = run_of(Arm("upgd", "upgd", {**SMALL, "order": "second", "activation": "tanh"}))

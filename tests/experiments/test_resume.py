@@ -227,8 +227,7 @@ def test_diverged_lane_is_a_result_and_survives_a_stop(store):
 # Compiled
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("left", [3, 2])
+@pytest.mark.parametrize("left", [3, pytest.param(2, marks=pytest.mark.slow)])
 def test_compiled_run_killed_ends_in_the_same_bytes(worker_factory: WorkerFactory, store, tmp_path, left):
     # Another number of lanes is another kernel, which takes long to compile.
     runs = tuple(make_run("InvertedPendulum-v4", seed, 2000) for seed in range(3))

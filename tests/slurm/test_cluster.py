@@ -117,7 +117,6 @@ def thaw_when_asked_to_stop(pid: int, seconds: float = 60.0) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
-@pytest.mark.slow
 def test_array_of_eight_groups_ends_in_the_bytes_of_the_local_executor(cluster, submit, store, profile, tmp_path):
     runs = small_runs(8)
     path = profile(cores=2, max_array_size=None)
@@ -171,7 +170,6 @@ def test_status_shows_a_run_of_a_job_as_it_shows_a_local_one_and_counts_the_queu
     assert table(status()) == {"finished": 2, "running": 0, "failed": 0, "missing": 0}
 
 
-@pytest.mark.slow
 def test_interrupted_jobs_are_requeued_each_by_itself_and_end_in_the_same_bytes(cluster, submit, store, profile, tmp_path):
     (overdue,) = small_runs(1)
     late = Store(tmp_path / "late")
@@ -216,7 +214,6 @@ def interrupted_in_every_way(submit: Submit, store: Store, profile: Callable[...
     assert result_bytes(store, runs) == {run.run_id: bytes_alone((run,))[run.run_id] for run in runs}
 
 
-@pytest.mark.slow
 def test_job_is_requeued_though_squeue_fails_when_it_is_stopped(cluster, submit, store, profile, tmp_path, monkeypatch):
     # In the way of the task's questions alone, which name a job.
     folder = tmp_path / "bin"
@@ -280,7 +277,6 @@ def processes_of_jobs(folder: Path) -> list[int]:
     return found
 
 
-@pytest.mark.slow
 def test_restart_of_the_daemon_of_a_node_disturbs_nobody(cluster, submit, store, profile):
     (run,) = runs = small_runs(1)
     submitted(submit, store, profile(), "--seeds", "1")
@@ -292,7 +288,6 @@ def test_restart_of_the_daemon_of_a_node_disturbs_nobody(cluster, submit, store,
     assert result_bytes(store, runs) == bytes_alone(runs)
 
 
-@pytest.mark.slow
 def test_job_of_a_node_that_crashed_is_requeued_and_ends_in_the_same_bytes(cluster, submit, store, profile):
     (run,) = runs = small_runs(1)
     submitted(submit, store, profile(), "--seeds", "1")
