@@ -18,7 +18,10 @@ SMALL = {"implementation": "lanes", "hidden": (8,)}
 SMALL_PPO = {"units": 4, "hidden": (8,), "readout": (8,), "rollout_steps": 64, "sequence_steps": 8, "minibatch_size": 32}
 FAMILIES = [
     pytest.param("MinAtar/Breakout-v1", "stream_q", {}, 1500, (64, 700), True, marks=pytest.mark.slow),
-    ("BreakoutNoFrameskip-v4", "stream_q", {"bootstrap_on_truncation": True}, 400, (128,), True),
+    pytest.param(
+        *("BreakoutNoFrameskip-v4", "stream_q", {"bootstrap_on_truncation": True}, 400, (128,), True),
+        marks=pytest.mark.slow,
+    ),
     pytest.param("ETTm2-generated", "stream_td", {}, 600, (64, 300), False, marks=pytest.mark.slow),
     ("CartPole-v1", "stream_sarsa", {"optimizer": "adaptive_obgd"}, 500, (64, 300), False),
     ("Acrobot-v1", "stream_ac", {"diagnostics": True}, 1200, (1024,), False),
