@@ -40,7 +40,7 @@ def draw(data: FigureData) -> tuple[Figure, pd.DataFrame]:
     for i, (axes, row) in enumerate(zip(grid.flat, rows, strict=False)):
         numbers.append(panels.curves(axes, row, data.curves, means, data.runs, looks, theirs))
         numbers.append(_lines(axes, row.env_id, row.panel_name, theirs.reference(row.env_id)))
-        plot.set_title(axes, row.panel or row.env_id.removeprefix("popgym-").removesuffix("Easy-v0"))
+        plot.set_title(axes, row.panel_name.removeprefix("popgym-").removesuffix("Easy-v0"))
         if i + columns < len(rows):
             axes.set_xlabel("")
         if i % columns == 0:

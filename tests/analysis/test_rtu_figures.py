@@ -165,3 +165,9 @@ def test_staleness_is_shown_by_lag_and_network_from_the_second_half_of_runs(tmp_
     assert numbers["mean"].to_numpy() == pytest.approx(0.01 * numbers["lag"].to_numpy())
     assert (numbers["n"] == 3).all()
     assert_legible(figures[0])
+
+
+def test_panels_of_one_game_have_titles_of_their_own(tmp_path: Path, figures: list[Figure]) -> None:
+    built("popgym", "last_action", tmp_path, {"Stream AC-RTU": 0.9, "QRC-RTU": 0.3})
+    (figure,) = figures
+    assert [axes.get_title() for axes in figure.axes] == ["RepeatFirst", "RepeatFirst, standardised"]
